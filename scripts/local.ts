@@ -1,0 +1,100 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findServers, freePort, type Say } from './servers/index.ts';
+
+export const root = fileURLToPath(new URL('..', import.meta.url));
+const home = join(root, '.afterword');
+const lock = join(home, 'up.pid');
+
+export type Local = { readonly url: string; readonly workers: number; readonly ended: Promise<number>; stop(): Promise<void> };
+
+/**
+ * Everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
+ * @param env  the environment of the fleet, without what is found here.
+ * @throws {Error} with what is in the way.
+ */
+export async function startLocal(options: { readonly env: NodeJS.ProcessEnv; readonly say: Say; readonly quiet: boolean }): Promise<Local> {
+  const { say } = options;
+  await mkdir(home, { recursive: true });
+  await takeLock();
+  await using undo = new AsyncDisposableStack();
+  undo.defer(() => rm(lock, { force: true }));
+  const found = await findServers(['database', 'broker'], { folder: home, volumes: 'afterword', say });
+  undo.defer(async () => {
+    await Promise.all([found.database.server.stop(), found.broker.server.stop()]);
+  });
+
+  const wanted = Number(options.env['PORT'] || 3000);
+  const port = options.env['PORT'] ? wanted : await freePort(wanted);
+  if (port !== wanted) say(`port ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
+  const env: NodeJS.ProcessEnv = {
+    ...options.env,
+    DATABASE_URL: found.database.server.url,
+    RABBITMQ_URL: found.broker.server.url,
+    PORT: String(port),
+  };
+
+  say('schema: bringing it up to date');
+  const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }, 'inherit'));
+  if (migrated !== 0) throw new Error('the schema could not be brought up to date; the lines above say why');
+
+  say('fleet: starting the API and the workers');
+  const fleet = afterword(['fleet'], env, options.quiet ? 'ignore' : 'inherit');
+  const ended = exitCode(fleet);
+  undo.defer(async () => {
+    if (fleet.exitCode === null && fleet.signalCode === null) fleet.kill('SIGTERM');
+    await ended;
+  });
+  const ready = new Promise<true>((resolve) => fleet.on('message', () => resolve(true)));
+  if ((await Promise.race([ready, ended])) !== true) throw new Error('the fleet did not start; the lines above say why');
+
+  const stack = undo.move();
+  return { url: `http://127.0.0.1:${port}`, workers: Number(env['WORKER_REPLICAS'] || 2), ended, stop: () => stack.disposeAsync() };
+}
+
+function afterword(args: readonly string[], env: NodeJS.ProcessEnv, out: 'inherit' | 'ignore'): ChildProcess {
+  return spawn(process.execPath, [join(root, 'src/main.ts'), ...args], {
+    cwd: root,
+    env,
+    stdio: ['ignore', out, out === 'ignore' ? 'ignore' : 'inherit', 'ipc'],
+    // A terminal's Ctrl-C reaches us alone; we stop the fleet before its servers.
+    detached: true,
+  });
+}
+
+function exitCode(child: ChildProcess): Promise<number> {
+  return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+}
+
+/** Two in one folder would share one data directory: the second says who is there. */
+async function takeLock(): Promise<void> {
+  for (let tries = 0; tries < 2; tries++) {
+    try {
+      await using file = await open(lock, 'wx');
+      await file.writeFile(String(process.pid));
+      return;
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'EEXIST') throw error;
+      const owner = Number(await readFile(lock, 'utf8'));
+      if (owner > 0 && isAlive(owner)) {
+        throw new Error(
+          `another scripts/up or scripts/demo (process ${owner}) runs in this folder and owns .afterword/.\n` +
+            `Stop it with Ctrl-C there (or kill ${owner}), or use a second checkout: ports never clash.`,
+        );
+      }
+      await rm(lock, { force: true });
+    }
+  }
+  await writeFile(lock, String(process.pid));
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

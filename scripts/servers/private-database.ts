@@ -1,0 +1,89 @@
+import { execFile } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import mysql from 'mysql2/promise';
+import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
+import type { Server } from './server.ts';
+
+const run = promisify(execFile);
+
+/** Where mariadbd or mysqld is, if one is installed. */
+export function findDatabaseProgram(): Promise<string | null> {
+  return findProgram('mariadbd').then((found) => found ?? findProgram('mysqld'));
+}
+
+/**
+ * A MariaDB or MySQL of our own: its data in `folder`, loopback only, a port of its own, an ordinary user's rights.
+ * The port is kept with the data, so that a restart has the same address if it is free.
+ */
+export async function startPrivateDatabase(folder: string): Promise<Server> {
+  const program = await findDatabaseProgram();
+  if (program === null) throw new Error('neither mariadbd nor mysqld is installed');
+  const data = join(folder, 'data');
+  const logPath = join(folder, 'server.log');
+  const portPath = join(folder, 'port');
+  await mkdir(folder, { recursive: true });
+  if (
+    !(await access(join(data, 'mysql')).then(
+      () => true,
+      () => false,
+    ))
+  )
+    await initialise(program, data);
+  const port = await freePort(Number(await readFile(portPath, 'utf8').catch(() => '0')));
+  await writeFile(portPath, String(port));
+  const init = join(folder, 'init.sql');
+  await writeFile(
+    init,
+    [
+      'CREATE DATABASE IF NOT EXISTS afterword;',
+      "CREATE USER IF NOT EXISTS 'afterword'@'%' IDENTIFIED BY 'afterword';",
+      "GRANT ALL ON *.* TO 'afterword'@'%';",
+      '',
+    ].join('\n'),
+  );
+  const url = `mysql://afterword:afterword@127.0.0.1:${port}/afterword`;
+  let server: Leashed;
+
+  async function start(): Promise<void> {
+    server = startLeashed(
+      program as string,
+      [
+        '--no-defaults',
+        `--user=${userInfo().username}`,
+        `--datadir=${data}`,
+        // A socket's path is limited to about 100 bytes, which a deep folder exceeds.
+        `--socket=${join(tmpdir(), `afterword-${port}.sock`)}`,
+        `--pid-file=${join(folder, 'pid')}`,
+        '--bind-address=127.0.0.1',
+        `--port=${port}`,
+        `--init-file=${init}`,
+        '--skip-name-resolve',
+        '--innodb-flush-log-at-trx-commit=1',
+        ...(program?.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
+      ],
+      { env: process.env, logFd: openSync(logPath, 'a') },
+    );
+    const probe = async () => {
+      const connection = await mysql.createConnection({ uri: url, connectTimeout: 2_000 });
+      await connection.end();
+    };
+    await untilAnswers(probe, { what: 'the private database', withinMs: 60_000, server, logPath });
+  }
+
+  await start();
+  return { url, start, stop: () => server.terminate(), kill: () => server.kill() };
+}
+
+async function initialise(program: string, data: string): Promise<void> {
+  const user = `--user=${userInfo().username}`;
+  if (program.endsWith('mysqld')) {
+    await run(program, ['--no-defaults', user, `--datadir=${data}`, '--initialize-insecure']);
+    return;
+  }
+  const install = (await findProgram('mariadb-install-db')) ?? 'mariadb-install-db';
+  await run(install, ['--no-defaults', user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db']);
+}

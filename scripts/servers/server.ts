@@ -1,0 +1,15 @@
+/** A server that we may stop, kill and start again on the same address with the same data. */
+export type Server = {
+  readonly url: string;
+  /** Ends it as its operator would; data stays. */
+  stop(): Promise<void>;
+  /** SIGKILL: no flush, no goodbye. */
+  kill(): Promise<void>;
+  /** Starts it again after `stop` or `kill`, on what is left of its data, and waits until it answers. */
+  start(): Promise<void>;
+};
+
+export type Kind = 'database' | 'broker';
+
+/** How the finder says what it does, a line at a time. */
+export type Say = (line: string) => void;

@@ -1,0 +1,84 @@
+import { v7 as uuidv7 } from 'uuid';
+import type { EventId, NewEvent } from '../event/event.ts';
+import { PipelineError } from '../event/fault.ts';
+import { createGroupCommit } from '../runtime/group-commit.ts';
+import { Problem } from '../runtime/http/index.ts';
+import { requestDigest } from './digest.ts';
+import type { ConversationRequest } from './request.ts';
+
+/** Stores a batch of events, each answered by itself; a rejection of the whole is everybody's. */
+export type StoreEvents = (events: readonly NewEvent[]) => Promise<readonly PromiseSettledResult<Stored>[]>;
+export type Stored = { readonly kind: 'new' | 'replay' | 'conflict'; readonly eventId: EventId };
+
+export type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
+
+export type Acceptor = {
+  /**
+   * Resolves when the event is committed. `publish` has then been told of it, if it is new.
+   * @throws {Problem} 409 or 422. @throws {PipelineError} transient, within the deadline.
+   */
+  accept(request: ConversationRequest): Promise<Accepted>;
+  /** Resolves when no accept waits or commits. */
+  idle(): Promise<void>;
+};
+
+/** Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions). */
+const maxBatch = 100;
+const maxBatchesInFlight = 2;
+/** Well below `max_allowed_packet` (16 MiB by default), and a batch stays short. */
+const maxBatchBytes = 4 * 1_024 * 1_024;
+/** Requests that wait for a batch. At 3,000 a second this is over a second of them: more would miss their deadline. */
+const maxQueued = 4_000;
+
+export function createAcceptor(options: {
+  readonly storeEvents: StoreEvents;
+  /** Called for each new event after its commit; must not throw or wait. */
+  readonly publish: (event: NewEvent) => void;
+  readonly deadlineMs: number;
+}): Acceptor {
+  const group = createGroupCommit<NewEvent, Stored>({
+    commit: options.storeEvents,
+    maxItems: maxBatch,
+    maxWeight: maxBatchBytes,
+    weigh: (event) => event.logJson.length + (event.metadataJson?.length ?? 0),
+    maxInFlight: maxBatchesInFlight,
+    maxQueued,
+  });
+
+  return {
+    async accept(request) {
+      const event = toNewEvent(request);
+      const stored = await group.submit(event, options.deadlineMs).catch((error: unknown) => {
+        throw refusedRow(error) ?? error;
+      });
+      switch (stored.kind) {
+        case 'new':
+          options.publish(event);
+          return { eventId: stored.eventId, replayed: false };
+        case 'replay':
+          return { eventId: stored.eventId, replayed: true };
+        case 'conflict':
+          throw new Problem(409, 'conversation_exists', 'a conversation with this id and other content was accepted before');
+      }
+    },
+    idle: () => group.idle(),
+  };
+}
+
+function toNewEvent(request: ConversationRequest): NewEvent {
+  const { turns, metadata, ...fields } = request;
+  const logJson = JSON.stringify(turns);
+  return {
+    ...fields,
+    eventId: uuidv7() as EventId,
+    logJson,
+    metadataJson: metadata === null ? null : JSON.stringify(metadata),
+    digest: requestDigest(request, logJson),
+  };
+}
+
+/** What passed our checks and the database still refuses is the caller's body all the same. */
+function refusedRow(error: unknown): Problem | null {
+  if (!(error instanceof PipelineError) || error.code !== 'ROW_REFUSED') return null;
+  return new Problem(422, 'not_storable', 'the database refuses this body', { cause: error });
+}

@@ -1,0 +1,2 @@
+export { type Acceptor, createAcceptor } from './accept.ts';
+export { acceptRouter } from './router.ts';

@@ -1,0 +1,94 @@
+import type { Turn } from '../event/event.ts';
+import type { FieldError } from '../runtime/http/index.ts';
+
+type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
+
+/**
+ * Brings a conversation log into its one normal form. Clients send two shapes, sometimes both in one list, so each item
+ * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`.
+ *
+ * Items with blank text are dropped and the kept ones numbered from 1. A missing timestamp becomes
+ * start + step × index with step = duration / items received, dropped ones included: a pause of the
+ * dropped item stays a pause.
+ *
+ * @param field  name of the list in the request, for the pointers.
+ */
+export function normaliseLog(
+  items: readonly unknown[],
+  span: { readonly start: Date; readonly end: Date },
+  field: string,
+): { readonly turns: readonly Turn[]; readonly errors: readonly FieldError[] } {
+  const errors: FieldError[] = [];
+  const turns: Turn[] = [];
+  const stepMs = (span.end.getTime() - span.start.getTime()) / items.length;
+  for (const [index, raw] of items.entries()) {
+    const item = recogniseItem(raw, (name, detail) => errors.push({ pointer: `/${field}/${index}${name}`, detail }));
+    if (item === null || item.text === '') continue;
+    turns.push({
+      speaker: item.speaker,
+      turn_id: turns.length + 1,
+      text: item.text,
+      timestamp: (item.timestamp ?? new Date(span.start.getTime() + stepMs * index)).toISOString(),
+    });
+  }
+  return { turns, errors };
+}
+
+/** @returns null if the item is refused; `refuse` has then been told why. */
+function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => void): Item | null {
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
+    refuse('', 'must be an object with character and content, or with speaker and text');
+    return null;
+  }
+  const item = raw as Record<string, unknown>;
+  const [who, what] = 'character' in item || 'content' in item ? (['character', 'content'] as const) : (['speaker', 'text'] as const);
+  const speaker = speakerOf(item[who]);
+  if (speaker === null) {
+    refuse(`/${who}`, item[who] === undefined ? 'is missing' : 'must name the bot (BOT, PIKA) or the user (USER)');
+  }
+  const content = item[what];
+  // A null or missing text is what speech-to-text yields for silence; anything else that is no string is a mistake.
+  const text = content === null || content === undefined ? '' : typeof content === 'string' ? content.toWellFormed().trim() : null;
+  if (text === null) refuse(`/${what}`, 'must be a string');
+  const timestamp = timestampOf(item['timestamp']);
+  if (timestamp === undefined) refuse('/timestamp', 'must be an ISO 8601 date and time with zone');
+  if (speaker === null || text === null || timestamp === undefined) return null;
+  return { speaker, text, timestamp };
+}
+
+function speakerOf(value: unknown): Turn['speaker'] | null {
+  if (typeof value !== 'string') return null;
+  const name = value.toUpperCase();
+  if (name.includes('BOT') || name.includes('PIKA')) return 'pika';
+  return name.includes('USER') ? 'user' : null;
+}
+
+/** @returns null for "not given", undefined for "not a time". */
+function timestampOf(value: unknown): Date | null | undefined {
+  if (value === undefined || value === null) return null;
+  return typeof value === 'string' ? (parseTime(value) ?? undefined) : undefined;
+}
+
+const isoTime = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
+
+/**
+ * ISO 8601 date and time with a zone. Years 1000 to 9999, what `DATETIME` holds; days that a month does not have are
+ * refused, which `Date` would roll over.
+ */
+export function parseTime(text: string): Date | null {
+  const match = isoTime.exec(text);
+  if (!match) return null;
+  const [, year, month, day] = match.map(Number) as [number, number, number, number];
+  if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return null;
+  const zoned = text
+    .toUpperCase()
+    .replace(',', '.')
+    .replace(/([+-]\d\d)$/, '$1:00')
+    .replace(/([+-]\d\d)(\d\d)$/, '$1:$2');
+  const time = new Date(zoned);
+  const ms = time.getTime();
+  return Number.isNaN(ms) || ms < earliest || ms > latest ? null : time;
+}
+
+const earliest = Date.UTC(1000, 0, 1);
+const latest = Date.UTC(9999, 11, 31, 23, 59, 59, 999);

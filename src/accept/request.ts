@@ -1,0 +1,128 @@
+import * as z from 'zod';
+import type { Turn } from '../event/event.ts';
+import { type FieldError, Problem } from '../runtime/http/index.ts';
+import { normaliseLog, parseTime } from './normalise-log.ts';
+
+/** A checked and normalised request body of `/end` and `/score`. */
+export type ConversationRequest = {
+  readonly conversationId: string;
+  readonly userId: string;
+  readonly botType: string;
+  readonly botId: string;
+  readonly botName: string;
+  readonly agentTag: string | null;
+  readonly startTime: Date;
+  readonly endTime: Date;
+  readonly turns: readonly Turn[];
+  readonly metadata: Readonly<Record<string, unknown>> | null;
+};
+
+const maxLogItems = 2_000;
+/** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata is one of them. */
+const maxMetadataDepth = 30;
+
+function text(min: number, max: number) {
+  return (
+    z
+      .string('must be a string')
+      .refine((s) => s.isWellFormed(), 'must be valid Unicode (it has half of a surrogate pair)')
+      // Code points, as the database counts characters.
+      .refine((s) => inRange([...s].length, min, max), `must have ${min} to ${max} characters`)
+  );
+}
+
+const time = z.string('must be a string').transform((s, context) => {
+  const parsed = parseTime(s);
+  if (parsed) return parsed;
+  context.addIssue('must be an ISO 8601 date and time with zone, such as 2026-01-31T20:15:00Z');
+  return z.NEVER;
+});
+
+const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
+const count = z.int('must be a whole number').min(0, 'must not be negative').nullish();
+
+const metadata = z
+  .looseObject(
+    {
+      user_initiated_questions: count,
+      new_memories_count: count,
+      new_memories_created: count,
+    },
+    'must be an object',
+  )
+  .refine((value) => depth(value, maxMetadataDepth) <= maxMetadataDepth, `must not nest deeper than ${maxMetadataDepth} levels`);
+
+/** Unknown fields, and those that the server owns and old clients still send, are ignored: only these are read. */
+const body = z.object(
+  {
+    conversation_id: text(3, 255),
+    user_id: text(3, 255),
+    bot_type: text(1, 50),
+    bot_id: text(1, 255),
+    bot_name: text(1, 255),
+    agent_tag: text(1, 255).nullish(),
+    start_time: time,
+    end_time: time,
+    conversation_log: items.nullish(),
+    conversation_logs: items.nullish(),
+    metadata: metadata.nullish(),
+  },
+  'must be an object',
+);
+
+/** @throws {Problem} 422 that names everything wrong with the body at once. */
+export function parseConversationRequest(raw: unknown): ConversationRequest {
+  const parsed = body.safeParse(raw);
+  const errors: FieldError[] = parsed.success ? [] : parsed.error.issues.map((issue) => toFieldError(issue, raw));
+  const given = (typeof raw === 'object' && raw !== null ? raw : {}) as Record<string, unknown>;
+  const start = typeof given['start_time'] === 'string' ? parseTime(given['start_time']) : null;
+  const end = typeof given['end_time'] === 'string' ? parseTime(given['end_time']) : null;
+  if (start && end && end <= start) errors.push({ pointer: '/end_time', detail: 'must be after start_time' });
+
+  const field = given['conversation_logs'] != null ? 'conversation_logs' : 'conversation_log';
+  if (given['conversation_log'] != null && given['conversation_logs'] != null) {
+    errors.push({ pointer: '/conversation_logs', detail: 'is another name of conversation_log: send one of them' });
+  }
+  const list = given[field];
+  // Items are looked at even when other fields are wrong: a caller learns everything in one answer.
+  const span = { start: start ?? new Date(0), end: end ?? new Date(0) };
+  const log = Array.isArray(list) && list.length <= maxLogItems ? normaliseLog(list, span, field) : { turns: [], errors: [] };
+  errors.push(...log.errors);
+
+  if (errors.length > 0 || !parsed.success) {
+    throw new Problem(422, 'invalid_request', `the body has ${errors.length} ${errors.length === 1 ? 'error' : 'errors'}`, { errors });
+  }
+  const b = parsed.data;
+  return {
+    conversationId: b.conversation_id,
+    userId: b.user_id,
+    botType: b.bot_type,
+    botId: b.bot_id,
+    botName: b.bot_name,
+    agentTag: b.agent_tag ?? null,
+    startTime: b.start_time,
+    endTime: b.end_time,
+    turns: log.turns,
+    metadata: b.metadata ?? null,
+  };
+}
+
+function toFieldError(issue: z.core.$ZodIssue, raw: unknown): FieldError {
+  const pointer = issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  let value: unknown = raw;
+  for (const part of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[part];
+  return { pointer, detail: value === undefined && pointer !== '' ? 'is missing' : issue.message };
+}
+
+function inRange(n: number, min: number, max: number): boolean {
+  return n >= min && n <= max;
+}
+
+/** Levels of nesting, counted no further than `limit` + 1: a body is small, its depth may not be. */
+function depth(value: unknown, limit: number): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  if (limit < 0) return 1;
+  let deepest = 0;
+  for (const child of Object.values(value)) deepest = Math.max(deepest, depth(child, limit - 1));
+  return 1 + deepest;
+}

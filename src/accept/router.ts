@@ -1,0 +1,61 @@
+import { Router } from 'express';
+import type { Conversation } from '../event/event.ts';
+import type { ScoreDetails } from '../event/outcome.ts';
+import { bodyBudget, jsonBody } from '../runtime/http/index.ts';
+import type { Acceptor } from './accept.ts';
+import { type ConversationRequest, parseConversationRequest } from './request.ts';
+
+/** Seconds after which a first look at the status is worth it. */
+const retryAfterSeconds = '1';
+
+/** `POST /v1/conversations/end` and its dry run `POST /v1/conversations/score`. */
+export function acceptRouter(options: {
+  readonly acceptor: Acceptor;
+  /** Scores without storing; rejects with a PipelineError. */
+  readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
+  readonly maxBodyBytes: number;
+  readonly bufferBytes: number;
+}): Router {
+  const router = Router();
+  const body = [bodyBudget(options.bufferBytes, options.maxBodyBytes), ...jsonBody(options.maxBodyBytes)];
+
+  router.post('/v1/conversations/end', ...body, async (request, response) => {
+    const conversation = parseConversationRequest(request.body);
+    const { eventId, replayed } = await options.acceptor.accept(conversation);
+    response.statusCode = 202;
+    response.setHeader('Content-Type', 'application/json; charset=utf-8');
+    response.setHeader('Location', `/v1/conversations/${encodeURIComponent(conversation.conversationId)}`);
+    response.setHeader('Retry-After', retryAfterSeconds);
+    if (replayed) response.setHeader('Idempotency-Replayed', 'true');
+    response.end(
+      JSON.stringify({
+        status: 'accepted',
+        message: replayed ? 'this conversation was accepted before' : 'the conversation will be scored',
+        conversation_id: conversation.conversationId,
+        event_id: eventId,
+      }),
+    );
+  });
+
+  router.post('/v1/conversations/score', ...body, async (request, response) => {
+    const conversation = parseConversationRequest(request.body);
+    response.json(await options.dryRun(toConversation(conversation)));
+  });
+
+  return router;
+}
+
+function toConversation(request: ConversationRequest): Conversation {
+  return {
+    conversation_id: request.conversationId,
+    user_id: request.userId,
+    bot_type: request.botType,
+    bot_id: request.botId,
+    bot_name: request.botName,
+    agent_tag: request.agentTag,
+    start_time: request.startTime.toISOString(),
+    end_time: request.endTime.toISOString(),
+    metadata: request.metadata,
+    conversation_log: request.turns,
+  };
+}

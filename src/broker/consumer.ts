@@ -1,0 +1,127 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import type { Logger } from '../runtime/log.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import { createLink } from './link.ts';
+import { declareTopology, type TopologyOptions } from './topology.ts';
+
+/**
+ * One delivery. Its tag is valid only on the channel that delivered it: after that channel is gone the three answers do
+ * nothing, the broker delivers again, and the closed row makes that a duplicate. Answer exactly once.
+ */
+export type Delivery = {
+  readonly body: Buffer;
+  readonly messageId: string | undefined;
+  readonly redelivered: boolean;
+  /** False once its channel is gone: not worth starting, somebody gets it again. */
+  readonly live: boolean;
+  ack(): void;
+  /** nack, requeue=false: to the dead-letter exchange. */
+  deadLetter(): void;
+  /** nack, requeue=true. */
+  requeue(): void;
+};
+
+export type Consumer = {
+  /** basic.cancel: nothing new arrives, the channel stays open for answers. */
+  stopTaking(): Promise<void>;
+  readonly consuming: boolean;
+  /** See `Link.firstSession`. */
+  readonly firstSession: Promise<void>;
+  /** Unanswered deliveries go back to the queue. */
+  close(): Promise<void>;
+};
+
+export function createConsumer(options: {
+  readonly url: string;
+  readonly topology: TopologyOptions;
+  readonly prefetch: number;
+  readonly onDelivery: (delivery: Delivery) => void;
+  readonly log: Logger;
+  readonly name: string;
+}): Consumer {
+  let channel: Channel | null = null;
+  let consumerTag: string | null = null;
+  let taking = true;
+  let closing = false;
+
+  const link = createLink({ url: options.url, name: options.name, log: options.log, session: open });
+
+  async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
+    const { queue } = await declareTopology(model, options.topology);
+    const fresh = await model.createChannel();
+    fresh.on('error', (error) => options.log.warn({ err: error }, 'consume channel failed'));
+    fresh.on('close', () => {
+      if (channel === fresh) {
+        channel = null;
+        consumerTag = null;
+      }
+      if (!closing) restart('consume channel closed');
+    });
+    await fresh.prefetch(options.prefetch);
+    channel = fresh;
+    // A reconnect during the drain brings answers nothing (old tags are dead) and must not bring new work.
+    if (!taking) return;
+    const consume = await fresh.consume(queue, (message) => {
+      // null: the broker cancelled the consumer, because the queue was deleted or moved.
+      if (message === null) restart('consumer cancelled by the broker');
+      else options.onDelivery(toDelivery(fresh, message));
+    });
+    consumerTag = consume.consumerTag;
+    if (!taking) await cancel();
+  }
+
+  async function cancel(): Promise<void> {
+    if (channel === null || consumerTag === null) return;
+    const tag = consumerTag;
+    consumerTag = null;
+    await settlesWithin(
+      channel.cancel(tag).catch(() => {}),
+      2_000,
+    );
+  }
+
+  return {
+    async stopTaking() {
+      taking = false;
+      await cancel();
+    },
+    get consuming() {
+      return consumerTag !== null;
+    },
+    firstSession: link.firstSession,
+    async close() {
+      taking = false;
+      closing = true;
+      // The channel first: it sends the answers that are still buffered.
+      if (channel)
+        await settlesWithin(
+          channel.close().catch(() => {}),
+          2_000,
+        );
+      await link.close();
+    },
+  };
+
+  function toDelivery(from: Channel, message: ConsumeMessage): Delivery {
+    const answer = (act: () => void) => {
+      if (channel !== from) return;
+      try {
+        act();
+      } catch (error) {
+        // The channel closed under us in this very moment: the same as answering on an old one.
+        options.log.debug({ err: error }, 'answer to a delivery on a closed channel');
+      }
+    };
+    return {
+      body: message.content,
+      messageId: typeof message.properties.messageId === 'string' ? message.properties.messageId : undefined,
+      redelivered: message.fields.redelivered,
+      get live() {
+        return channel === from;
+      },
+      ack: () => answer(() => from.ack(message)),
+      deadLetter: () => answer(() => from.nack(message, false, false)),
+      requeue: () => answer(() => from.nack(message, false, true)),
+    };
+  }
+}

@@ -1,0 +1,97 @@
+import { type ChannelModel, connect } from 'amqplib';
+import { PipelineError } from '../event/fault.ts';
+import type { Logger } from '../runtime/log.ts';
+import { aborted } from '../runtime/shutdown.ts';
+import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
+
+/** A connection that comes back. Whoever uses it gets a new session, with nothing left of the last one. */
+export type Link = {
+  /** Ends the loop and the connection. Channels must be closed before. */
+  close(): Promise<void>;
+  /** Resolves at the first working session. @throws {PipelineError} if the first one met a broker set up differently. */
+  readonly firstSession: Promise<void>;
+};
+
+/**
+ * One connection's life: sets everything up (declarations, channel, prefetch, consumer) and resolves when that is done.
+ * Called again after each reconnect, and when `restart` was called because a channel died alone.
+ */
+export type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
+
+const connectTimeoutMs = 10_000;
+const heartbeatSeconds = 15;
+
+/**
+ * Keeps one broker connection up: connects, runs the session, and when connection or session is lost does both again
+ * after a growing, jittered delay (0.2 s to 10 s). Own code and not amqplib's `recovery`, which restores only the
+ * connection and leaves channels, prefetch, consumers and unconfirmed publishes to be rebuilt anyway.
+ */
+export function createLink(options: { url: string; name: string; log: Logger; session: Session }): Link {
+  const { log, name } = options;
+  const stop = new AbortController();
+  const first = Promise.withResolvers<void>();
+  first.promise.catch(() => {});
+  let model: ChannelModel | undefined;
+
+  async function loop(): Promise<void> {
+    const backoff = createBackoff(200, 10_000);
+    while (!stop.signal.aborted) {
+      const lost = new AbortController();
+      try {
+        model = await connect(withHeartbeat(options.url), {
+          // Nagle's algorithm costs 40 ms a confirm.
+          noDelay: true,
+          keepAlive: true,
+          timeout: connectTimeoutMs,
+          clientProperties: { connection_name: name },
+        });
+        model.on('error', (error) => log.warn({ err: error, link: name }, 'broker connection failed'));
+        model.on('close', () => lost.abort('connection closed'));
+        if (stop.signal.aborted) break;
+        await Promise.race([
+          options.session(model, (reason) => lost.abort(reason)),
+          aborted(lost.signal).then(() => Promise.reject(new Error('connection lost during set-up'))),
+        ]);
+        first.resolve();
+        backoff.reset();
+        log.info({ link: name }, 'broker connected');
+        await aborted(AbortSignal.any([lost.signal, stop.signal]));
+        if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');
+      } catch (error) {
+        if (stop.signal.aborted) break;
+        if (error instanceof PipelineError && error.code === 'TOPOLOGY_MISMATCH') first.reject(error);
+        log.warn({ err: error, link: name }, 'broker not reachable, trying again');
+      }
+      await end(model);
+      model = undefined;
+      await pause(backoff.next(), stop.signal);
+    }
+    await end(model);
+  }
+
+  const running = loop();
+  return {
+    firstSession: first.promise,
+    async close() {
+      stop.abort();
+      await end(model);
+      // A connect attempt under way has its own time limit; nobody should wait for it at the end.
+      await settlesWithin(running, 1_000);
+    },
+  };
+}
+
+/** A broker that does not answer the close must not hold us up. */
+async function end(model: ChannelModel | undefined): Promise<void> {
+  if (model)
+    await settlesWithin(
+      model.close().catch(() => {}),
+      2_000,
+    );
+}
+
+function withHeartbeat(url: string): string {
+  const parsed = new URL(url);
+  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeatSeconds));
+  return parsed.href;
+}

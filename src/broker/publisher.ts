@@ -1,0 +1,149 @@
+import type { ChannelModel, ConfirmChannel } from 'amqplib';
+import { PipelineError } from '../event/fault.ts';
+import type { Logger } from '../runtime/log.ts';
+import { createLink } from './link.ts';
+import { declareTopology, type TopologyOptions } from './topology.ts';
+
+export type OutgoingMessage = { readonly messageId: string; readonly body: Buffer };
+
+export type Publisher = {
+  /**
+   * Publishes persistent and mandatory; resolves when the broker has confirmed, which means: is in the queue.
+   * Never waits for a broker that is away: it fails at once and the caller's outbox keeps the event.
+   *
+   * @throws {PipelineError} transient. After `CHANNEL_LOST` the broker may have the message all the same.
+   */
+  publish(message: OutgoingMessage): Promise<void>;
+  /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
+  readonly ready: boolean;
+  /** Published and not yet confirmed. */
+  readonly unconfirmed: number;
+  /** See `Link.firstSession`. */
+  readonly firstSession: Promise<void>;
+  close(): Promise<void>;
+};
+
+/** Bounds on what is unconfirmed or waits for the socket: what a second of full speed needs, and no more. */
+const maxUnconfirmed = 8_192;
+const maxUnconfirmedBytes = 64 * 1_024 * 1_024;
+/** Bytes amqplib may buffer before `publish` asks for a pause until `drain`. */
+const highWaterMark = 1_024 * 1_024;
+
+type Waiting = { readonly message: OutgoingMessage; readonly settle: (error: PipelineError | null) => void };
+
+export function createPublisher(options: { url: string; topology: TopologyOptions; log: Logger; name: string }): Publisher {
+  const returned = new Set<string>();
+  const waitingForDrain: Waiting[] = [];
+  let channel: ConfirmChannel | null = null;
+  let writable = true;
+  let blocked = false;
+  let unconfirmed = 0;
+  let unconfirmedBytes = 0;
+
+  const link = createLink({ url: options.url, name: options.name, log: options.log, session: open });
+
+  async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
+    await declareTopology(model, options.topology);
+    const fresh = await model.createConfirmChannel({ highWaterMark });
+    blocked = false;
+    model.on('blocked', (reason) => {
+      blocked = true;
+      options.log.warn({ reason }, 'broker blocks publishing (alarm); accepted events wait in the database');
+    });
+    model.on('unblocked', () => {
+      blocked = false;
+      options.log.info('broker takes messages again');
+    });
+    fresh.on('error', (error) => options.log.warn({ err: error }, 'publish channel failed'));
+    fresh.on('return', (message) => {
+      // The confirm follows and would look like success.
+      returned.add(String(message.properties.messageId));
+      // The queue is gone: a new session declares it again.
+      restart('message returned: no queue');
+    });
+    fresh.on('drain', () => {
+      writable = true;
+      flush();
+    });
+    fresh.on('close', () => {
+      if (channel === fresh) channel = null;
+      for (const entry of waitingForDrain.splice(0)) entry.settle(lost());
+      returned.clear();
+      restart('publish channel closed');
+    });
+    writable = true;
+    channel = fresh;
+  }
+
+  function flush(): void {
+    while (writable && channel !== null) {
+      const entry = waitingForDrain.shift();
+      if (!entry) return;
+      send(channel, entry);
+    }
+  }
+
+  function send(on: ConfirmChannel, { message, settle }: Waiting): void {
+    try {
+      writable = on.publish(
+        '',
+        options.topology.queueName,
+        message.body,
+        {
+          persistent: true,
+          mandatory: true,
+          messageId: message.messageId,
+          type: 'conversation.ended',
+          contentType: 'application/json',
+          timestamp: Math.floor(Date.now() / 1_000),
+        },
+        (error: unknown) => {
+          if (returned.delete(message.messageId)) {
+            settle(new PipelineError('transient', 'UNROUTABLE', 'no queue wanted the message'));
+          } else if (error) {
+            settle(channel === on ? new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)') : lost());
+          } else settle(null);
+        },
+      );
+    } catch (cause) {
+      settle(new PipelineError('transient', 'CHANNEL_LOST', 'the publish channel is closed', { cause }));
+    }
+  }
+
+  return {
+    publish(message) {
+      if (channel === null) return Promise.reject(new PipelineError('transient', 'BROKER_DOWN', 'no connection to the broker'));
+      if (blocked) return Promise.reject(new PipelineError('transient', 'BROKER_BLOCKED', 'the broker blocks publishing'));
+      if (unconfirmed >= maxUnconfirmed || unconfirmedBytes >= maxUnconfirmedBytes) {
+        return Promise.reject(new PipelineError('transient', 'BROKER_BUSY', `${unconfirmed} messages are unconfirmed`));
+      }
+      unconfirmed++;
+      unconfirmedBytes += message.body.length;
+      return new Promise((resolve, reject) => {
+        const entry: Waiting = {
+          message,
+          settle: (error) => {
+            unconfirmed--;
+            unconfirmedBytes -= message.body.length;
+            if (error) reject(error);
+            else resolve();
+          },
+        };
+        if (writable && channel !== null) send(channel, entry);
+        else waitingForDrain.push(entry);
+      });
+    },
+    get ready() {
+      return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;
+    },
+    get unconfirmed() {
+      return unconfirmed;
+    },
+    firstSession: link.firstSession,
+    close: () => link.close(),
+  };
+}
+
+function lost(): PipelineError {
+  return new PipelineError('transient', 'CHANNEL_LOST', 'the publish channel closed before the confirm');
+}

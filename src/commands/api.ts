@@ -1,0 +1,103 @@
+import { acceptRouter, createAcceptor } from '../accept/index.ts';
+import { createPublisher } from '../broker/index.ts';
+import { type Config, maskedConfig } from '../config.ts';
+import { operateRouter } from '../operate/index.ts';
+import { healthRouter, reportRouter } from '../report/index.ts';
+import { createApp, listen } from '../runtime/http/index.ts';
+import { aborted, createStop } from '../runtime/shutdown.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import {
+  findClosed,
+  findEvent,
+  findFriendship,
+  insertEvents,
+  listEvents,
+  ping,
+  retryEvent,
+  retryFailed,
+  skipEvent,
+} from '../store/index.ts';
+import { createDryRun } from './dry-run.ts';
+import {
+  checkConnectionBudget,
+  openDatabase,
+  processLogger,
+  requireSchema,
+  StartError,
+  startOutbox,
+  statementDeadlineMs,
+  topologyOf,
+} from './parts.ts';
+
+/** The API: accepts, publishes, relays, reports. Runs until told to stop, then drains. */
+export async function runApi(config: Config): Promise<void> {
+  const log = processLogger(config, 'api');
+  const stop = createStop(log);
+  log.info({ config: maskedConfig(config), node: process.version }, 'starting');
+
+  await using stack = new AsyncDisposableStack();
+  const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
+  await requireSchema(store);
+  await checkConnectionBudget(config, store, log);
+
+  const publisher = stack.adopt(
+    createPublisher({ url: config.rabbitmqUrl, topology: topologyOf(config), log, name: `afterword api ${process.pid}` }),
+    (p) => p.close(),
+  );
+  // A broker that is away does not hinder accepting; one that is set up differently is a mistake to be told at once.
+  let misconfigured: unknown;
+  publisher.firstSession.catch((error: unknown) => {
+    misconfigured = error;
+    stop.abort('misconfigured broker');
+  });
+
+  const outbox = startOutbox(config, store, publisher, log);
+  const acceptor = createAcceptor({
+    storeEvents: (events) => insertEvents(store, events, { graceMs: config.publishGraceMs, deadlineMs: config.acceptDeadlineMs }),
+    publish: (event) => outbox.publishNew(event),
+    deadlineMs: config.acceptDeadlineMs,
+  });
+  const dryRun = stack.adopt(createDryRun(config, log), (d) => d.close());
+  const deadlineMs = config.acceptDeadlineMs;
+
+  const app = createApp(
+    [
+      acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, bufferBytes: config.acceptBufferBytes }),
+      operateRouter({
+        retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
+        skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
+        retryFailed: (filter, limit) => retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs }),
+      }),
+      reportRouter({
+        findEvent: (id, { withLog }) => findEvent(store, id, { withLog, deadlineMs }),
+        listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
+        findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
+        findClosed: (ids) => findClosed(store, ids, deadlineMs),
+      }),
+      healthRouter({
+        pingDatabase: () => ping(store, deadlineMs),
+        brokerReady: () => publisher.ready,
+        draining: () => stop.signal.aborted,
+      }),
+    ],
+    log,
+  );
+
+  const { server, url } = await listen(app, config.host, config.port).catch((error: { code?: string }) => {
+    const what = error.code === 'EADDRINUSE' ? 'is in use: stop what listens there, or set PORT' : `cannot be had (${error.code})`;
+    throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
+  });
+  log.info({ url }, 'accepting');
+  process.send?.({ ready: true, url });
+
+  await aborted(stop.signal);
+  log.info({ reason: String(stop.signal.reason) }, 'draining');
+  const drained = new Promise((resolve) => server.close(resolve));
+  server.closeIdleConnections();
+  // Long waits for a status end with the drain; accepts under way need milliseconds.
+  if (!(await settlesWithin(drained, config.drainMs))) server.closeAllConnections();
+  await settlesWithin(acceptor.idle(), deadlineMs);
+  await outbox.close(2_000);
+  if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
+  log.info('stopped');
+}

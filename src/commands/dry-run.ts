@@ -1,0 +1,37 @@
+import type { Config } from '../config.ts';
+import type { Conversation } from '../event/event.ts';
+import { PipelineError } from '../event/fault.ts';
+import type { ScoreDetails } from '../event/outcome.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { ScorePool } from '../score/index.ts';
+import { startPool } from './parts.ts';
+
+/** Any id will do: nothing is stored under it. */
+const noEvent = '00000000-0000-7000-8000-000000000000';
+const maxWaiting = 100;
+
+/** Scores without storing, in one thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
+export function createDryRun(config: Config, log: Logger) {
+  let pool: Promise<ScorePool> | null = null;
+  let waiting = 0;
+
+  return {
+    async score(conversation: Conversation): Promise<ScoreDetails> {
+      if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs wait already`);
+      waiting++;
+      try {
+        pool ??= startPool(config, 1, log);
+        const threads = await pool;
+        const reply = await threads.score(Buffer.from(JSON.stringify({ ...conversation, event_id: noEvent })));
+        if (reply.kind === 'done' && reply.outcome.kind === 'scored') return JSON.parse(reply.outcome.detailsJson) as ScoreDetails;
+        const code = reply.kind === 'lost' || reply.kind === 'done' ? (reply.outcome as { code?: string }).code : reply.kind;
+        throw new PipelineError('bug', 'SCORER_FAILED', `the scorer failed (${code})`);
+      } finally {
+        waiting--;
+      }
+    },
+    async close(): Promise<void> {
+      await (await pool)?.close();
+    },
+  };
+}

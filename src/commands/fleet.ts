@@ -1,0 +1,105 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import type { Config } from '../config.ts';
+import type { Logger } from '../runtime/log.ts';
+import { aborted, createStop } from '../runtime/shutdown.ts';
+import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
+import { exitCodes } from './exit-codes.ts';
+import { processLogger, StartError } from './parts.ts';
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+/** A member that ran this long and then died starts over with the shortest delay. */
+const stableMs = 30_000;
+
+/**
+ * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays when they
+ * die, told to drain when we are.
+ */
+export async function runFleet(config: Config): Promise<void> {
+  const log = processLogger(config, 'fleet');
+  const stop = createStop(log);
+  const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
+  log.info({ members: names }, 'starting the fleet');
+  const hopeless = new AbortController();
+  const until = AbortSignal.any([stop.signal, hopeless.signal]);
+  const waitingForReady = new Set(names);
+  const onReady = (name: string, message: { url?: string }) => {
+    if (!waitingForReady.delete(name)) return;
+    if (message.url) log.info({ url: message.url }, 'api is up');
+    if (waitingForReady.size > 0) return;
+    log.info({ members: names.length }, 'the whole fleet is up');
+    process.send?.({ ready: true });
+  };
+
+  const members = names.map((name) => supervise(name, { config, log, until, onReady, onHopeless: () => hopeless.abort('bad start') }));
+  await aborted(until);
+  await Promise.all(members);
+  if (hopeless.signal.aborted) throw new StartError('a member of the fleet cannot start as configured; its last lines say why');
+  log.info('fleet stopped');
+}
+
+async function supervise(
+  name: string,
+  options: {
+    readonly config: Config;
+    readonly log: Logger;
+    readonly until: AbortSignal;
+    readonly onReady: (name: string, message: { url?: string }) => void;
+    readonly onHopeless: () => void;
+  },
+): Promise<void> {
+  const { config, log, until } = options;
+  const backoff = createBackoff(500, 30_000);
+  while (!until.aborted) {
+    const startedAt = performance.now();
+    const child = start(name, config, (message) => options.onReady(name, message));
+    const ended = new Promise<string>((resolve) => {
+      child.once('exit', (code, signal) => resolve(signal ?? String(code)));
+      child.once('error', (error) => resolve(String(error)));
+    });
+    const how = await Promise.race([ended, aborted(until)]);
+    if (how === undefined) return drain(child, ended, config.drainMs, name, log);
+    if (until.aborted) return;
+    if (how === String(exitCodes.config)) {
+      log.error({ member: name }, 'cannot start as configured; stopping the fleet');
+      return options.onHopeless();
+    }
+    if (performance.now() - startedAt > stableMs) backoff.reset();
+    const waitMs = backoff.next();
+    log.error({ member: name, exit: how, waitMs }, 'member died; restarting');
+    await pause(waitMs, until);
+  }
+}
+
+/** A drain takes DRAIN_MS and some to close; what is still there then is ended. */
+async function drain(child: ChildProcess, ended: Promise<string>, drainMs: number, name: string, log: Logger): Promise<void> {
+  child.kill('SIGTERM');
+  if (await settlesWithin(ended, drainMs + 10_000)) return;
+  log.warn({ member: name }, 'did not end in time; killing it');
+  child.kill('SIGKILL');
+  await ended;
+}
+
+function start(name: string, config: Config, onReady: (message: { url?: string }) => void): ChildProcess {
+  const role = name.replace(/-\d+$/, '');
+  const child = spawn(process.execPath, [main, role], {
+    env: { ...process.env, AFTERWORD_ROLE: name, LOG_FORMAT: config.logFormat },
+    // The channel is a leash: a member whose supervisor was killed drains by itself.
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    // Not in our process group: a terminal's Ctrl-C reaches us alone, and we pass it on.
+    detached: true,
+  });
+  child.on('message', (message) => {
+    if ((message as { ready?: unknown } | null)?.ready === true) onReady(message as { url?: string });
+  });
+  // JSON lines carry their role; what is printed for people gets it in front.
+  for (const [stream, out] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ] as const) {
+    if (!stream) continue;
+    createInterface({ input: stream }).on('line', (line) => out.write(line.startsWith('{') ? `${line}\n` : `[${name}] ${line}\n`));
+  }
+  return child;
+}

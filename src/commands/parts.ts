@@ -1,0 +1,107 @@
+import type { Publisher } from '../broker/index.ts';
+import { type Config, maskUrl } from '../config.ts';
+import { createOutbox, type Outbox } from '../outbox/index.ts';
+import { createLogger, type Logger } from '../runtime/log.ts';
+import { createBackoff, pause } from '../runtime/wait.ts';
+import { type ScorePool, startScorePool } from '../score/index.ts';
+import { claimDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
+
+/** Pieces that the api and the worker command build in the same way. */
+
+/** Statements outside the accept path: generous, and still an end for a peer that has gone silent. */
+export const statementDeadlineMs = 10_000;
+
+export function processLogger(config: Config, role: string): Logger {
+  return createLogger({ role: process.env['AFTERWORD_ROLE'] ?? role, level: config.logLevel, format: config.logFormat });
+}
+
+export function topologyOf(config: Config) {
+  return { queueName: config.queueName, queueType: config.queueType, maxLength: config.queueMaxLength };
+}
+
+/**
+ * Connects to the database, waiting up to `START_DEADLINE_MS` for it, and checks the schema.
+ * @throws with what was tried and what to do.
+ */
+export async function openDatabase(config: Config, log: Logger, stop: AbortSignal): Promise<Store> {
+  const url = maskUrl(config.databaseUrl);
+  const until = performance.now() + config.startDeadlineMs;
+  const backoff = createBackoff(200, 3_000);
+  for (;;) {
+    try {
+      const store = await openStore(config.databaseUrl, { poolSize: config.databasePoolSize, connectTimeoutMs: 5_000 });
+      log.info({ database: url }, 'database connected');
+      return store;
+    } catch (error) {
+      const { code, errno } = error as { code?: string; errno?: number };
+      // Wrong password, unknown database: waiting does not help.
+      const hopeless = errno === 1044 || errno === 1045 || errno === 1049;
+      if (hopeless || stop.aborted || performance.now() > until) {
+        throw new StartError(databaseHelp(url, code ?? String(error)), { cause: error, mayPass: !hopeless });
+      }
+      const waitMs = backoff.next();
+      log.warn({ err: error, waitMs }, 'database not reachable yet');
+      await pause(waitMs, stop);
+    }
+  }
+}
+
+/** A start that did not succeed. The message is for a person. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+  /** True if the same start may succeed later, as when a server is away. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, options: { cause?: unknown; mayPass?: boolean } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.mayPass = options.mayPass ?? false;
+  }
+}
+
+function databaseHelp(url: string, code: string): string {
+  return (
+    `cannot use the database ${url} (${code})\n` +
+    'Is the server running, and are host, port, user, password and database name in DATABASE_URL right?\n' +
+    '`scripts/up` starts servers of its own if you have none.'
+  );
+}
+
+/** @throws {StartError} if the schema is older than this version. */
+export async function requireSchema(store: Store): Promise<void> {
+  if (await needsMigration(store)) throw new StartError('the database schema is not up to date: run `afterword migrate` first');
+}
+
+/** Warns when the fleet may open more connections than the server admits. */
+export async function checkConnectionBudget(config: Config, store: Store, log: Logger): Promise<void> {
+  const admitted = await maxConnections(store, statementDeadlineMs);
+  const needed = (config.workerReplicas + 1) * config.databasePoolSize;
+  if (needed > admitted) {
+    log.warn(
+      { needed, admitted, replicas: config.workerReplicas, pool: config.databasePoolSize },
+      '1 api + WORKER_REPLICAS workers with DATABASE_POOL_SIZE connections each may need more than max_connections: lower the pool or raise the server',
+    );
+  }
+}
+
+export function startOutbox(config: Config, store: Store, publisher: Publisher, log: Logger): Outbox {
+  return createOutbox({
+    publish: (message) => publisher.publish(message),
+    brokerReady: () => publisher.ready,
+    claimDue: (limit) => claimDue(store, { limit, graceMs: config.publishGraceMs, deadlineMs: statementDeadlineMs }),
+    storeMarks: (marks) => markConfirmed(store, marks, { republishAfterMs: config.republishAfterMs, deadlineMs: statementDeadlineMs }),
+    graceMs: config.publishGraceMs,
+    intervalMs: config.relayIntervalMs,
+    log,
+  });
+}
+
+export function startPool(config: Config, threads: number, log: Logger): Promise<ScorePool> {
+  return startScorePool({
+    threads,
+    threadMemoryMb: config.scoringThreadMemoryMb,
+    timeoutMs: config.scoringTimeoutMs,
+    weights: config.weights,
+    scorerModule: config.scorerModule,
+    log,
+  });
+}

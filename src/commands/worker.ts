@@ -1,0 +1,128 @@
+import { hostname } from 'node:os';
+import { createConsumer, createPublisher } from '../broker/index.ts';
+import { type Config, maskedConfig } from '../config.ts';
+import { createIntake, type Intake } from '../consume/index.ts';
+import type { EventId, EventRef } from '../event/event.ts';
+import { encodeMessage } from '../outbox/index.ts';
+import type { Logger } from '../runtime/log.ts';
+import { aborted, createStop } from '../runtime/shutdown.ts';
+import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
+import { countStart, findStarts, loadOutboxEvent, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
+import {
+  checkConnectionBudget,
+  openDatabase,
+  processLogger,
+  requireSchema,
+  StartError,
+  startOutbox,
+  startPool,
+  statementDeadlineMs,
+  topologyOf,
+} from './parts.ts';
+
+/** A settling transaction is a few milliseconds; one that takes this long hangs. */
+const settleDeadlineMs = 10_000;
+/** A message is the log and some fields; what is far beyond the largest request was not published by us. */
+const messageOverhead = 4;
+
+/** A worker: takes deliveries, scores, settles, relays. Runs until told to stop, then drains. */
+export async function runWorker(config: Config): Promise<void> {
+  const log = processLogger(config, 'worker');
+  const stop = createStop(log);
+  log.info({ config: maskedConfig(config), node: process.version }, 'starting');
+
+  // Released last in, first out, also when a later start fails.
+  await using stack = new AsyncDisposableStack();
+  const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
+  await requireSchema(store);
+  await checkConnectionBudget(config, store, log);
+  const pool = stack.adopt(await startPool(config, config.scoringThreads, log), (p) => p.close());
+
+  // Two connections: an alarm blocks the one that publishes, and acks must still get through.
+  const name = `afterword worker ${hostname()} ${process.pid}`;
+  const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), log };
+  const publisher = stack.adopt(createPublisher({ ...broker, name: `${name} relay` }), (p) => p.close());
+  const outbox = startOutbox(config, store, publisher, log);
+
+  const giveUp = new AbortController();
+  const settler = createSettler({
+    inTransaction: (work) => settleTransaction(store, settleDeadlineMs, work),
+    policy: {
+      maxAttempts: config.maxAttempts,
+      delayMs: (attempt) => backoffMs(attempt, { baseMs: config.retryBaseMs, capMs: config.retryCapMs }),
+      calendarDay: createCalendar(config.scoringTimezone),
+    },
+    maxQueued: config.concurrency,
+    giveUp: giveUp.signal,
+    log,
+  });
+  const intake = createIntake({
+    concurrency: config.concurrency,
+    poisonStarts: config.poisonStarts,
+    maxMessageBytes: config.maxBodyBytes * messageOverhead,
+    giveUp,
+    log,
+    steps: {
+      score: (body) => pool.score(body),
+      settle: (attempt) => settler.settle(attempt),
+      ...databaseSteps(store, `${hostname()}:${process.pid}`.slice(-100)),
+    },
+  });
+  const consumer = stack.adopt(
+    createConsumer({ ...broker, name, prefetch: config.concurrency, onDelivery: (delivery) => intake.onDelivery(delivery) }),
+    (c) => c.close(),
+  );
+  // A broker that is away is waited for; one that is set up differently is a mistake to be told at once.
+  let misconfigured: unknown;
+  consumer.firstSession.then(
+    () => {
+      log.info({ queue: config.queueName, prefetch: config.concurrency, threads: config.scoringThreads }, 'consuming');
+      process.send?.({ ready: true });
+    },
+    (error: unknown) => {
+      misconfigured = error;
+      stop.abort('misconfigured broker');
+    },
+  );
+  const reporting = reportProgress(intake, log);
+
+  await aborted(stop.signal);
+  log.info({ reason: String(stop.signal.reason), inFlight: intake.inFlight }, 'draining');
+  await consumer.stopTaking(); // nothing new arrives, the channel stays open for answers
+  const givenBack = await intake.drain(config.drainMs);
+  if (givenBack.length > 0) log.warn({ event_ids: givenBack }, 'not finished in time; these events go back to the queue, no attempt used');
+  clearInterval(reporting);
+  await outbox.close(2_000);
+  if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
+  log.info({ ...intake.counters }, 'stopped');
+}
+
+function databaseSteps(store: Store, worker: string) {
+  const deadlineMs = statementDeadlineMs;
+  return {
+    loadMessage: async (ref: EventRef) => {
+      const event = await loadOutboxEvent(store, ref, deadlineMs);
+      return event && { eventId: event.eventId, body: encodeMessage(event, { fullLog: true }) };
+    },
+    findStarts: (id: EventId) => findStarts(store, id, deadlineMs),
+    countStart: (id: EventId) => countStart(store, id, deadlineMs),
+    uncountStart: (id: EventId) => uncountStart(store, id, deadlineMs),
+    markProcessing: (attempts: readonly { eventId: EventId; runningMs: number }[]) =>
+      markProcessing(store, attempts, { worker, deadlineMs }),
+  };
+}
+
+/** One line every ten seconds in which something was settled. */
+function reportProgress(intake: Intake, log: Logger): NodeJS.Timeout {
+  let before = { ...intake.counters };
+  const timer = setInterval(() => {
+    const { counters } = intake;
+    const delta = Object.fromEntries(
+      (Object.keys(counters) as (keyof typeof counters)[]).map((key) => [key, counters[key] - before[key]]).filter(([, n]) => n !== 0),
+    );
+    if (Object.keys(delta).length > 0) log.info({ ...delta, inFlight: intake.inFlight, overMs: 10_000 }, 'settled');
+    before = { ...counters };
+  }, 10_000);
+  timer.unref();
+  return timer;
+}

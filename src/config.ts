@@ -1,0 +1,206 @@
+import { availableParallelism } from 'node:os';
+import * as z from 'zod';
+
+/**
+ * Every setting of Afterword: how it is parsed, its default, and what it means. `.env.example` is held against this table
+ * by a test. Whole numbers unless said; names carry the unit.
+ */
+export const settings = {
+  DATABASE_URL: {
+    parse: z.url({ protocol: /^mysql$/, error: 'must be a URL such as mysql://user:password@host:3306/afterword' }),
+    help: 'MySQL 8.4+ or MariaDB 10.11+, with the database name as its path.',
+    secret: true,
+  },
+  RABBITMQ_URL: {
+    parse: z.url({ protocol: /^amqps?$/, error: 'must be a URL such as amqp://user:password@host:5672' }),
+    help: 'RabbitMQ 3.10+.',
+    secret: true,
+  },
+  RABBITMQ_QUEUE_NAME: {
+    parse: z
+      .string()
+      .regex(/^[\w.-]{1,200}$/, 'must be 1-200 letters, digits, dots, dashes or underscores')
+      .default('conversation_events_processing'),
+    help: 'Main queue. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
+  },
+  RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
+  RABBITMQ_QUEUE_MAX_LENGTH: {
+    parse: int(1, 1_000_000_000).default(5_000_000),
+    help: 'Messages at which the queue refuses more; the database then keeps them until there is room.',
+  },
+  MESSAGE_CONCURRENCY_PER_WORKER: { parse: int(1, 1_000).default(10), help: 'Unsettled deliveries a worker holds (prefetch).' },
+  WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers that compose and the local fleet start.' },
+  SCORING_THREADS: {
+    parse: int(1, 256).optional(),
+    help: 'Scoring threads of a worker. Default: the cores available, at most MESSAGE_CONCURRENCY_PER_WORKER.',
+  },
+  SCORING_THREAD_MEMORY_MB: { parse: int(16, 16_384).default(256), help: 'Heap a scoring thread may use before it is ended, MiB.' },
+  SCORING_TIMEOUT_MS: { parse: int(10, 1_500_000).default(30_000), help: 'Longest run of one scoring; its thread is then ended.' },
+  SCORING_TIMEZONE: {
+    parse: z.string().refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh').default('Asia/Ho_Chi_Minh'),
+    help: 'Calendar in which a streak counts days.',
+  },
+  SCORER_MODULE: {
+    parse: z.string().optional(),
+    help: 'Path of a module that replaces the friendship scorer (README, "Your own scorer").',
+  },
+  SCORE_WEIGHT_TURN: { parse: weight().default(1), help: 'Points for a complete turn.' },
+  SCORE_WEIGHT_QUESTION: { parse: weight().default(3), help: 'Points for a question the user asks of their own accord.' },
+  SCORE_WEIGHT_INTERESTING: { parse: weight().default(15), help: 'Points for an interesting conversation.' },
+  SCORE_WEIGHT_BORING: { parse: weight().default(-15), help: 'Points for a boring conversation.' },
+  SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
+  HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address the API listens on; 0.0.0.0 for all.' },
+  PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 takes a free one.' },
+  MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
+  ACCEPT_DEADLINE_MS: { parse: int(50, 60_000).default(2_000), help: 'An accept that has not committed by then answers 503.' },
+  ACCEPT_BUFFER_BYTES: {
+    parse: int(1_024, 4_294_967_296).default(67_108_864),
+    help: 'Request bodies held at once, bytes; beyond it new requests answer 503.',
+  },
+  PUBLISH_GRACE_MS: { parse: int(100, 600_000).default(5_000), help: 'Time to publish and confirm before the relay takes over.' },
+  REPUBLISH_AFTER_MS: {
+    parse: int(1_000, 604_800_000).default(21_600_000),
+    help: 'A confirmed event still open after this is published again.',
+  },
+  RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
+  RETRY_BASE_MS: { parse: int(1, 3_600_000).default(5_000), help: 'Delay before the second attempt; doubles with each further one.' },
+  RETRY_CAP_MS: { parse: int(1, 86_400_000).default(3_600_000), help: 'Longest delay between attempts.' },
+  MAX_ATTEMPTS: { parse: int(1, 100).default(5), help: 'Attempts before an event is FAILED and dead-lettered.' },
+  POISON_STARTS: { parse: int(1, 100).default(3), help: 'Unfinished starts after which a redelivered event is FAILED as POISON.' },
+  DRAIN_MS: { parse: int(0, 600_000).default(20_000), help: "Time for work in flight after SIGTERM. Keep below the orchestrator's grace." },
+  START_DEADLINE_MS: { parse: int(0, 600_000).default(30_000), help: 'How long a process waits for the database when it starts.' },
+  DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections of one process.' },
+  LOG_LEVEL: { parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'), help: 'Least level logged.' },
+  LOG_FORMAT: { parse: z.enum(['json', 'pretty']).optional(), help: 'json or pretty. Default: pretty in a terminal, json elsewhere.' },
+} as const satisfies Record<string, { parse: z.ZodType; help: string; secret?: true }>;
+
+export type Config = Readonly<ReturnType<typeof toConfig>>;
+
+/** A configuration that cannot be used. The message names every bad variable. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/**
+ * Reads the environment, once, at start; everything after receives the frozen result.
+ * An empty variable counts as not set, as compose files and `.env` templates write them.
+ *
+ * @throws {ConfigError} naming every bad variable.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv): Config {
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''));
+  const parsed = environment.safeParse(given);
+  const problems = parsed.success
+    ? contradictions(parsed.data)
+    : parsed.error.issues.map((issue) => {
+        const name = String(issue.path[0]);
+        return given[name] === undefined ? `${name} is not set; it is required` : `${name} ${issue.message}`;
+      });
+  if (problems.length > 0 || !parsed.success) {
+    throw new ConfigError(
+      `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default is in .env.example.`,
+    );
+  }
+  return Object.freeze(toConfig(parsed.data));
+}
+
+/** Effective values for the start-up log; passwords are masked. */
+export function maskedConfig(config: Config): Record<string, unknown> {
+  return {
+    ...config,
+    databaseUrl: maskUrl(config.databaseUrl),
+    rabbitmqUrl: maskUrl(config.rabbitmqUrl),
+  };
+}
+
+export function maskUrl(text: string): string {
+  const url = new URL(text);
+  if (url.password) url.password = '***';
+  return url.href;
+}
+
+const environment = z.object(
+  Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, s.parse])) as {
+    [K in keyof typeof settings]: (typeof settings)[K]['parse'];
+  },
+);
+
+function toConfig(e: z.output<typeof environment>) {
+  return {
+    databaseUrl: e.DATABASE_URL,
+    databasePoolSize: e.DATABASE_POOL_SIZE,
+    rabbitmqUrl: e.RABBITMQ_URL,
+    queueName: e.RABBITMQ_QUEUE_NAME,
+    queueType: e.RABBITMQ_QUEUE_TYPE,
+    queueMaxLength: e.RABBITMQ_QUEUE_MAX_LENGTH,
+    concurrency: e.MESSAGE_CONCURRENCY_PER_WORKER,
+    workerReplicas: e.WORKER_REPLICAS,
+    scoringThreads: e.SCORING_THREADS ?? Math.min(availableParallelism(), e.MESSAGE_CONCURRENCY_PER_WORKER),
+    scoringThreadMemoryMb: e.SCORING_THREAD_MEMORY_MB,
+    scoringTimeoutMs: e.SCORING_TIMEOUT_MS,
+    scoringTimezone: e.SCORING_TIMEZONE,
+    scorerModule: e.SCORER_MODULE ?? null,
+    weights: {
+      turn: e.SCORE_WEIGHT_TURN,
+      question: e.SCORE_WEIGHT_QUESTION,
+      interesting: e.SCORE_WEIGHT_INTERESTING,
+      boring: e.SCORE_WEIGHT_BORING,
+      memory: e.SCORE_WEIGHT_MEMORY,
+    },
+    host: e.HOST,
+    port: e.PORT,
+    maxBodyBytes: e.MAX_BODY_BYTES,
+    acceptDeadlineMs: e.ACCEPT_DEADLINE_MS,
+    acceptBufferBytes: e.ACCEPT_BUFFER_BYTES,
+    publishGraceMs: e.PUBLISH_GRACE_MS,
+    republishAfterMs: e.REPUBLISH_AFTER_MS,
+    relayIntervalMs: e.RELAY_INTERVAL_MS,
+    retryBaseMs: e.RETRY_BASE_MS,
+    retryCapMs: e.RETRY_CAP_MS,
+    maxAttempts: e.MAX_ATTEMPTS,
+    poisonStarts: e.POISON_STARTS,
+    drainMs: e.DRAIN_MS,
+    startDeadlineMs: e.START_DEADLINE_MS,
+    logLevel: e.LOG_LEVEL,
+    logFormat: e.LOG_FORMAT ?? (process.stdout.isTTY ? ('pretty' as const) : ('json' as const)),
+  };
+}
+
+/** Values that are fine alone and wrong together. */
+function contradictions(e: z.output<typeof environment>): string[] {
+  const problems: string[] = [];
+  if (new URL(e.DATABASE_URL).pathname.length < 2) problems.push('DATABASE_URL names no database: end it with /afterword');
+  if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
+  if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
+  if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');
+  if ((e.SCORING_THREADS ?? 1) > e.MESSAGE_CONCURRENCY_PER_WORKER) {
+    problems.push('SCORING_THREADS must not be above MESSAGE_CONCURRENCY_PER_WORKER: threads would never have work');
+  }
+  return problems;
+}
+
+function int(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^-?\d+$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function weight() {
+  const message = 'must be a number from -1000 to 1000';
+  return z
+    .string()
+    .regex(/^-?\d+(\.\d+)?$/, message)
+    .transform(Number)
+    .pipe(z.number().min(-1_000, message).max(1_000, message));
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }) instanceof Intl.DateTimeFormat;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,126 @@
+import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
+import { faultOf, PipelineError } from '../event/fault.ts';
+import type { AttemptResult, Outcome, Settled } from '../event/outcome.ts';
+import type { Logger } from '../runtime/log.ts';
+import { createBackoff, pause } from '../runtime/wait.ts';
+import type { Running } from './in-flight.ts';
+
+/** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
+export type Received = { readonly body: Buffer; readonly messageId: string | undefined; readonly redelivered: boolean };
+
+/** What a scoring thread makes of a message, or what became of the thread. */
+export type ScoreMessage = (
+  body: Uint8Array,
+) => Promise<
+  | { readonly kind: 'done'; readonly eventId: EventId; readonly outcome: Outcome }
+  | { readonly kind: 'incomplete'; readonly ref: EventRef }
+  | { readonly kind: 'not-ours'; readonly reason: string }
+  | { readonly kind: 'lost'; readonly outcome: Outcome }
+>;
+
+export type AttemptSteps = {
+  readonly score: ScoreMessage;
+  /** A whole message body made from the event's row; null if there is no such event. */
+  readonly loadMessage: (ref: EventRef) => Promise<{ readonly eventId: EventId; readonly body: Buffer } | null>;
+  readonly findStarts: (eventId: EventId) => Promise<{ readonly status: EventStatus; readonly unfinished: number } | null>;
+  readonly countStart: (eventId: EventId) => Promise<void>;
+  readonly settle: (attempt: AttemptResult) => Promise<Settled>;
+};
+
+/** The final answer for a delivery. */
+export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly reason: string };
+
+/** How long a step waits for a database that is away before the delivery goes back; as for results (settle). */
+const holdMs = 10 * 60_000;
+
+/**
+ * One attempt at one delivery: look at its past if it has one, score, settle.
+ * Runs to its answer or throws (transient: requeue; bug: see intake).
+ */
+export function createAttempt(options: {
+  readonly steps: AttemptSteps;
+  readonly poisonStarts: number;
+  readonly maxMessageBytes: number;
+  /** Aborted when the drain is over: waiting ends, the delivery goes back. */
+  readonly giveUp: AbortSignal;
+  readonly log: Logger;
+}) {
+  const { steps, giveUp, log } = options;
+  // Events that were started twice and never finished run one after the other: whichever kills the process is then known.
+  let suspectLane: Promise<unknown> = Promise.resolve();
+
+  return async function attempt(delivery: Received, running: Running): Promise<Answer> {
+    if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
+    if (!delivery.redelivered) return scoreAndSettle(delivery, running);
+
+    const eventId = running.eventId;
+    const past = eventId === null ? null : await holding(() => steps.findStarts(eventId));
+    if (eventId === null || past === null) return scoreAndSettle(delivery, running);
+    if (past.status === 'PROCESSED' || past.status === 'SKIPPED') return { verb: 'ack', as: 'duplicate' };
+    if (past.unfinished >= options.poisonStarts) {
+      const details = `${past.unfinished} starts ended with the process and not with a result`;
+      return settle(eventId, { kind: 'failed', permanent: true, code: 'POISON', details }, delivery, running);
+    }
+    const counted = async () => {
+      await holding(() => steps.countStart(eventId));
+      return scoreAndSettle(delivery, running);
+    };
+    if (past.unfinished === 0) return counted();
+    const turn = suspectLane.then(counted);
+    suspectLane = turn.catch(() => {});
+    return turn;
+  };
+
+  async function scoreAndSettle(delivery: Received, running: Running): Promise<Answer> {
+    let reply = await steps.score(delivery.body);
+    let eventId = running.eventId;
+    if (reply.kind === 'incomplete') {
+      const { ref } = reply;
+      const loaded = await holding(() => steps.loadMessage(ref));
+      if (loaded === null) return { verb: 'dead-letter', as: 'unknown-event' };
+      eventId = loaded.eventId;
+      reply = await steps.score(loaded.body);
+    }
+    switch (reply.kind) {
+      case 'done':
+        return settle(reply.eventId, reply.outcome, delivery, running);
+      case 'lost':
+        // The thread died with the message: whose it was is known from outside it.
+        return eventId === null ? notOurs('KILLED_ITS_THREAD') : settle(eventId, reply.outcome, delivery, running);
+      case 'not-ours':
+        return notOurs(reply.reason);
+      case 'incomplete':
+        throw new PipelineError('bug', 'INCOMPLETE_ROW', 'a message made from the row lacks something');
+    }
+  }
+
+  async function settle(eventId: EventId, outcome: Outcome, delivery: Received, running: Running): Promise<Settled> {
+    await running.marking;
+    return steps.settle({ eventId, outcome, redelivered: delivery.redelivered });
+  }
+
+  /** Repeats a step while the database is away. */
+  async function holding<T>(step: () => Promise<T>): Promise<T> {
+    const until = performance.now() + holdMs;
+    const backoff = createBackoff(100, 5_000);
+    for (;;) {
+      try {
+        return await step();
+      } catch (error) {
+        if (faultOf(error) !== 'transient' || giveUp.aborted || performance.now() > until) throw error;
+        const waitMs = backoff.next();
+        log.warn({ err: error, waitMs }, 'the database is away; holding the delivery');
+        await pause(waitMs, giveUp);
+      }
+    }
+  }
+}
+
+/** Whose delivery it is, as far as its properties say. */
+export function eventIdOf(delivery: Received): EventId | null {
+  return parseEventId(delivery.messageId);
+}
+
+function notOurs(reason: string): Answer {
+  return { verb: 'dead-letter', as: 'not-ours', reason };
+}

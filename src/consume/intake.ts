@@ -1,0 +1,135 @@
+import type { EventId } from '../event/event.ts';
+import { faultOf } from '../event/fault.ts';
+import { type Logger, withCorrelation } from '../runtime/log.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import { type Answer, type AttemptSteps, createAttempt, eventIdOf, type Received } from './attempt.ts';
+import { createInFlight, type MarkProcessing } from './in-flight.ts';
+
+export type Delivery = Received & {
+  readonly live: boolean;
+  ack(): void;
+  deadLetter(): void;
+  requeue(): void;
+};
+
+export type Counters = Record<'processed' | 'retry' | 'failed' | 'duplicate' | 'unknown-event' | 'not-ours' | 'bug' | 'requeued', number>;
+
+export type Intake = {
+  /** Takes a delivery and answers it sooner or later, exactly once. */
+  onDelivery(delivery: Delivery): void;
+  /**
+   * Lets what runs finish, at most `withinMs`, and gives the rest back. Call after the consumer has stopped taking.
+   * @returns ids of the events given back unfinished.
+   */
+  drain(withinMs: number): Promise<(EventId | null)[]>;
+  readonly counters: Readonly<Counters>;
+  readonly inFlight: number;
+};
+
+/**
+ * Deliveries in, answers out. At most `concurrency` attempts run at once; the broker sends no more than that either, so a
+ * delivery waits only when attempts of a lost channel still run, and is dropped if its own channel goes meanwhile.
+ */
+export function createIntake(options: {
+  readonly concurrency: number;
+  readonly steps: AttemptSteps & {
+    readonly markProcessing: MarkProcessing;
+    readonly uncountStart: (eventId: EventId) => Promise<void>;
+  };
+  readonly poisonStarts: number;
+  readonly maxMessageBytes: number;
+  /** Fired here when the drain is over; the steps listen to it. */
+  readonly giveUp: AbortController;
+  readonly log: Logger;
+  readonly now?: () => number;
+}): Intake {
+  const { log, giveUp, steps } = options;
+  const now = options.now ?? (() => performance.now());
+  const attempt = createAttempt({ ...options, giveUp: giveUp.signal });
+  const inFlight = createInFlight({ markProcessing: steps.markProcessing, log, now });
+  const waiting: Delivery[] = [];
+  const unfinished = new Map<Delivery, EventId | null>();
+  const counters: Counters = { processed: 0, retry: 0, failed: 0, duplicate: 0, 'unknown-event': 0, 'not-ours': 0, bug: 0, requeued: 0 };
+  let draining = false;
+
+  function next(): void {
+    while (inFlight.size < options.concurrency) {
+      const delivery = waiting.shift();
+      if (!delivery) return;
+      if (delivery.live) void run(delivery);
+    }
+  }
+
+  async function run(delivery: Delivery): Promise<void> {
+    const eventId = eventIdOf(delivery);
+    const running = inFlight.start(eventId);
+    unfinished.set(delivery, eventId);
+    try {
+      const answer = await withCorrelation(eventId === null ? {} : { event_id: eventId }, () => attempt(delivery, running));
+      if (unfinished.delete(delivery)) give(delivery, answer, now() - running.startedAt);
+    } catch (error) {
+      if (unfinished.delete(delivery)) await giveBack(delivery, eventId, error);
+    } finally {
+      inFlight.finish(running);
+      next();
+    }
+  }
+
+  function give(delivery: Delivery, answer: Answer, tookMs: number): void {
+    counters[answer.as]++;
+    const fields = { event_id: eventIdOf(delivery) ?? undefined, took_ms: Math.round(tookMs), redelivered: delivery.redelivered };
+    if (answer.verb === 'ack') {
+      delivery.ack();
+      log[answer.as === 'retry' ? 'warn' : 'debug'](fields, answer.as);
+    } else {
+      delivery.deadLetter();
+      log.warn({ ...fields, as: answer.as, ...('reason' in answer && { reason: answer.reason }) }, 'dead-lettered');
+    }
+  }
+
+  async function giveBack(delivery: Delivery, eventId: EventId | null, error: unknown): Promise<void> {
+    if (faultOf(error) === 'transient') {
+      counters.requeued++;
+      log.warn({ err: error, event_id: eventId ?? undefined }, 'delivery goes back to the queue');
+      if (delivery.redelivered && eventId !== null)
+        await settlesWithin(
+          steps.uncountStart(eventId).catch(() => {}),
+          1_000,
+        );
+      delivery.requeue();
+      return;
+    }
+    // Ours to mend: a requeue would loop. The row stays open, and comes back from the database later.
+    counters.bug++;
+    log.error({ err: error, event_id: eventId ?? undefined }, 'a bug while handling a delivery; dead-lettered');
+    delivery.deadLetter();
+  }
+
+  return {
+    onDelivery(delivery) {
+      if (draining) return delivery.requeue();
+      waiting.push(delivery);
+      next();
+    },
+    async drain(withinMs) {
+      draining = true;
+      for (const delivery of waiting.splice(0)) delivery.requeue();
+      await settlesWithin(inFlight.empty(), withinMs);
+      giveUp.abort('drained');
+      inFlight.stop();
+      const rest = [...unfinished];
+      unfinished.clear();
+      for (const [delivery] of rest) delivery.requeue();
+      counters.requeued += rest.length;
+      const counted = rest.flatMap(([delivery, id]) =>
+        delivery.redelivered && id !== null ? [steps.uncountStart(id).catch(() => {})] : [],
+      );
+      await settlesWithin(Promise.all(counted), 1_000);
+      return rest.map(([, eventId]) => eventId);
+    },
+    counters,
+    get inFlight() {
+      return inFlight.size;
+    },
+  };
+}

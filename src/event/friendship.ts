@@ -1,0 +1,22 @@
+export const friendshipLevels = ['PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'] as const;
+export type FriendshipLevel = (typeof friendshipLevels)[number];
+
+/** A row of `friendship_status`. Scores have at most four decimals, the precision of their columns. */
+export type Friendship = {
+  readonly userId: string;
+  readonly score: number;
+  readonly level: FriendshipLevel;
+  readonly streakDay: number;
+  /** The latest end of a conversation seen; null for a user without one. */
+  readonly lastInteraction: Date | null;
+};
+
+/** A row of `friendship_topic_metrics`; the topic is the event's `agent_tag`. */
+export type TopicMetrics = {
+  readonly userId: string;
+  readonly topicId: string;
+  readonly score: number;
+  readonly turns: number;
+  readonly level: FriendshipLevel;
+  readonly lastDate: Date;
+};

@@ -1,0 +1,35 @@
+import type { EventId } from './event.ts';
+
+/** Parts of a score, stored as `score_calculation_details` and returned to callers. domain.md's names. */
+export type ScoreDetails = {
+  readonly total_turns: number;
+  readonly user_initiated_questions: number;
+  readonly session_emotion: string;
+  readonly new_memories_count: number;
+  readonly base_score: number;
+  readonly engagement_bonus: number;
+  readonly emotion_bonus: number;
+  readonly memory_bonus: number;
+  readonly total_score_before_clamp: number;
+  readonly final_score_change: number;
+  /** Name and version of the scorer, `name@version`. */
+  readonly scorer: string;
+};
+
+/** What one attempt at an event came to. Codes are stable; details never carry conversation text. */
+export type Outcome =
+  | { readonly kind: 'scored'; readonly change: number; readonly totalTurns: number; readonly detailsJson: string }
+  | { readonly kind: 'failed'; readonly permanent: boolean; readonly code: string; readonly details: string };
+
+/** An outcome and the event it belongs to, on its way to be settled. */
+export type AttemptResult = {
+  readonly eventId: EventId;
+  readonly outcome: Outcome;
+  /** The broker's flag: somebody had this delivery before. */
+  readonly redelivered: boolean;
+};
+
+/** What settling did with an attempt; the broker's answer follows from it. */
+export type Settled =
+  | { readonly verb: 'ack'; readonly as: 'processed' | 'retry' | 'duplicate' }
+  | { readonly verb: 'dead-letter'; readonly as: 'failed' | 'unknown-event' };

@@ -1,0 +1,86 @@
+#!/usr/bin/env node
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import dotenv from 'dotenv';
+import pkg from '../package.json' with { type: 'json' };
+import { exitCodes } from './commands/exit-codes.ts';
+import { type Config, loadConfig } from './config.ts';
+
+const program = new Command('afterword')
+  .description(
+    'Scores finished conversations behind a 202 Accepted API. Configuration comes from the environment and .env (see .env.example).',
+  )
+  .version(pkg.version)
+  .showHelpAfterError('(add --help for the usage)')
+  .exitOverride();
+
+role('api', 'accept conversations over HTTP, publish and relay them', async (config) => (await import('./commands/api.ts')).runApi(config));
+role('worker', 'score conversations from the queue and settle the results', async (config) =>
+  (await import('./commands/worker.ts')).runWorker(config),
+);
+role('fleet', 'one api and WORKER_REPLICAS workers on this machine, restarted when they die', async (config) =>
+  (await import('./commands/fleet.ts')).runFleet(config),
+);
+role('migrate', 'bring the database schema up to date', async (config) => (await import('./commands/migrate.ts')).runMigrate(config));
+
+program
+  .command('send')
+  .description('post a file of conversations, one JSON body a line, and say what became of them')
+  .argument('<file>', 'NDJSON file, or - for stdin')
+  .option('--url <url>', 'the API', `http://127.0.0.1:${process.env['PORT'] || 3000}`)
+  .option('--concurrency <n>', 'requests at a time', positive, 100)
+  .option('--wait', 'wait until every accepted conversation is closed', false)
+  .option('--timeout <seconds>', 'longest wait', positive, 300)
+  .option('--json', 'print the summary as JSON', false)
+  .action(async (file: string, options) => {
+    const { runSend } = await import('./commands/send.ts');
+    process.exitCode = await runSend(file, options);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = explain(error);
+}
+
+/** A command that needs the whole configuration and runs until its work is done or it is told to stop. */
+function role(name: string, description: string, run: (config: Config) => Promise<void>): void {
+  program
+    .command(name)
+    .description(description)
+    .option('--check', 'load everything, check the configuration, and end')
+    .action(async (options: { check?: boolean }) => {
+      dotenv.config({ quiet: true });
+      const config = loadConfig(process.env);
+      if (!options.check) return run(config);
+      await import(`./commands/${name}.ts`);
+      process.stdout.write(`${name}: configuration is good\n`);
+    });
+}
+
+function positive(text: string): number {
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');
+  return n;
+}
+
+/** Prints what a person can use, and says by the exit code whether starting again could help. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  const { name, message, code, path, mayPass } = error as {
+    name?: string;
+    message?: string;
+    code?: string;
+    path?: string;
+    mayPass?: boolean;
+  };
+  if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
+    process.stderr.write(`afterword: ${message}\n`);
+    return mayPass ? exitCodes.failed : exitCodes.config;
+  }
+  if (code === 'ENOENT' && path) {
+    process.stderr.write(`afterword: there is no file ${path}\n`);
+    return exitCodes.usage;
+  }
+  process.stderr.write(`afterword: ${(error as { stack?: string }).stack ?? String(error)}\n`);
+  return exitCodes.failed;
+}

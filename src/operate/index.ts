@@ -1,0 +1,1 @@
+export { operateRouter } from './router.ts';

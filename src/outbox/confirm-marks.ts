@@ -1,0 +1,61 @@
+import type { EventId } from '../event/event.ts';
+import type { Logger } from '../runtime/log.ts';
+
+export type ConfirmMark = { readonly eventId: EventId; readonly attemptCount: number };
+export type StoreMarks = (marks: readonly ConfirmMark[]) => Promise<void>;
+
+export type ConfirmMarks = {
+  /** Notes that the broker has the event. Never throws, never waits. */
+  add(mark: ConfirmMark): void;
+  /** Writes what is noted, now. */
+  flush(): Promise<void>;
+};
+
+/**
+ * Half the grace: late enough that most events are settled before and the mark touches nothing, early enough that the
+ * relay does not take the rest for lost.
+ */
+const lagOfGrace = 0.5;
+const maxBatch = 500;
+/** 20 s at 5,000 a second. Marks beyond it are dropped: the relay then publishes these events twice, which is harmless. */
+const maxHeld = 100_000;
+
+/** Gathers confirms and writes them in batches, late on purpose. A lost mark costs one duplicate delivery, never an event. */
+export function createConfirmMarks(options: {
+  readonly storeMarks: StoreMarks;
+  readonly graceMs: number;
+  readonly log: Logger;
+}): ConfirmMarks {
+  let held: ConfirmMark[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  let writing: Promise<void> = Promise.resolve();
+
+  async function write(marks: readonly ConfirmMark[]): Promise<void> {
+    for (let i = 0; i < marks.length; i += maxBatch) {
+      try {
+        await options.storeMarks(marks.slice(i, i + maxBatch));
+      } catch (error) {
+        options.log.debug({ err: error, marks: marks.length - i }, 'confirm marks not written; the relay will publish these events again');
+        return;
+      }
+    }
+  }
+
+  function flush(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
+    const marks = held;
+    held = [];
+    writing = writing.then(() => write(marks));
+    return writing;
+  }
+
+  return {
+    add(mark) {
+      if (held.length >= maxHeld) return;
+      held.push(mark);
+      timer ??= setTimeout(flush, options.graceMs * lagOfGrace);
+    },
+    flush,
+  };
+}

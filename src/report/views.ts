@@ -1,0 +1,90 @@
+import type { EventStatus } from '../event/event.ts';
+
+/** An event row as far as callers see it. */
+export type EventView = {
+  readonly event_id: string;
+  readonly conversation_id: string;
+  readonly user_id: string;
+  readonly bot_type: string;
+  readonly bot_id: string;
+  readonly bot_name: string;
+  readonly agent_tag: string | null;
+  readonly start_time: Date;
+  readonly end_time: Date;
+  readonly status: EventStatus;
+  readonly attempt_count: number;
+  readonly next_attempt_at: Date | null;
+  readonly attempt_started_at: Date | null;
+  readonly worker: string | null;
+  readonly created_at: Date;
+  readonly processed_at: Date | null;
+  readonly updated_at: Date;
+  readonly error_code: string | null;
+  readonly error_details: string | null;
+  readonly friendship_score_change: number | null;
+  readonly new_friendship_level: string | null;
+  readonly score_calculation_details: unknown;
+  readonly conversation_log?: string;
+};
+
+/** The answer for one event; `result` and `error` are null where there is none. Times are UTC, ISO 8601. */
+export function presentEvent(row: EventView, options: { readonly withLog?: boolean } = {}) {
+  return {
+    conversation_id: row.conversation_id,
+    event_id: row.event_id,
+    user_id: row.user_id,
+    bot_type: row.bot_type,
+    bot_id: row.bot_id,
+    bot_name: row.bot_name,
+    agent_tag: row.agent_tag,
+    start_time: row.start_time,
+    end_time: row.end_time,
+    status: row.status,
+    attempt_count: row.attempt_count,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+    processed_at: row.processed_at,
+    next_attempt_at: row.next_attempt_at,
+    processing: row.status === 'PROCESSING' ? { attempt_started_at: row.attempt_started_at, worker: row.worker } : null,
+    error: row.error_code === null ? null : { code: row.error_code, details: row.error_details },
+    result:
+      row.status === 'PROCESSED'
+        ? {
+            friendship_score_change: row.friendship_score_change,
+            new_friendship_level: row.new_friendship_level,
+            score_calculation_details: row.score_calculation_details,
+          }
+        : null,
+    ...(options.withLog && { conversation_log: JSON.parse(row.conversation_log ?? '[]') as unknown }),
+  };
+}
+
+export type FriendshipView = {
+  readonly status: {
+    readonly user_id: string;
+    readonly friendship_score: number;
+    readonly friendship_level: string;
+    readonly streak_day: number;
+    readonly last_interaction_date: Date | null;
+    readonly updated_at: Date;
+  };
+  readonly topics: readonly {
+    readonly topic_id: string;
+    readonly score: number;
+    readonly turns: number;
+    readonly level: string;
+    readonly last_date: Date;
+  }[];
+};
+
+export function presentFriendship({ status, topics }: FriendshipView) {
+  return {
+    user_id: status.user_id,
+    friendship_score: status.friendship_score,
+    friendship_level: status.friendship_level,
+    streak_day: status.streak_day,
+    last_interaction_date: status.last_interaction_date,
+    updated_at: status.updated_at,
+    topics: topics.map((t) => ({ topic_id: t.topic_id, score: t.score, turns: t.turns, level: t.level, last_date: t.last_date })),
+  };
+}

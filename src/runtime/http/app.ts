@@ -1,0 +1,73 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:http';
+import express, { type Express, type NextFunction, type Request, type Response, type Router } from 'express';
+import { PipelineError } from '../../event/fault.ts';
+import { type Logger, withCorrelation } from '../log.ts';
+import { Problem, sendProblem } from './problem.ts';
+
+const requestId = /^[\x21-\x7e]{1,128}$/;
+
+/** An Express app with request ids, problem documents for everything that goes wrong, and nothing else of its own. */
+export function createApp(routers: readonly Router[], log: Logger): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  // Computed where a GET wants one; on the hot POST it would hash every answer.
+  app.disable('etag');
+  app.set('query parser', 'simple');
+  app.use((request, response, next) => {
+    const given = request.headers['x-request-id'];
+    const id = typeof given === 'string' && requestId.test(given) ? given : randomUUID();
+    response.setHeader('X-Request-Id', id);
+    withCorrelation({ request_id: id }, next);
+  });
+  for (const router of routers) app.use(router);
+  app.use((request) => {
+    throw new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
+  });
+  app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
+    const problem = toProblem(error);
+    if (problem.status >= 500)
+      log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
+    // The client is gone, or half of an answer is out: nothing can be said any more.
+    if (response.headersSent || response.destroyed) return response.destroy();
+    // What is left of a body that was refused unread would be taken for the next request.
+    if (!request.complete) response.setHeader('Connection', 'close');
+    sendProblem(response, problem);
+  });
+  return app;
+}
+
+/** Listens; every request has a time limit for arriving, so that slow clients cannot collect. */
+export async function listen(app: Express, host: string, port: number): Promise<{ server: Server; url: string }> {
+  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 }, app);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port, backlog: 1_024 }, () => resolve());
+  });
+  const address = server.address();
+  const actual = typeof address === 'object' && address !== null ? address.port : port;
+  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+  return { server, url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${actual}` };
+}
+
+function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof PipelineError && error.kind === 'transient') {
+    const detail = 'the service cannot do this now; nothing was changed for certain, the same request may be repeated';
+    return new Problem(503, error.code.toLowerCase(), detail, { retryAfterSeconds: 2, cause: error });
+  }
+  const type = (error as { type?: unknown } | null)?.type;
+  switch (type) {
+    case 'entity.too.large':
+      return new Problem(413, 'body_too_large', `the body is larger than ${(error as { limit?: number }).limit} bytes`);
+    case 'encoding.unsupported':
+      return new Problem(415, 'unsupported_encoding', 'the Content-Encoding must be gzip, deflate, br or identity');
+    case 'request.aborted':
+    case 'request.size.invalid':
+      return new Problem(400, 'incomplete_body', 'the body ended before its declared length');
+  }
+  if (error instanceof URIError) return new Problem(400, 'bad_path', 'the path is not valid percent-encoded UTF-8');
+  const status = (error as { status?: unknown } | null)?.status;
+  if (typeof status === 'number' && status >= 400 && status < 500) return new Problem(status, 'bad_request', 'the request cannot be read');
+  return new Problem(500, 'internal_error', 'something unexpected went wrong; the log has it under this request id');
+}

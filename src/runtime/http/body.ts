@@ -1,0 +1,72 @@
+import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
+import { Problem } from './problem.ts';
+
+const mediaType = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
+const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+
+/**
+ * Middleware that turns a JSON request into `request.body`, or into a 400, 413 or 415. Invalid UTF-8 is refused, not mended.
+ * With `optional` a request without a body passes, and `request.body` is undefined.
+ */
+export function jsonBody(maxBytes: number, { optional = false }: { readonly optional?: boolean } = {}): RequestHandler[] {
+  const chain = [requireJson, express.raw({ type: () => true, limit: maxBytes }), parse];
+  if (!optional) return chain;
+  return chain.map((handler) => (request, response, next) => {
+    const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+    if (hasBody) return handler(request, response, next);
+    request.body = undefined;
+    next();
+  });
+}
+
+function requireJson(request: Request, _response: Response, next: NextFunction): void {
+  const type = request.headers['content-type'] ?? '';
+  if (!mediaType.test(type)) {
+    throw new Problem(415, 'unsupported_media_type', 'the body must be sent with Content-Type: application/json');
+  }
+  const named = charset.exec(type)?.[1];
+  if (named !== undefined && !/^utf-?8$/i.test(named)) {
+    throw new Problem(415, 'unsupported_charset', 'the body must be UTF-8, the only charset of JSON');
+  }
+  next();
+}
+
+function parse(request: Request, _response: Response, next: NextFunction): void {
+  const raw: unknown = request.body;
+  if (!Buffer.isBuffer(raw) || raw.length === 0) throw new Problem(400, 'empty_body', 'the request has no body');
+  let text: string;
+  try {
+    text = utf8.decode(raw);
+  } catch {
+    throw new Problem(400, 'invalid_utf8', 'the body is not valid UTF-8');
+  }
+  try {
+    request.body = JSON.parse(text) as unknown;
+  } catch {
+    // The parser's own message quotes the text.
+    throw new Problem(400, 'invalid_json', 'the body is not valid JSON');
+  }
+  next();
+}
+
+/**
+ * Bounds the memory that request bodies may take: a request whose declared length (or `maxBytes`, if it declares none)
+ * does not fit into what is left of `budgetBytes` is answered 503 before its body is read.
+ */
+export function bodyBudget(budgetBytes: number, maxBytes: number): RequestHandler {
+  let inUse = 0;
+  return (request, response, next) => {
+    const declared = Number(request.headers['content-length'] ?? maxBytes);
+    // A compressed body may grow up to the limit.
+    const cost = request.headers['content-encoding'] ? maxBytes : Math.min(declared, maxBytes);
+    if (inUse + cost > budgetBytes) {
+      throw new Problem(503, 'overloaded', 'too many request bodies are being held; try again shortly', { retryAfterSeconds: 1 });
+    }
+    inUse += cost;
+    response.once('close', () => {
+      inUse -= cost;
+    });
+    next();
+  };
+}

@@ -1,0 +1,33 @@
+import type { Logger } from './log.ts';
+
+/**
+ * Turns the process's signals into one AbortController, whose signal everything waits on.
+ *
+ * First SIGTERM or SIGINT: the signal aborts, and the caller drains. A second one ends the process at once with
+ * 128 + signal number, as a shell would. A process started with an IPC channel (by `afterword fleet`) also drains
+ * when its parent is gone, so that no orphan keeps consuming.
+ */
+export function createStop(log: Logger): AbortController {
+  const controller = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) {
+      log.warn({ signal }, 'second signal: stopping at once');
+      process.exit(signal === 'SIGINT' ? 130 : 143);
+    }
+    controller.abort(signal);
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  if (process.channel) {
+    process.once('disconnect', () => controller.abort('parent gone'));
+    // The channel is only a leash: it must not keep a drained process alive.
+    process.channel.unref();
+  }
+  return controller;
+}
+
+/** Resolves when `signal` has fired. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,88 @@
+import type { Turn } from '../../event/event.ts';
+import lexicon from './lexicon/questions.json' with { type: 'json' };
+import { phraseMatcher, plain, words } from './text.ts';
+
+const opener = phraseMatcher(lexicon.openers);
+const notQuestion = phraseMatcher(lexicon.notQuestions);
+const vietnamese = phraseMatcher(lexicon.vietnamese);
+const vietnameseNot = phraseMatcher(lexicon.vietnameseNotQuestions);
+const vietnameseFinal = new Set(lexicon.vietnameseFinal);
+const clarifications = new Set(lexicon.clarifications);
+const clauseEnd = /(?<=[.!?;…])\s+|\n+|,\s+(?=(?:but|so|and|what|how|why|do|are|còn|thế|vậy)\s)/u;
+
+/** A short answer with a rising tone ("a cat?") has at most this many words. */
+const guessWords = 4;
+
+/** How many user items ask something of their own accord. An item counts once; when in doubt it does not. */
+export function countUserQuestions(log: readonly Turn[]): number {
+  let count = 0;
+  for (const [i, turn] of log.entries()) {
+    if (turn.speaker === 'user' && asks(turn.text, previousBotText(log, i))) count++;
+  }
+  return count;
+}
+
+/**
+ * True if the user's text has a question in it that is no mere answer to the bot's item before it. Not counted: requests to
+ * repeat ("huh?"), echoes of the bot's words ("dogs?"), and guesses in answer to the bot's question ("a cat?").
+ */
+export function asks(userText: string, botText: string): boolean {
+  return plain(userText)
+    .split(clauseEnd)
+    .some((clause) => isQuestion(clause.trim(), plain(botText)));
+}
+
+function isQuestion(clause: string, bot: string): boolean {
+  const spoken = words(clause);
+  if (spoken.length === 0 || clarifications.has(spoken.join(' '))) return false;
+  const interrogative = hasInterrogativeForm(clause, spoken);
+  if (!clause.includes('?')) return interrogative;
+  if (interrogative) return true;
+  const heard = new Set(words(bot));
+  const echo = spoken.every((w) => heard.has(w));
+  const guess = bot.includes('?') && spoken.length <= guessWords && !isReturnQuestion(clause);
+  return !echo && !guess;
+}
+
+/** "And you?", "còn bạn?": short, and asks all the same. */
+const returnQuestion = phraseMatcher(['you', 'yourself', 'yours', 'bạn', 'cậu', 'pika']);
+function isReturnQuestion(clause: string): boolean {
+  return clause.search(returnQuestion) >= 0;
+}
+
+function hasInterrogativeForm(clause: string, spoken: readonly string[]): boolean {
+  // English asks with the first words of the clause, after at most two of "so", "and", "well" and the like.
+  // "I wonder how …" and "I know what …" tell.
+  const at = clause.search(opener);
+  const before = at < 0 ? [] : words(clause.slice(0, at));
+  const lead = before.length;
+  if (
+    at >= 0 &&
+    lead <= 2 &&
+    !before.includes('i') &&
+    clause.search(notQuestion) !== at &&
+    (clause.includes('?') || startsLikeQuestion(spoken, lead))
+  )
+    return true;
+  if (clause.search(vietnameseNot) >= 0) return false;
+  if (clause.search(vietnamese) >= 0) return true;
+  // A final particle makes a Vietnamese question; alone it may be an answer ("không").
+  return spoken.length >= 3 && isVietnamese(clause) && vietnameseFinal.has(spoken.at(-1) ?? '');
+}
+
+/** Without a question mark only an unmistakable beginning counts: "do you like …", "what is …". */
+const plainStart =
+  /^(?:do|did|are|can|could|will|would|have) (?:you|we|they|i)\b|^(?:what|who|where|why|how) (?:is|are|was|were|do|does|did|can|about|many|much|old|come|long)\b/;
+function startsLikeQuestion(spoken: readonly string[], lead: number): boolean {
+  return plainStart.test(spoken.slice(lead).join(' ')) || plainStart.test(spoken.join(' '));
+}
+
+const vietnameseLetter = /[ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]/u;
+export function isVietnamese(plainText: string): boolean {
+  return vietnameseLetter.test(plainText);
+}
+
+function previousBotText(log: readonly Turn[], index: number): string {
+  const before = log[index - 1];
+  return before?.speaker === 'pika' ? before.text : '';
+}

@@ -1,0 +1,36 @@
+import type { ScoreDetails } from '../../event/outcome.ts';
+import type { ScoreWeights } from '../scorer.ts';
+import type { Emotion } from './emotion.ts';
+
+/** What an analyser finds in a conversation. */
+export type Findings = {
+  readonly totalTurns: number;
+  readonly userQuestions: number;
+  readonly emotion: Emotion;
+  readonly newMemories: number;
+};
+
+/**
+ * score change = max(0, base + engagement + emotion + memory)
+ *
+ * With the default weights: 3 turns, 1 question, interesting, 7 memories → 56; 2 turns, boring → max(0, −13) = 0.
+ */
+export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<ScoreDetails, 'scorer'> {
+  const base = findings.totalTurns * weights.turn;
+  const engagement = findings.userQuestions * weights.question;
+  const emotion = findings.emotion === 'interesting' ? weights.interesting : findings.emotion === 'boring' ? weights.boring : 0;
+  const memory = findings.newMemories * weights.memory;
+  const total = base + engagement + emotion + memory;
+  return {
+    total_turns: findings.totalTurns,
+    user_initiated_questions: findings.userQuestions,
+    session_emotion: findings.emotion,
+    new_memories_count: findings.newMemories,
+    base_score: base,
+    engagement_bonus: engagement,
+    emotion_bonus: emotion,
+    memory_bonus: memory,
+    total_score_before_clamp: total,
+    final_score_change: Math.max(0, total),
+  };
+}

@@ -1,0 +1,74 @@
+import { workerData } from 'piscina';
+import { type Conversation, type EventId, type EventRef, parseEventId } from '../event/event.ts';
+import type { Outcome } from '../event/outcome.ts';
+import { assertScorer, type Score, type ScoreWeights } from './scorer.ts';
+
+/** What the thread is told at its start. */
+export type ThreadSettings = { readonly scorerUrl: string; readonly weights: ScoreWeights };
+
+/** What a thread makes of a message. Failures are data: error classes do not survive the way back. */
+export type ScoreReply =
+  | { readonly kind: 'done'; readonly eventId: EventId; readonly outcome: Outcome }
+  /** The message names an event and leaves something out that scoring needs. */
+  | { readonly kind: 'incomplete'; readonly ref: EventRef }
+  | { readonly kind: 'not-ours'; readonly reason: 'NOT_JSON' | 'NOT_A_CONVERSATION' };
+
+const settings = workerData as ThreadSettings;
+const scorer: unknown = ((await import(settings.scorerUrl)) as { default?: unknown }).default;
+assertScorer(scorer, settings.scorerUrl);
+const scorerName = `${scorer.name}@${scorer.version}`;
+
+/** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
+const precision = 10_000;
+const largestChange = 1e9;
+
+/** Thread entry. `body` is a message's bytes; an empty one only warms the thread up. */
+export default async function score(body: Uint8Array): Promise<ScoreReply> {
+  const message = decode(body);
+  if (message === null) return { kind: 'not-ours', reason: 'NOT_JSON' };
+  const eventId = parseEventId(message['event_id']);
+  if (eventId !== null && isComplete(message)) return { kind: 'done', eventId, outcome: await attempt(message) };
+  if (eventId !== null) return { kind: 'incomplete', ref: { eventId } };
+  const conversationId = message['conversation_id'];
+  if (typeof conversationId === 'string') return { kind: 'incomplete', ref: { conversationId } };
+  return { kind: 'not-ours', reason: 'NOT_A_CONVERSATION' };
+}
+
+function decode(body: Uint8Array): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  } catch {
+    return null;
+  }
+}
+
+function isComplete(message: Record<string, unknown>): message is Record<string, unknown> & Conversation {
+  return Array.isArray(message['conversation_log']) && typeof message['bot_type'] === 'string' && typeof message['start_time'] === 'string';
+}
+
+async function attempt(conversation: Conversation): Promise<Outcome> {
+  let result: Score;
+  try {
+    result = await (scorer as { score: (c: Conversation, context: object) => Score | Promise<Score> }).score(conversation, {
+      weights: settings.weights,
+    });
+  } catch (error) {
+    const permanent = (error as { permanent?: unknown } | null)?.permanent === true;
+    return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(error) };
+  }
+  const change = Math.round(result?.change * precision) / precision;
+  const totalTurns = result?.totalTurns ?? 0;
+  if (!Number.isFinite(change) || Math.abs(change) > largestChange || !Number.isInteger(totalTurns) || totalTurns < 0) {
+    return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${scorerName} answered no usable score` };
+  }
+  const detailsJson = JSON.stringify({ ...result.details, scorer: scorerName });
+  return { kind: 'scored', change, totalTurns, detailsJson };
+}
+
+/** Kind and place of an error, never its message: that may quote the conversation. */
+function describe(error: unknown): string {
+  const { name, stack } = (error ?? {}) as { name?: unknown; stack?: unknown };
+  const place = typeof stack === 'string' ? /([\w.-]+\.[cm]?[jt]s:\d+:\d+)/.exec(stack)?.[1] : undefined;
+  return `${scorerName} threw ${String(name ?? typeof error)}${place ? ` at ${place}` : ''}`;
+}

@@ -1,0 +1,16 @@
+/** `capMs >= baseMs > 0`, milliseconds. */
+export type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
+
+/**
+ * Delay before the next attempt: base × 2^(attempt − 1), at most the cap, ±20 % (domain.md, section 4). The cap is applied
+ * before the jitter, so that late attempts spread out too.
+ *
+ * @param attempt  attempts made so far, from 1.
+ * @returns whole milliseconds.
+ * @throws {RangeError} if `attempt` is not a positive integer.
+ */
+export function backoffMs(attempt: number, policy: RetryPolicy, random: () => number = Math.random): number {
+  if (!Number.isInteger(attempt) || attempt < 1) throw new RangeError(`attempt must be at least 1, got ${attempt}`);
+  const grown = Math.min(policy.capMs, policy.baseMs * 2 ** (attempt - 1));
+  return Math.round(grown * (0.8 + 0.4 * random()));
+}

@@ -1,0 +1,41 @@
+import type { EventStatus } from '../event/event.ts';
+import type { Outcome } from '../event/outcome.ts';
+
+/** What becomes of one attempt, given the locked row. Pure: section 6 of the design as a function. */
+export type Decision =
+  | { readonly kind: 'process'; readonly outcome: Extract<Outcome, { kind: 'scored' }> }
+  | { readonly kind: 'retry'; readonly attemptCount: number; readonly delayMs: number; readonly code: string; readonly details: string }
+  | { readonly kind: 'failed'; readonly attemptCount: number; readonly code: string; readonly details: string }
+  /** Closed already: a redelivery, a replay, a second publish. */
+  | { readonly kind: 'duplicate' }
+  /** Closed as FAILED, and the broker has this delivery a second time: its first dead-lettering may have been cut off. */
+  | { readonly kind: 'dead-letter-again' };
+
+export function decide(
+  row: { readonly status: EventStatus; readonly attemptCount: number },
+  attempt: { readonly outcome: Outcome; readonly redelivered: boolean },
+  policy: { readonly maxAttempts: number; readonly delayMs: (attempt: number) => number },
+): Decision {
+  switch (row.status) {
+    case 'PROCESSED':
+    case 'SKIPPED':
+      return { kind: 'duplicate' };
+    case 'FAILED':
+      return { kind: attempt.redelivered ? 'dead-letter-again' : 'duplicate' };
+    case 'PENDING':
+    case 'PROCESSING':
+      break;
+    default:
+      return unreachable(row.status);
+  }
+  const { outcome } = attempt;
+  if (outcome.kind === 'scored') return { kind: 'process', outcome };
+  const attemptCount = row.attemptCount + 1;
+  const { code, details } = outcome;
+  if (outcome.permanent || attemptCount >= policy.maxAttempts) return { kind: 'failed', attemptCount, code, details };
+  return { kind: 'retry', attemptCount, delayMs: policy.delayMs(attemptCount), code, details };
+}
+
+function unreachable(value: never): never {
+  throw new TypeError(`unhandled status ${String(value)}`);
+}

@@ -1,0 +1,79 @@
+import { type Friendship, type FriendshipLevel, friendshipLevels, type TopicMetrics } from '../event/friendship.ts';
+
+/** What one processed event adds to its user. */
+export type FriendshipChange = {
+  readonly change: number;
+  readonly totalTurns: number;
+  readonly endTime: Date;
+  /** The event's `agent_tag`; null: no topic. */
+  readonly topicId: string | null;
+};
+
+/** Sums are kept to the four decimals of the columns, so that they do not depend on the order of adding. */
+const precision = 10_000;
+const acquaintanceFrom = 500;
+const friendFrom = 3_000;
+
+export function newFriendship(userId: string): Friendship {
+  return { userId, score: 0, level: 'PHASE1_STRANGER', streakDay: 0, lastInteraction: null };
+}
+
+/**
+ * The friendship after one more event (domain.md, section 3).
+ *
+ * @param calendarDay  number of the calendar day of a time; days that follow each other differ by 1.
+ */
+export function addToFriendship(before: Friendship, event: FriendshipChange, calendarDay: (time: Date) => number): Friendship {
+  const score = add(before.score, event.change);
+  const last = before.lastInteraction;
+  // An event older than the last one changes neither date nor streak.
+  const isOlder = last !== null && event.endTime < last;
+  return {
+    userId: before.userId,
+    score,
+    level: score < acquaintanceFrom ? 'PHASE1_STRANGER' : score < friendFrom ? 'PHASE2_ACQUAINTANCE' : 'PHASE3_FRIEND',
+    streakDay: isOlder ? before.streakDay : nextStreak(before, event.endTime, calendarDay),
+    lastInteraction: isOlder ? last : event.endTime,
+  };
+}
+
+/** The topic after one more event. `userLevel` is the user's level with that event already counted. */
+export function addToTopic(before: TopicMetrics, event: FriendshipChange, userLevel: FriendshipLevel): TopicMetrics {
+  const score = add(before.score, event.change);
+  return {
+    userId: before.userId,
+    topicId: before.topicId,
+    score,
+    turns: before.turns + event.totalTurns,
+    level: topicLevel(score, userLevel, before.level),
+    lastDate: event.endTime > before.lastDate ? event.endTime : before.lastDate,
+  };
+}
+
+function topicLevel(score: number, userLevel: FriendshipLevel, asItWas: FriendshipLevel): FriendshipLevel {
+  const rank = friendshipLevels.indexOf(userLevel);
+  if (score >= 150 && rank >= 2) return 'PHASE3_FRIEND';
+  if (score >= 50 && rank >= 1) return 'PHASE2_ACQUAINTANCE';
+  if (score < 50) return 'PHASE1_STRANGER';
+  return asItWas;
+}
+
+function nextStreak(before: Friendship, endTime: Date, calendarDay: (time: Date) => number): number {
+  if (before.lastInteraction === null) return 1;
+  const days = calendarDay(endTime) - calendarDay(before.lastInteraction);
+  if (days === 0) return before.streakDay;
+  return days === 1 ? before.streakDay + 1 : 1;
+}
+
+function add(a: number, b: number): number {
+  return Math.max(0, Math.round(a * precision) + Math.round(b * precision)) / precision;
+}
+
+/** Calendar days of a time zone, as numbers. Building the formatter is the dear part, so it is made once. */
+export function createCalendar(timeZone: string): (time: Date) => number {
+  const format = new Intl.DateTimeFormat('en', { timeZone, calendar: 'iso8601', year: 'numeric', month: '2-digit', day: '2-digit' });
+  return (time) => {
+    const parts = Object.fromEntries(format.formatToParts(time).map((part) => [part.type, Number(part.value)]));
+    return Date.UTC(parts['year'] ?? 0, (parts['month'] ?? 1) - 1, parts['day']) / 86_400_000;
+  };
+}

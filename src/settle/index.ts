@@ -1,0 +1,3 @@
+export { backoffMs } from './backoff.ts';
+export { createCalendar } from './friendship.ts';
+export { createSettler, type Settler } from './settler.ts';

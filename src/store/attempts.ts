@@ -1,0 +1,56 @@
+import type { EventId, EventStatus } from '../event/event.ts';
+import { withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+
+/** Shows attempts that have run for a while as PROCESSING. Touches nothing that is closed by now. */
+export async function markProcessing(
+  store: Store,
+  attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[],
+  options: { readonly worker: string; readonly deadlineMs: number },
+): Promise<void> {
+  // Attempts of one sweep started within a second of each other: the longest stands for all.
+  const runningMs = Math.max(...attempts.map((a) => a.runningMs));
+  await withConnection(store, options.deadlineMs, (connection) =>
+    connection.query(
+      `UPDATE conversation_events FORCE INDEX (PRIMARY)
+       SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3),
+         attempt_started_at = UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING')`,
+      [options.worker, Math.round(runningMs * 1_000), attempts.map((a) => a.eventId).sort()],
+    ),
+  );
+}
+
+/** What a redelivered event has behind it: its status and the starts that never finished. Null if there is no such event. */
+export async function findStarts(
+  store: Store,
+  eventId: EventId,
+  deadlineMs: number,
+): Promise<{ readonly status: EventStatus; readonly unfinished: number } | null> {
+  const [row] = await withConnection(store, deadlineMs, (connection) =>
+    connection.query<{ status: EventStatus; suspect_starts: number }[]>(
+      'SELECT status, suspect_starts FROM conversation_events WHERE event_id = ?',
+      [eventId],
+    ),
+  );
+  return row ? { status: row.status, unfinished: row.suspect_starts } : null;
+}
+
+/** Counts the start of a redelivered event before it runs: if it kills this process, the next one knows. Settling sets the count back to 0. */
+export async function countStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
+  await withConnection(store, deadlineMs, (connection) =>
+    connection.query(
+      "UPDATE conversation_events SET suspect_starts = suspect_starts + 1 WHERE event_id = ? AND status IN ('PENDING', 'PROCESSING')",
+      [eventId],
+    ),
+  );
+}
+
+/** Takes back a counted start whose event goes back to the queue unfinished and unharmed. */
+export async function uncountStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
+  await withConnection(store, deadlineMs, (connection) =>
+    connection.query('UPDATE conversation_events SET suspect_starts = suspect_starts - 1 WHERE event_id = ? AND suspect_starts > 0', [
+      eventId,
+    ]),
+  );
+}

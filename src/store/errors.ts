@@ -1,0 +1,53 @@
+import { PipelineError } from '../event/fault.ts';
+
+/**
+ * Server errors that pass by themselves. By number: for MariaDB's own numbers mysql2 prints wrong symbolic names.
+ * Source: the error references of MySQL 8.4 and MariaDB 10.11.
+ */
+const transientErrnos = new Set([
+  1021, // disk full
+  1040, // too many connections
+  1041, // out of memory
+  1053, // server shutdown in progress
+  1114, // table full
+  1129, // host blocked after many broken connections
+  1152, // aborted connection
+  1158,
+  1159,
+  1160,
+  1161, // network read and write errors
+  1203,
+  1226, // user has too many connections
+  1205, // lock wait timeout
+  1213, // deadlock
+  1290,
+  1836,
+  1792, // read-only server or transaction
+  1317,
+  1927,
+  3024, // query or connection killed
+  1969, // MariaDB: statement timeout
+]);
+
+/** The row itself is refused: too long, wrong value, constraint, packet too large. */
+const refusedErrnos = new Set([1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3819, 3903, 4025, 4038]);
+
+type DriverError = { readonly errno?: unknown; readonly code?: unknown; readonly fatal?: unknown; readonly sqlState?: unknown };
+
+/** Sorts a driver's error once, here, where its numbers are understood. Ours pass through. */
+export function classify(error: unknown): PipelineError {
+  if (error instanceof PipelineError) return error;
+  const e = (typeof error === 'object' && error !== null ? error : {}) as DriverError;
+  const code = String(e.code ?? 'UNKNOWN');
+  if (typeof e.errno === 'number' && transientErrnos.has(e.errno)) {
+    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database refuses for now (errno ${e.errno})`, { cause: error });
+  }
+  if (typeof e.errno === 'number' && refusedErrnos.has(e.errno)) {
+    return new PipelineError('permanent', 'ROW_REFUSED', `the database refuses the row (errno ${e.errno})`, { cause: error });
+  }
+  // No SQL state: it never came from the server, so the connection is the trouble.
+  if (e.fatal === true || e.sqlState === undefined) {
+    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database cannot be reached (${code})`, { cause: error });
+  }
+  return new PipelineError('bug', 'DATABASE_ERROR', `unexpected database error (errno ${String(e.errno)})`, { cause: error });
+}

@@ -1,0 +1,77 @@
+import { type FindOptionsWhere, In, LessThan } from 'typeorm';
+import type { EventStatus } from '../event/event.ts';
+import { withDeadline } from './connection.ts';
+import type { Store } from './open-store.ts';
+import { type EventRow, EventSchema, type FriendshipRow, FriendshipSchema, type TopicRow, TopicSchema } from './schemas.ts';
+
+export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
+
+/** One event by its conversation id; the log only `withLog`. Null if there is none. */
+export function findEvent(
+  store: Store,
+  conversationId: string,
+  options: { withLog: boolean; deadlineMs: number },
+): Promise<EventRow | null> {
+  return withDeadline(options.deadlineMs, () => {
+    const query = store.dataSource.createQueryBuilder(EventSchema, 'e').where('e.conversation_id = :conversationId', { conversationId });
+    if (options.withLog) query.addSelect('e.conversation_log');
+    return query.getOne();
+  });
+}
+
+/**
+ * Events newest first (event ids carry their time), after `before` in that order: a keyset page, whose cost does not
+ * grow with the page's number.
+ */
+export function listEvents(
+  store: Store,
+  filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: string },
+  options: { readonly limit: number; readonly deadlineMs: number },
+): Promise<EventRow[]> {
+  const where: FindOptionsWhere<EventRow> = {
+    ...(filter.status !== undefined && { status: filter.status }),
+    ...(filter.userId !== undefined && { user_id: filter.userId }),
+    ...(filter.before !== undefined && { event_id: LessThan(filter.before) }),
+  };
+  return withDeadline(options.deadlineMs, () =>
+    store.dataSource.getRepository(EventSchema).find({ where, order: { event_id: 'DESC' }, take: options.limit }),
+  );
+}
+
+/** Which of these conversations are closed by now. */
+export async function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<string[]> {
+  const rows = await withDeadline(deadlineMs, () =>
+    store.dataSource.getRepository(EventSchema).find({
+      select: { conversation_id: true },
+      where: { conversation_id: In([...conversationIds]), status: In(['PROCESSED', 'FAILED', 'SKIPPED'] satisfies EventStatus[]) },
+    }),
+  );
+  return rows.map((row) => row.conversation_id);
+}
+
+/** A user's friendship with its topics, most points first; null for a user without a processed event. */
+export function findFriendship(
+  store: Store,
+  userId: string,
+  deadlineMs: number,
+): Promise<{ readonly status: FriendshipRow; readonly topics: readonly TopicRow[] } | null> {
+  return withDeadline(deadlineMs, async () => {
+    const status = await store.dataSource.getRepository(FriendshipSchema).findOneBy({ user_id: userId });
+    if (!status) return null;
+    const topics = await store.dataSource
+      .getRepository(TopicSchema)
+      .find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } });
+    return { status, topics };
+  });
+}
+
+/** @throws {PipelineError} transient if the database does not answer in time. */
+export async function ping(store: Store, deadlineMs: number): Promise<void> {
+  await withDeadline(deadlineMs, () => store.dataSource.query('SELECT 1'));
+}
+
+/** Connections the server admits in all, for the budget check at start. */
+export async function maxConnections(store: Store, deadlineMs: number): Promise<number> {
+  const [row] = await withDeadline(deadlineMs, () => store.dataSource.query<{ n: unknown }[]>('SELECT @@max_connections AS n'));
+  return Number(row?.n);
+}

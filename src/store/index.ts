@@ -1,0 +1,18 @@
+export { countStart, findStarts, markProcessing, uncountStart } from './attempts.ts';
+export {
+  type EventRow,
+  type FriendshipRow,
+  findClosed,
+  findEvent,
+  findFriendship,
+  listEvents,
+  maxConnections,
+  ping,
+  type TopicRow,
+} from './events.ts';
+export { insertEvents } from './insert-events.ts';
+export { migrate, needsMigration } from './migrate.ts';
+export { openStore, type Store } from './open-store.ts';
+export { retryEvent, retryFailed, skipEvent } from './operate.ts';
+export { claimDue, loadOutboxEvent, markConfirmed } from './outbox.ts';
+export { settleTransaction } from './settle-transaction.ts';

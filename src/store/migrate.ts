@@ -1,0 +1,28 @@
+import type { Store } from './open-store.ts';
+
+/** Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. */
+const lockName = "CONCAT('afterword_migrate_', LEFT(MD5(DATABASE()), 32))";
+
+/**
+ * Brings the schema up to date. Safe when several processes start at once: one migrates, the others wait for its lock.
+ *
+ * @returns names of the migrations that ran now.
+ * @throws if the lock cannot be had within `lockSeconds`.
+ */
+export async function migrate(store: Store, lockSeconds = 120): Promise<string[]> {
+  // The lock belongs to the connection that took it, so this one is held throughout.
+  await using runner = store.dataSource.createQueryRunner();
+  const [row] = (await runner.query(`SELECT GET_LOCK(${lockName}, ?) AS got`, [lockSeconds])) as { got: unknown }[];
+  if (Number(row?.got) !== 1) throw new Error(`another process has been migrating for over ${lockSeconds} s`);
+  try {
+    const ran = await store.dataSource.runMigrations({ transaction: 'none' });
+    return ran.map((migration) => migration.name);
+  } finally {
+    await runner.query(`SELECT RELEASE_LOCK(${lockName})`);
+  }
+}
+
+/** @returns true if the schema lacks a migration that this version needs. */
+export function needsMigration(store: Store): Promise<boolean> {
+  return store.dataSource.showMigrations();
+}

@@ -1,0 +1,95 @@
+import type { EventId, EventRef, OutboxEvent } from '../event/event.ts';
+import { type Connection, inTransaction, withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+
+/** A published event whose confirm has come. `attemptCount` is the one it was published with. */
+export type ConfirmMark = { readonly eventId: EventId; readonly attemptCount: number };
+
+type Row = {
+  event_id: EventId;
+  conversation_id: string;
+  user_id: string;
+  bot_type: string;
+  bot_id: string;
+  bot_name: string;
+  agent_tag: string | null;
+  start_time: Date;
+  end_time: Date;
+  conversation_log: string;
+  metadata: string | null;
+  attempt_count: number;
+};
+
+const columns =
+  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, conversation_log, metadata, attempt_count';
+
+/**
+ * Claims events that are due and keeps other relays off them for `graceMs`. Locks and reads one index range of due
+ * rows, whatever the size of the table; rows that another relay holds are skipped.
+ */
+export function claimDue(
+  store: Store,
+  options: { readonly limit: number; readonly graceMs: number; readonly deadlineMs: number },
+): Promise<OutboxEvent[]> {
+  return inTransaction(store, options.deadlineMs, async (connection) => {
+    const rows = await connection.query<Row[]>(
+      `SELECT ${columns} FROM conversation_events FORCE INDEX (ix_conversation_events_due)
+       WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
+      [options.limit],
+    );
+    if (rows.length > 0) {
+      await connection.query(
+        `UPDATE conversation_events FORCE INDEX (PRIMARY)
+         SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE event_id IN (?)`,
+        [options.graceMs * 1_000, rows.map((r) => r.event_id)],
+      );
+    }
+    return rows.map(toOutboxEvent);
+  });
+}
+
+/**
+ * Confirmed events need no relay until `republishAfterMs` have passed. Touches only rows that are still waiting in the
+ * same life: an event that was settled, or failed and waits for its retry, keeps what it has.
+ */
+export async function markConfirmed(
+  store: Store,
+  marks: readonly ConfirmMark[],
+  options: { readonly republishAfterMs: number; readonly deadlineMs: number },
+): Promise<void> {
+  await withConnection(store, options.deadlineMs, async (connection) => {
+    for (const [attemptCount, ids] of Map.groupBy(marks, (mark) => mark.attemptCount)) {
+      await connection.query(
+        `UPDATE conversation_events FORCE INDEX (PRIMARY)
+         SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
+         WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING') AND attempt_count = ?`,
+        [options.republishAfterMs * 1_000, ids.map((mark) => mark.eventId).sort(), attemptCount],
+      );
+    }
+  });
+}
+
+/** One event as the outbox would publish it, whatever its status; null if there is none. */
+export async function loadOutboxEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<OutboxEvent | null> {
+  const [where, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
+  const load = (connection: Connection) => connection.query<Row[]>(`SELECT ${columns} FROM conversation_events WHERE ${where} = ?`, [id]);
+  const [row] = await withConnection(store, deadlineMs, load);
+  return row ? toOutboxEvent(row) : null;
+}
+
+function toOutboxEvent(row: Row): OutboxEvent {
+  return {
+    eventId: row.event_id,
+    conversationId: row.conversation_id,
+    userId: row.user_id,
+    botType: row.bot_type,
+    botId: row.bot_id,
+    botName: row.bot_name,
+    agentTag: row.agent_tag,
+    startTime: row.start_time,
+    endTime: row.end_time,
+    logJson: row.conversation_log,
+    metadataJson: row.metadata,
+    attemptCount: row.attempt_count,
+  };
+}
