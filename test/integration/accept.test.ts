@@ -1,0 +1,193 @@
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { call, conversation, post, rows, samples } from '../support/client.ts';
+import { type Member, startMember } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+
+let space: Namespace;
+let api: Member;
+
+beforeAll(async () => {
+  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  api = await startMember('api', space.env);
+});
+afterAll(async () => {
+  expect(await api.stop()).toBe(0);
+  await space.dispose();
+});
+
+describe('202', () => {
+  test('an accepted conversation is in the table before the answer, with where to look', async () => {
+    const body = conversation({ conversation_id: 'conv/ä 1' });
+    const answer = await post(api.url, body, { 'x-request-id': 'from-the-caller' });
+    expect(answer.status).toBe(202);
+    expect(answer.body).toMatchObject({ status: 'accepted', message: expect.any(String), conversation_id: 'conv/ä 1' });
+    expect(answer.body.event_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    expect(answer.headers).toMatchObject({ location: '/v1/conversations/conv%2F%C3%A4%201', 'x-request-id': 'from-the-caller' });
+    expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
+    const [row] = await rows<Record<string, unknown>>(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [answer.body.event_id]);
+    expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, duration_seconds: 1200 });
+    expect(row?.['next_attempt_at']).toBeInstanceOf(Date);
+    expect((await call(api.url, 'GET', String(answer.headers['location']))).body.conversation_id).toBe('conv/ä 1');
+  });
+
+  test('the same request again is a replay with the same event, however it is spelled', async () => {
+    const body = conversation({ metadata: { a: 1, b: { c: 2, d: 3 } } });
+    const first = await post(api.url, body);
+    const spelled = {
+      ...body,
+      start_time: '2026-02-01T03:00:00+07:00',
+      metadata: { b: { d: 3, c: 2 }, a: 1 },
+      conversation_log: undefined,
+      conversation_logs: [
+        { character: 'BOT_RESPONSE_CONVERSATION', content: ' Hello! How was your day? ' },
+        { character: 'USER', content: 'It was fine' },
+      ],
+      status: 'PROCESSED',
+      friendship_score_change: 1_000,
+      unknown_field: true,
+    };
+    const again = await post(api.url, spelled);
+    expect(again.status).toBe(202);
+    expect(again.headers['idempotency-replayed']).toBe('true');
+    expect(first.headers['idempotency-replayed']).toBeUndefined();
+    expect(again.body.event_id).toBe(first.body.event_id);
+  });
+
+  test('fields that the server owns are ignored and never stored', async () => {
+    const owned = { status: 'PROCESSED', attempt_count: 9, error_code: 'X', friendship_score_change: 99, new_friendship_level: 'PHASE3_FRIEND' };
+    const answer = await post(api.url, conversation({ ...owned, next_attempt_at: '2020-01-01', processed_at: 'x', raw_conversation_log: 7 }));
+    expect(answer.status).toBe(202);
+    const [row] = await rows(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [answer.body.event_id]);
+    expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, error_code: null, friendship_score_change: null, processed_at: null });
+  });
+
+  test('every sample conversation is accepted, both log shapes', async () => {
+    for (const body of samples().slice(0, 40)) expect((await post(api.url, body)).status).toBe(202);
+  });
+
+  test('ids compare byte by byte', async () => {
+    const ids = ['conv_case_A', 'conv_case_a', 'conv_case_á', 'conv_case_a '];
+    const events = await Promise.all(ids.map(async (id) => (await post(api.url, conversation({ conversation_id: id }))).body.event_id));
+    expect(new Set(events).size).toBe(4);
+  });
+
+  test('emoji, right-to-left text, NUL and broken surrogates in the text are stored as they can be', async () => {
+    const texts = ['😀 rất vui', 'שלום', 'a\u0000b', 'half \ud83d emoji'];
+    const answer = await post(api.url, conversation({ conversation_log: texts.map((text) => ({ speaker: 'user', text })) }));
+    const found = await call(api.url, 'GET', `${answer.headers['location']}?include=log`);
+    expect(found.body.conversation_log.map((turn: { text: string }) => turn.text)).toEqual(['😀 rất vui', 'שלום', 'a\u0000b', 'half \ufffd emoji']);
+  });
+});
+
+describe('refusals', () => {
+  test('409: the id is taken by another content', async () => {
+    const body = conversation();
+    await post(api.url, body);
+    const answer = await post(api.url, { ...body, user_id: 'somebody else' });
+    expect(answer).toMatchObject({ status: 409, body: { code: 'conversation_exists', status: 409 } });
+    expect(answer.headers['content-type']).toContain('application/problem+json');
+    expect(answer.body.request_id).toBe(answer.headers['x-request-id']);
+  });
+
+  test('422 names everything wrong at once, by pointer', async () => {
+    const answer = await post(api.url, {
+      conversation_id: 'ab',
+      user_id: 7,
+      bot_type: 'x'.repeat(51),
+      bot_id: 'b',
+      bot_name: 'n',
+      start_time: '2026-02-30T00:00:00Z',
+      end_time: '2026-01-01 00:00',
+      metadata: { user_initiated_questions: -1, new_memories_count: 1.5 },
+      conversation_log: [{ speaker: 'teacher', text: 'a' }, { character: 'BOT', content: 5 }, 'hello', { speaker: 'user', text: 'a', timestamp: 'noon' }],
+    });
+    expect(answer).toMatchObject({ status: 422, body: { code: 'invalid_request' } });
+    expect(answer.body.errors.map((e: { pointer: string }) => e.pointer).sort()).toEqual(
+      [
+        '/bot_type',
+        '/conversation_id',
+        '/conversation_log/0/speaker',
+        '/conversation_log/1/content',
+        '/conversation_log/2',
+        '/conversation_log/3/timestamp',
+        '/end_time',
+        '/metadata/new_memories_count',
+        '/metadata/user_initiated_questions',
+        '/start_time',
+        '/user_id',
+      ].sort(),
+    );
+  });
+
+  test.each([
+    ['an array', [], ''],
+    ['end before start', conversation({ end_time: '2026-01-31T19:00:00Z' }), '/end_time'],
+    ['both names of the log', conversation({ conversation_logs: [] }), '/conversation_logs'],
+    ['too many items', conversation({ conversation_log: Array(2001).fill({ speaker: 'user', text: 'a' }) }), '/conversation_log'],
+    ['half a surrogate pair in an id', conversation({ user_id: 'abc\ud800' }), '/user_id'],
+    ['metadata nested too deep', conversation({ metadata: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) }), '/metadata'],
+    ['a missing field', { ...conversation(), bot_id: undefined }, '/bot_id'],
+  ])('422: %s', async (_name, body, pointer) => {
+    const answer = await post(api.url, body);
+    expect(answer.status).toBe(422);
+    expect(answer.body.errors).toContainEqual({ pointer, detail: expect.any(String) });
+  });
+
+  test.each([
+    ['400: not JSON', '{"a":', {}, 400, 'invalid_json'],
+    ['400: nothing', '', {}, 400, 'empty_body'],
+    ['400: invalid UTF-8', Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x7d]), {}, 400, 'invalid_utf8'],
+    ['415: another type', '{}', { 'content-type': 'text/plain' }, 415, 'unsupported_media_type'],
+    ['415: another charset', '{}', { 'content-type': 'application/json; charset=utf-16' }, 415, 'unsupported_charset'],
+    ['415: another encoding', '{}', { 'content-encoding': 'zstd-ish' }, 415, 'unsupported_encoding'],
+    ['413: a byte too many', 'x'.repeat(1_048_577), {}, 413, 'body_too_large'],
+  ])('%s', async (_name, body, headers, status, code) => {
+    const answer = await post(api.url, body, headers);
+    expect(answer).toMatchObject({ status, body: { code, status } });
+    expect(answer.headers['content-type']).toContain('application/problem+json');
+  });
+
+  test('404 is a problem document, too', async () => {
+    expect(await call(api.url, 'GET', '/nowhere')).toMatchObject({ status: 404, body: { code: 'no_such_endpoint' } });
+    expect((await call(api.url, 'GET', '/v1/conversations/%E0%A4%A')).status).toBe(400);
+  });
+
+  test('a body of exactly the limit is read', async () => {
+    const body = JSON.stringify(conversation());
+    const answer = await post(api.url, body.replace('{', `{${' '.repeat(1_048_576 - body.length)}`));
+    expect(answer.status).toBe(202);
+  });
+
+  test('a row that the database refuses fails alone, not the requests it was stored with', async () => {
+    await space.database.query("ALTER TABLE conversation_events ADD CONSTRAINT ck_test CHECK (bot_name <> 'refused')");
+    try {
+      const names = Array.from({ length: 40 }, (_, i) => (i % 10 === 3 ? 'refused' : 'fine'));
+      const answers = await Promise.all(names.map((bot_name) => post(api.url, conversation({ bot_name }))));
+      expect(answers.map((a) => a.status)).toEqual(names.map((name) => (name === 'refused' ? 422 : 202)));
+      expect(answers[3]?.body.code).toBe('not_storable');
+    } finally {
+      await space.database.query('ALTER TABLE conversation_events DROP CONSTRAINT ck_test');
+    }
+  });
+
+  test('a connection dropped in mid-body harms nobody', async () => {
+    const { hostname, port } = new URL(api.url);
+    await new Promise<void>((resolve) => {
+      const socket = connect(Number(port), hostname, () => {
+        socket.write('POST /v1/conversations/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"a"');
+        socket.destroy();
+      });
+      socket.once('close', () => resolve());
+    });
+    expect((await post(api.url, conversation())).status).toBe(202);
+  });
+});
+
+test('no line of the log has a word of a conversation in it', async () => {
+  await post(api.url, conversation({ conversation_log: [{ speaker: 'user', text: 'xyzzy-secret' }] }));
+  await post(api.url, `{"conversation_log": [{"speaker": "user", "text": "xyzzy-secret"} oops`);
+  await post(api.url, { conversation_log: [{ speaker: 'xyzzy-secret', text: 'xyzzy-secret' }] });
+  expect(api.lines.length).toBeGreaterThan(0);
+  expect(api.lines.filter((line) => line.includes('xyzzy'))).toEqual([]);
+});

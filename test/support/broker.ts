@@ -1,0 +1,34 @@
+import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib';
+
+/** A hand on the broker for a test: puts messages in and looks at what was dead-lettered. */
+export type BrokerHand = {
+  readonly channel: Channel;
+  publish(queue: string, body: unknown, properties?: { messageId?: string; contentType?: string }): void;
+  /** Takes everything that is in the queue now. */
+  takeAll(queue: string): Promise<GetMessage[]>;
+  depth(queue: string): Promise<number>;
+  close(): Promise<void>;
+};
+
+export async function openBroker(url: string): Promise<BrokerHand> {
+  const connection: ChannelModel = await connect(url);
+  connection.on('error', () => {});
+  const channel = await connection.createChannel();
+  return {
+    channel,
+    publish(queue, body, properties = {}) {
+      const bytes = Buffer.isBuffer(body) ? body : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+      channel.sendToQueue(queue, bytes, { persistent: true, ...properties });
+    },
+    async takeAll(queue) {
+      const messages: GetMessage[] = [];
+      for (;;) {
+        const message = await channel.get(queue, { noAck: true });
+        if (message === false) return messages;
+        messages.push(message);
+      }
+    },
+    depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
+    close: () => connection.close().catch(() => {}),
+  };
+}

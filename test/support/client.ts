@@ -1,0 +1,89 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Pool, RowDataPacket } from 'mysql2/promise';
+import { Agent, request } from 'undici';
+
+const agent = new Agent({ connections: 100, headersTimeout: 60_000 });
+
+export type Answer = { readonly status: number; readonly headers: Record<string, string | string[] | undefined>; readonly body: any };
+
+/** A JSON call; the body of the answer is parsed if it is JSON. */
+export async function call(
+  base: string,
+  method: 'GET' | 'POST',
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const answer = await request(new URL(path, base), {
+    method,
+    dispatcher: agent,
+    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
+    body: body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+  });
+  const text = await answer.body.text();
+  return { status: answer.statusCode, headers: answer.headers, body: text.startsWith('{') ? JSON.parse(text) : text };
+}
+
+export const post = (base: string, body: unknown, headers?: Record<string, string>) =>
+  call(base, 'POST', '/v1/conversations/end', body, headers);
+
+/** A small valid body under a new id. */
+export function conversation(overrides: Record<string, unknown> = {}) {
+  return {
+    conversation_id: `conv_${randomUUID()}`,
+    user_id: 'user_1',
+    bot_type: 'TALK',
+    bot_id: 'talk_a',
+    bot_name: 'Pika',
+    start_time: '2026-01-31T20:00:00Z',
+    end_time: '2026-01-31T20:20:00Z',
+    conversation_log: [
+      { speaker: 'pika', text: 'Hello! How was your day?' },
+      { speaker: 'user', text: 'It was fine' },
+    ],
+    ...overrides,
+  };
+}
+
+/** The 400 sample bodies. */
+export function samples(): Record<string, unknown>[] {
+  const text = readFileSync(new URL('../../scripts/samples/conversations.ndjson', import.meta.url), 'utf8');
+  return text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Posts all with `concurrency` at a time, in order of completion. */
+export async function postAll(base: string, bodies: Iterable<unknown>, concurrency = 50): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  const queue = bodies[Symbol.iterator]();
+  const lane = async () => {
+    for (let next = queue.next(); !next.done; next = queue.next()) answers.push(await post(base, next.value));
+  };
+  await Promise.all(Array.from({ length: concurrency }, lane));
+  return answers;
+}
+
+export async function rows<T>(database: Pool, sql: string, params: unknown[] = []): Promise<T[]> {
+  const [found] = await database.query<RowDataPacket[]>(sql, params);
+  return found as T[];
+}
+
+/** How many events are in each status. */
+export async function statuses(database: Pool): Promise<Record<string, number>> {
+  const found = await rows<{ status: string; n: number }>(database, 'SELECT status, COUNT(*) AS n FROM conversation_events GROUP BY status');
+  return Object.fromEntries(found.map((row) => [row.status, row.n]));
+}
+
+/** Users whose friendship is not the exact sum of their processed events. Empty when every promise held. */
+export function wrongSums(database: Pool): Promise<{ user_id: string; stored: number; expected: number }[]> {
+  return rows(
+    database,
+    `SELECT e.user_id, f.friendship_score AS stored, SUM(e.friendship_score_change) AS expected
+     FROM conversation_events e LEFT JOIN friendship_status f ON f.user_id = e.user_id
+     WHERE e.status = 'PROCESSED' GROUP BY e.user_id, f.friendship_score
+     HAVING stored IS NULL OR stored <> expected`,
+  );
+}

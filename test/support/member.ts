@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A real process of the fleet. */
+export type Member = {
+  /** Base URL, of an api. */
+  readonly url: string;
+  readonly pid: number;
+  /** Everything it printed. */
+  readonly lines: readonly string[];
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly ended: Promise<number | NodeJS.Signals>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, and wait. */
+  stop(): Promise<number | NodeJS.Signals>;
+};
+
+/** Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before. */
+export async function startMember(role: string, env: Record<string, string>): Promise<Member> {
+  const { child, lines, ended } = run([role], env);
+  const ready = new Promise<{ url?: string }>((resolve) => child.on('message', (message) => resolve(message as { url?: string })));
+  const first = await Promise.race([ready, ended]);
+  if (typeof first !== 'object') throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
+  return {
+    url: first.url ?? '',
+    pid: child.pid ?? 0,
+    lines,
+    ended,
+    signal: (signal) => child.kill(signal),
+    async stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
+}
+
+/** Runs a command to its end. */
+export async function runCommand(args: string[], env: Record<string, string>): Promise<{ code: number | NodeJS.Signals; output: string }> {
+  const { lines, ended } = run(args, env);
+  const code = await ended;
+  return { code, output: lines.join('\n') };
+}
+
+function run(args: string[], env: Record<string, string>): { child: ChildProcess; lines: string[]; ended: Promise<number | NodeJS.Signals> } {
+  const child = spawn(process.execPath, [main, ...args], {
+    env: { PATH: process.env['PATH'], ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
+  const lines: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', (line) => lines.push(line));
+  const ended = new Promise<number | NodeJS.Signals>((resolve) => child.once('close', (code, signal) => resolve(signal ?? code ?? -1)));
+  return { child, lines, ended };
+}

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { connect } from 'amqplib';
+import mysql from 'mysql2/promise';
+import { topologyNames } from '../../src/broker/index.ts';
+import { migrate, openStore } from '../../src/store/index.ts';
+
+/** A database and queues that only one test file uses. */
+export type Namespace = {
+  readonly env: Record<string, string>;
+  readonly database: mysql.Pool;
+  readonly queue: string;
+  readonly deadQueue: string;
+  dispose(): Promise<void>;
+};
+
+/** @param env  more settings for the processes under test. */
+export async function createNamespace(urls: { database: string; rabbitmq: string }, env: Record<string, string> = {}): Promise<Namespace> {
+  const id = `t${randomBytes(5).toString('hex')}`;
+  const base = new URL(urls.database);
+  const admin = await mysql.createConnection(base.href);
+  await admin.query(`CREATE DATABASE ${id}`);
+  await admin.end();
+  base.pathname = `/${id}`;
+  const store = await openStore(base.href, { poolSize: 2, connectTimeoutMs: 5_000 });
+  await migrate(store);
+  await store.close();
+  const names = topologyNames(`${id}_processing`);
+  const database = mysql.createPool({ uri: base.href, timezone: 'Z', decimalNumbers: true, connectionLimit: 4 });
+  return {
+    database,
+    queue: names.queue,
+    deadQueue: names.deadQueue,
+    env: {
+      DATABASE_URL: base.href,
+      RABBITMQ_URL: urls.rabbitmq,
+      RABBITMQ_QUEUE_NAME: names.queue,
+      PORT: '0',
+      WORKER_REPLICAS: '1',
+      LOG_FORMAT: 'json',
+      LOG_LEVEL: 'debug',
+      RELAY_INTERVAL_MS: '200',
+      ...env,
+    },
+    async dispose() {
+      await database.query(`DROP DATABASE ${id}`);
+      await database.end();
+      const connection = await connect(urls.rabbitmq);
+      const channel = await connection.createChannel();
+      await channel.deleteQueue(names.queue);
+      await channel.deleteQueue(names.deadQueue);
+      await channel.deleteExchange(names.deadExchange);
+      await connection.close();
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import { findServers } from '../../scripts/servers/index.ts';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    databaseUrl: string;
+    rabbitmqUrl: string;
+  }
+}
+
+/** One database and one broker for the whole run; every test has a database and queues of its own on them. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), 'afterword-test-'));
+  const say = (line: string) => process.stderr.write(`· ${line}\n`);
+  const { database, broker } = await findServers(['database', 'broker'], { folder, volumes: null, say });
+  project.provide('databaseUrl', database.server.url);
+  project.provide('rabbitmqUrl', broker.server.url);
+  return async () => {
+    await Promise.all([database.server.stop(), broker.server.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  };
+}
