@@ -93,9 +93,11 @@ export async function runApi(config: Config): Promise<void> {
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason) }, 'draining');
   const drained = new Promise((resolve) => server.close(resolve));
-  server.closeIdleConnections();
+  // A connection kept alive is idle again after its last answer: swept until none is left.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
   // Long waits for a status end with the drain; accepts under way need milliseconds.
   if (!(await settlesWithin(drained, config.drainMs))) server.closeAllConnections();
+  clearInterval(sweep);
   await settlesWithin(acceptor.idle(), deadlineMs);
   await outbox.close(2_000);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });

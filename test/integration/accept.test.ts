@@ -25,7 +25,9 @@ describe('202', () => {
     expect(answer.body.event_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
     expect(answer.headers).toMatchObject({ location: '/v1/conversations/conv%2F%C3%A4%201', 'x-request-id': 'from-the-caller' });
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
-    const [row] = await rows<Record<string, unknown>>(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [answer.body.event_id]);
+    const [row] = await rows<Record<string, unknown>>(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [
+      answer.body.event_id,
+    ]);
     expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, duration_seconds: 1200 });
     expect(row?.['next_attempt_at']).toBeInstanceOf(Date);
     expect((await call(api.url, 'GET', String(answer.headers['location']))).body.conversation_id).toBe('conv/ä 1');
@@ -55,8 +57,17 @@ describe('202', () => {
   });
 
   test('fields that the server owns are ignored and never stored', async () => {
-    const owned = { status: 'PROCESSED', attempt_count: 9, error_code: 'X', friendship_score_change: 99, new_friendship_level: 'PHASE3_FRIEND' };
-    const answer = await post(api.url, conversation({ ...owned, next_attempt_at: '2020-01-01', processed_at: 'x', raw_conversation_log: 7 }));
+    const owned = {
+      status: 'PROCESSED',
+      attempt_count: 9,
+      error_code: 'X',
+      friendship_score_change: 99,
+      new_friendship_level: 'PHASE3_FRIEND',
+    };
+    const answer = await post(
+      api.url,
+      conversation({ ...owned, next_attempt_at: '2020-01-01', processed_at: 'x', raw_conversation_log: 7 }),
+    );
     expect(answer.status).toBe(202);
     const [row] = await rows(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [answer.body.event_id]);
     expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, error_code: null, friendship_score_change: null, processed_at: null });
@@ -76,7 +87,12 @@ describe('202', () => {
     const texts = ['😀 rất vui', 'שלום', 'a\u0000b', 'half \ud83d emoji'];
     const answer = await post(api.url, conversation({ conversation_log: texts.map((text) => ({ speaker: 'user', text })) }));
     const found = await call(api.url, 'GET', `${answer.headers['location']}?include=log`);
-    expect(found.body.conversation_log.map((turn: { text: string }) => turn.text)).toEqual(['😀 rất vui', 'שלום', 'a\u0000b', 'half \ufffd emoji']);
+    expect(found.body.conversation_log.map((turn: { text: string }) => turn.text)).toEqual([
+      '😀 rất vui',
+      'שלום',
+      'a\u0000b',
+      'half \ufffd emoji',
+    ]);
   });
 });
 
@@ -100,7 +116,12 @@ describe('refusals', () => {
       start_time: '2026-02-30T00:00:00Z',
       end_time: '2026-01-01 00:00',
       metadata: { user_initiated_questions: -1, new_memories_count: 1.5 },
-      conversation_log: [{ speaker: 'teacher', text: 'a' }, { character: 'BOT', content: 5 }, 'hello', { speaker: 'user', text: 'a', timestamp: 'noon' }],
+      conversation_log: [
+        { speaker: 'teacher', text: 'a' },
+        { character: 'BOT', content: 5 },
+        'hello',
+        { speaker: 'user', text: 'a', timestamp: 'noon' },
+      ],
     });
     expect(answer).toMatchObject({ status: 422, body: { code: 'invalid_request' } });
     expect(answer.body.errors.map((e: { pointer: string }) => e.pointer).sort()).toEqual(

@@ -73,7 +73,10 @@ export async function rows<T>(database: Pool, sql: string, params: unknown[] = [
 
 /** How many events are in each status. */
 export async function statuses(database: Pool): Promise<Record<string, number>> {
-  const found = await rows<{ status: string; n: number }>(database, 'SELECT status, COUNT(*) AS n FROM conversation_events GROUP BY status');
+  const found = await rows<{ status: string; n: number }>(
+    database,
+    'SELECT status, COUNT(*) AS n FROM conversation_events GROUP BY status',
+  );
   return Object.fromEntries(found.map((row) => [row.status, row.n]));
 }
 

@@ -44,7 +44,10 @@ export async function runCommand(args: string[], env: Record<string, string>): P
   return { code, output: lines.join('\n') };
 }
 
-function run(args: string[], env: Record<string, string>): { child: ChildProcess; lines: string[]; ended: Promise<number | NodeJS.Signals> } {
+function run(
+  args: string[],
+  env: Record<string, string>,
+): { child: ChildProcess; lines: string[]; ended: Promise<number | NodeJS.Signals> } {
   const child = spawn(process.execPath, [main, ...args], {
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
