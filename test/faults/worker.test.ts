@@ -1,0 +1,110 @@
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { openBroker } from '../support/broker.ts';
+import { call, conversation, post, postAll, rows, statuses, wrongSums } from '../support/client.ts';
+import { type Member, startMember } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+
+let servers: OwnServers;
+let space: Namespace;
+let api: Member;
+
+beforeAll(async () => {
+  servers = await startOwnServers();
+  space = await createNamespace(
+    { database: servers.database.url, rabbitmq: servers.broker.url },
+    { LOG_LEVEL: 'info', SCORER_MODULE: fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url)), SCORING_THREADS: '2' },
+  );
+  api = await startMember('api', space.env);
+});
+afterAll(async () => {
+  expect(await api.stop()).toBe(0);
+  await space.dispose();
+  await servers.dispose();
+});
+
+test('workers killed in mid-scoring, again and again: everything is scored, every sum exact', async () => {
+  const bodies = Array.from({ length: 400 }, (_, i) => conversation({ user_id: `user_${i % 5}`, metadata: { act: 'burn', ms: 10 } }));
+  expect((await postAll(api.url, bodies)).every((a) => a.status === 202)).toBe(true);
+  const done = async () => (await statuses(space.database))['PROCESSED'] ?? 0;
+  for (let round = 1; round <= 5; round++) {
+    const worker = await startMember('worker', space.env);
+    await vi.waitFor(async () => expect(await done()).toBeGreaterThan(round * 30), { timeout: 30_000, interval: 10 });
+    worker.signal('SIGKILL');
+    await worker.ended;
+  }
+  expect(await done()).toBeLessThan(400);
+  const last = await startMember('worker', space.env);
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 400 }), { timeout: 60_000, interval: 100 });
+  expect(await wrongSums(space.database)).toEqual([]);
+  expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0 OR suspect_starts > 0')).toEqual([]);
+  expect(await last.stop()).toBe(0);
+});
+
+test('an event that kills its process each time ends as POISON, and its neighbours are scored', async () => {
+  const broker = await openBroker(servers.broker.url);
+  await broker.takeAll(space.deadQueue);
+  const poison = conversation({ metadata: { act: 'kill' } });
+  const neighbours = Array.from({ length: 30 }, () => conversation({ user_id: 'neighbour' }));
+  await postAll(api.url, [poison, ...neighbours], 5);
+  const status = async (id: string) => (await call(api.url, 'GET', `/v1/conversations/${id}`)).body;
+  let deaths = 0;
+  let worker = await startMember('worker', space.env);
+  const supervise = async () => {
+    for (;;) {
+      const how = await worker.ended;
+      if (how !== 'SIGKILL') return;
+      deaths++;
+      worker = await startMember('worker', space.env);
+    }
+  };
+  const supervised = supervise();
+  await vi.waitFor(
+    async () => expect(await status(poison.conversation_id)).toMatchObject({ status: 'FAILED', error: { code: 'POISON' } }),
+    {
+      timeout: 120_000,
+      interval: 200,
+    },
+  );
+  for (const { conversation_id } of neighbours) {
+    await vi.waitFor(async () => expect(await status(conversation_id)).toMatchObject({ status: 'PROCESSED', attempt_count: 0 }), {
+      timeout: 30_000,
+    });
+  }
+  // Once unmarked, then the three starts that are counted.
+  expect(deaths).toBe(4);
+  await vi.waitFor(async () => expect((await broker.takeAll(space.deadQueue)).map((m) => m.properties.messageId)).toHaveLength(1));
+  expect(await wrongSums(space.database)).toEqual([]);
+  await worker.stop();
+  await supervised;
+  await broker.close();
+});
+
+test('an API killed with accepts under way: an answered 202 survives, and is scored', async () => {
+  const victim = await startMember('api', space.env);
+  const accepted: string[] = [];
+  const flood = Promise.all(
+    Array.from({ length: 40 }, async () => {
+      for (;;) {
+        const body = conversation({ user_id: 'flood' });
+        const answer = await post(victim.url, body).catch(() => null);
+        if (answer?.status !== 202) return;
+        accepted.push(body.conversation_id);
+      }
+    }),
+  );
+  await vi.waitFor(() => expect(accepted.length).toBeGreaterThan(200), { timeout: 30_000, interval: 5 });
+  victim.signal('SIGKILL');
+  await flood;
+  const worker = await startMember('worker', { ...space.env, PUBLISH_GRACE_MS: '1000' });
+  await vi.waitFor(async () => expect((await statuses(space.database))['PENDING'] ?? 0).toBe(0), { timeout: 60_000, interval: 100 });
+  const stored = new Set(
+    (await rows<{ id: string }>(space.database, "SELECT conversation_id AS id FROM conversation_events WHERE status = 'PROCESSED'")).map(
+      (r) => r.id,
+    ),
+  );
+  expect(accepted.filter((id) => !stored.has(id))).toEqual([]);
+  expect(await wrongSums(space.database)).toEqual([]);
+  expect(await worker.stop()).toBe(0);
+});

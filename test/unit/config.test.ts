@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs';
+import dotenv from 'dotenv';
+import { expect, test } from 'vitest';
+import { ConfigError, loadConfig, maskedConfig, settings } from '../../src/config.ts';
+
+const required = { DATABASE_URL: 'mysql://user:secret@db:3306/afterword', RABBITMQ_URL: 'amqp://user:secret@mq' };
+
+test('.env.example lists every setting with its default, and nothing else', () => {
+  const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
+  const listed = [...text.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
+  const composeOnly = ['MYSQL_ROOT_PASSWORD', 'MYSQL_PASSWORD', 'RABBITMQ_PASSWORD', 'API_PORT'];
+  expect(
+    listed
+      .map(([name]) => name)
+      .filter((name) => !composeOnly.includes(String(name)))
+      .sort(),
+  ).toEqual(Object.keys(settings).sort());
+  // The values that are given, commented or not, are the defaults: loading them changes nothing.
+  const given = dotenv.parse(text.replaceAll(/^# (?=[A-Z][A-Z0-9_]+=)/gm, ''));
+  const { DATABASE_URL: _d, RABBITMQ_URL: _r, ...defaults } = given;
+  expect(loadConfig({ ...defaults, ...required })).toEqual(loadConfig(required));
+});
+
+test('every bad variable is named in one message', () => {
+  const bad = {
+    RABBITMQ_URL: 'http://x',
+    PORT: 'x',
+    MAX_ATTEMPTS: '0',
+    DRAIN_MS: '1.5',
+    LOG_LEVEL: 'loud',
+    SCORING_TIMEZONE: 'Mars/Olympus',
+  };
+  expect(() => loadConfig(bad)).toThrow(ConfigError);
+  const message = (() => {
+    try {
+      loadConfig(bad);
+      return '';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  })();
+  for (const name of ['DATABASE_URL is not set', ...Object.keys(bad)]) expect(message).toContain(name);
+});
+
+test.each([
+  [{ DATABASE_URL: 'mysql://h' }, 'names no database'],
+  [{ RETRY_BASE_MS: '10', RETRY_CAP_MS: '5' }, 'RETRY_CAP_MS'],
+  [{ SCORING_THREADS: '20' }, 'SCORING_THREADS'],
+  [{ MAX_BODY_BYTES: '2048', ACCEPT_BUFFER_BYTES: '1024' }, 'ACCEPT_BUFFER_BYTES'],
+])('%j contradicts itself', (env, name) => {
+  expect(() => loadConfig({ ...required, ...env })).toThrow(name);
+});
+
+test('the result is frozen, empty variables are unset, passwords are masked', () => {
+  const config = loadConfig({ ...required, PORT: '' });
+  expect(config.port).toBe(3000);
+  expect(Object.isFrozen(config)).toBe(true);
+  expect(JSON.stringify(maskedConfig(config))).not.toContain('secret');
+});

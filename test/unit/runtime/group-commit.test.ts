@@ -1,0 +1,84 @@
+import { expect, test, vi } from 'vitest';
+import { PipelineError } from '../../../src/event/fault.ts';
+import { createGroupCommit } from '../../../src/runtime/group-commit.ts';
+
+/** A commit whose end the test decides. */
+function createStage(options: { maxItems?: number; maxWeight?: number; maxInFlight?: number; maxQueued?: number } = {}) {
+  const batches: { items: readonly number[]; finish: () => void; fail: (error: Error) => void }[] = [];
+  const group = createGroupCommit<number, string>({
+    maxItems: options.maxItems ?? 100,
+    maxInFlight: options.maxInFlight ?? 1,
+    maxQueued: options.maxQueued ?? 1_000,
+    ...(options.maxWeight !== undefined && { maxWeight: options.maxWeight, weigh: (n: number) => n }),
+    commit: (items) =>
+      new Promise((resolve, reject) => {
+        const finish = () =>
+          resolve(
+            items.map((n) => (n < 0 ? { status: 'rejected', reason: new Error(`bad ${n}`) } : { status: 'fulfilled', value: `ok ${n}` })),
+          );
+        batches.push({ items, finish, fail: reject });
+      }),
+  });
+  return { group, batches };
+}
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a lone item goes at once; what comes while it commits travels together', async () => {
+  const { group, batches } = createStage();
+  const first = group.submit(1);
+  await turn();
+  expect(batches.map((b) => b.items)).toEqual([[1]]);
+  const rest = [group.submit(2), group.submit(3), group.submit(4)];
+  await turn();
+  expect(batches).toHaveLength(1);
+  batches[0]?.finish();
+  expect(await first).toBe('ok 1');
+  await vi.waitFor(() => expect(batches[1]?.items).toEqual([2, 3, 4]));
+  batches[1]?.finish();
+  expect(await Promise.all(rest)).toEqual(['ok 2', 'ok 3', 'ok 4']);
+});
+
+test("each item has its own answer; a failed batch is everybody's, and the next one goes on", async () => {
+  const { group, batches } = createStage();
+  const answers = Promise.allSettled([group.submit(1), group.submit(-2), group.submit(3)]);
+  await turn();
+  batches[0]?.finish();
+  expect((await answers).map((a) => a.status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  const lost = Promise.allSettled([group.submit(4), group.submit(5)]);
+  await turn();
+  batches[1]?.fail(new Error('gone'));
+  expect((await lost).map((a) => a.status)).toEqual(['rejected', 'rejected']);
+  const next = group.submit(6);
+  await turn();
+  batches[2]?.finish();
+  expect(await next).toBe('ok 6');
+});
+
+test('batches are bounded by count and weight; one heavy item goes alone', async () => {
+  const { group, batches } = createStage({ maxItems: 3, maxWeight: 10, maxInFlight: 10 });
+  for (const n of [1, 1, 1, 1, 9, 9, 50, 2]) void group.submit(n);
+  await turn();
+  expect(batches.map((b) => b.items)).toEqual([[1, 1, 1], [1, 9], [9], [50], [2]]);
+});
+
+test('beyond its bound it refuses at once', async () => {
+  const { group } = createStage({ maxQueued: 2 });
+  void group.submit(1);
+  await turn();
+  void group.submit(2);
+  void group.submit(3);
+  await expect(group.submit(4)).rejects.toMatchObject({ code: 'OVERLOADED', kind: 'transient' });
+});
+
+test('an item that misses its deadline while it waits is refused and never commits', async () => {
+  const { group, batches } = createStage();
+  const first = group.submit(1);
+  await turn();
+  const late = group.submit(2, 5);
+  await expect(late).rejects.toBeInstanceOf(PipelineError);
+  expect(group.queued).toBe(0);
+  batches[0]?.finish();
+  await first;
+  await group.idle();
+  expect(batches).toHaveLength(1);
+});
