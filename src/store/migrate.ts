@@ -1,7 +1,7 @@
 import type { Store } from './open-store.ts';
 
-/** Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. */
-const lockName = "CONCAT('afterword_migrate_', LEFT(MD5(DATABASE()), 32))";
+/** Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. (MySQL 9 has no MD5.) */
+const lockName = "CONCAT('afterword_migrate_', LEFT(SHA2(DATABASE(), 256), 32))";
 
 /**
  * Brings the schema up to date. Safe when several processes start at once: one migrates, the others wait for its lock.
