@@ -23,7 +23,7 @@ export async function startLocal(options: { readonly env: NodeJS.ProcessEnv; rea
   undo.defer(() => rm(lock, { force: true }));
   const found = await findServers(['database', 'broker'], { folder: home, volumes: 'afterword', say });
   undo.defer(async () => {
-    await Promise.all([found.database.server.stop(), found.broker.server.stop()]);
+    await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
   });
 
   const wanted = Number(options.env['PORT'] || 3000);

@@ -1,6 +1,8 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { MySqlContainer } from '@testcontainers/mysql';
 import { RabbitMQContainer } from '@testcontainers/rabbitmq';
 import { type GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer } from 'testcontainers';
+import { probes } from './probe.ts';
 import { freePort } from './process.ts';
 import type { Kind, Say, Server } from './server.ts';
 
@@ -8,6 +10,8 @@ import type { Kind, Say, Server } from './server.ts';
 export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<Kind, string>;
 
 const pullLimitMs = 180_000;
+/** 200 ms apart. */
+const maxProbes = 600;
 
 /** Why Docker cannot serve; null if it can: an engine answers, and the images are there or were pulled now. */
 export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<string | null> {
@@ -49,7 +53,7 @@ async function startDatabase(volume: string | null): Promise<Server> {
   ).start();
   const grant = await container.exec(['mysql', '-uroot', '-pafterword', '-e', "GRANT ALL ON *.* TO 'afterword'@'%'"]);
   if (grant.exitCode !== 0) throw new Error(`the database in Docker refuses the grant: ${grant.output}`);
-  return controls(container, `mysql://afterword:afterword@${container.getHost()}:${port}/afterword`, port);
+  return controls('database', container, `mysql://afterword:afterword@${container.getHost()}:${port}/afterword`);
 }
 
 async function startBroker(volume: string | null): Promise<Server> {
@@ -60,43 +64,35 @@ async function startBroker(volume: string | null): Promise<Server> {
     volume,
     '/var/lib/rabbitmq',
   ).start();
-  return controls(container, `amqp://guest:guest@${container.getHost()}:${port}`, port);
+  return controls('broker', container, `amqp://guest:guest@${container.getHost()}:${port}`);
 }
 
 function keepData<T extends GenericContainer>(container: T, volume: string | null, path: string): T {
   return volume === null ? container : (container.withBindMounts([{ source: volume, target: path, mode: 'rw' }]) as T);
 }
 
-async function controls(container: StartedTestContainer, url: string, port: number): Promise<Server> {
+async function controls(kind: Kind, container: StartedTestContainer, url: string): Promise<Server> {
   const client = await getContainerRuntimeClient();
   const raw = client.container.getById(container.getId());
   return {
     url,
-    async stop() {
-      await raw.stop().catch(() => {});
-      await raw.remove({ v: true, force: true }).catch(() => {});
-    },
+    stop: () => raw.stop(),
     kill: () => raw.kill(),
     async start() {
       await raw.start();
-      await waitForPort(container.getHost(), port);
+      for (let tries = 1; ; tries++) {
+        try {
+          return await probes[kind](url);
+        } catch (error) {
+          if (tries === maxProbes) throw error;
+          await delay(200);
+        }
+      }
+    },
+    async dispose() {
+      await raw.stop().catch(() => {});
+      // Only volumes without a name go with it.
+      await raw.remove({ v: true, force: true }).catch(() => {});
     },
   };
-}
-
-async function waitForPort(host: string, port: number): Promise<void> {
-  const { connect } = await import('node:net');
-  const { setTimeout: delay } = await import('node:timers/promises');
-  for (let i = 0; i < 600; i++) {
-    const open = await new Promise<boolean>((resolve) => {
-      const socket = connect({ host, port }, () => {
-        socket.destroy();
-        resolve(true);
-      });
-      socket.once('error', () => resolve(false));
-    });
-    if (open) return;
-    await delay(100);
-  }
-  throw new Error(`${host}:${port} does not answer`);
 }

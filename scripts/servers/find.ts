@@ -61,7 +61,7 @@ export async function findServers<K extends Kind>(
     );
     const failure = started.find((s) => s.status === 'rejected');
     if (failure) {
-      await Promise.allSettled(missing.map((kind) => found[kind]?.server.stop()));
+      await Promise.allSettled(missing.map((kind) => found[kind]?.server.dispose()));
       throw failure.reason;
     }
   }
@@ -100,5 +100,5 @@ function install(kind: Kind, say: Say): Promise<void> {
 /** Somebody else's server: we never stop it. */
 function namedServer(url: string): Server {
   const notOurs = () => Promise.reject(new Error('this server was named in the environment; it is not ours to stop'));
-  return { url, stop: async () => {}, kill: notOurs, start: notOurs };
+  return { url, stop: notOurs, kill: notOurs, start: notOurs, dispose: async () => {} };
 }

@@ -1,7 +1,7 @@
 import { openSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { connect } from 'amqplib';
+import { probes } from './probe.ts';
 import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
 import type { Server } from './server.ts';
 
@@ -53,21 +53,20 @@ export async function startPrivateBroker(folder: string): Promise<Server> {
     const logFd = openSync(logPath, 'a');
     epmd = startLeashed(epmdProgram as string, ['-address', '127.0.0.1', '-port', String(epmdPort)], { env, logFd });
     server = startLeashed(program as string, [], { env, logFd });
-    const probe = async () => {
-      const connection = await connect(url, { timeout: 2_000 });
-      await connection.close();
-    };
-    await untilAnswers(probe, { what: 'the private RabbitMQ', withinMs: 120_000, server, logPath });
+    await untilAnswers(() => probes.broker(url), { what: 'the private RabbitMQ', withinMs: 120_000, server, logPath });
+  }
+
+  async function stop(): Promise<void> {
+    await server.terminate();
+    await epmd.terminate();
   }
 
   await start();
   return {
     url,
     start,
-    async stop() {
-      await server.terminate();
-      await epmd.terminate();
-    },
+    stop,
+    dispose: stop,
     async kill() {
       await server.kill();
       await epmd.kill();

@@ -4,7 +4,7 @@ import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import mysql from 'mysql2/promise';
+import { probes } from './probe.ts';
 import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
 import type { Server } from './server.ts';
 
@@ -67,15 +67,11 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
       ],
       { env: process.env, logFd: openSync(logPath, 'a') },
     );
-    const probe = async () => {
-      const connection = await mysql.createConnection({ uri: url, connectTimeout: 2_000 });
-      await connection.end();
-    };
-    await untilAnswers(probe, { what: 'the private database', withinMs: 60_000, server, logPath });
+    await untilAnswers(() => probes.database(url), { what: 'the private database', withinMs: 60_000, server, logPath });
   }
 
   await start();
-  return { url, start, stop: () => server.terminate(), kill: () => server.kill() };
+  return { url, start, stop: () => server.terminate(), kill: () => server.kill(), dispose: () => server.terminate() };
 }
 
 async function initialise(program: string, data: string): Promise<void> {

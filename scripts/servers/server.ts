@@ -7,6 +7,8 @@ export type Server = {
   kill(): Promise<void>;
   /** Starts it again after `stop` or `kill`, on what is left of its data, and waits until it answers. */
   start(): Promise<void>;
+  /** Ends it for good and removes what is not data to keep. */
+  dispose(): Promise<void>;
 };
 
 export type Kind = 'database' | 'broker';

@@ -81,12 +81,12 @@ export async function statuses(database: Pool): Promise<Record<string, number>> 
 }
 
 /** Users whose friendship is not the exact sum of their processed events. Empty when every promise held. */
-export function wrongSums(database: Pool): Promise<{ user_id: string; stored: number; expected: number }[]> {
+export function wrongSums(database: Pool): Promise<{ user_id: string; held: number; expected: number }[]> {
   return rows(
     database,
-    `SELECT e.user_id, f.friendship_score AS stored, SUM(e.friendship_score_change) AS expected
+    `SELECT e.user_id, f.friendship_score AS held, SUM(e.friendship_score_change) AS expected
      FROM conversation_events e LEFT JOIN friendship_status f ON f.user_id = e.user_id
      WHERE e.status = 'PROCESSED' GROUP BY e.user_id, f.friendship_score
-     HAVING stored IS NULL OR stored <> expected`,
+     HAVING held IS NULL OR held <> expected`,
   );
 }

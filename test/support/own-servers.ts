@@ -14,7 +14,7 @@ export async function startOwnServers(): Promise<OwnServers> {
     database,
     broker,
     async dispose() {
-      await Promise.all([database.stop(), broker.stop()]);
+      await Promise.all([database.dispose(), broker.dispose()]);
       await rm(folder, { recursive: true, force: true });
     },
   };

@@ -19,7 +19,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('databaseUrl', database.server.url);
   project.provide('rabbitmqUrl', broker.server.url);
   return async () => {
-    await Promise.all([database.server.stop(), broker.server.stop()]);
+    await Promise.all([database.server.dispose(), broker.server.dispose()]);
     await rm(folder, { recursive: true, force: true });
   };
 }
