@@ -50,13 +50,12 @@ test('an event that kills its process each time ends as POISON, and its neighbou
   await postAll(api.url, [poison, ...neighbours], 5);
   const status = async (id: string) => (await call(api.url, 'GET', `/v1/conversations/${id}`)).body;
   let deaths = 0;
-  let worker = await startMember('worker', space.env);
+  const start = () => startMember('worker', space.env, { mayDie: true });
+  let worker = await start();
   const supervise = async () => {
-    for (;;) {
-      const how = await worker.ended;
-      if (how !== 'SIGKILL') return;
+    while ((await worker.ended) === 'SIGKILL') {
       deaths++;
-      worker = await startMember('worker', space.env);
+      worker = await start();
     }
   };
   const supervised = supervise();

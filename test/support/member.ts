@@ -18,14 +18,14 @@ export type Member = {
   stop(): Promise<number | NodeJS.Signals>;
 };
 
-/** Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before. */
-export async function startMember(role: string, env: Record<string, string>): Promise<Member> {
+/** Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless it `mayDie`. */
+export async function startMember(role: string, env: Record<string, string>, { mayDie = false } = {}): Promise<Member> {
   const { child, lines, ended } = run([role], env);
   const ready = new Promise<{ url?: string }>((resolve) => child.on('message', (message) => resolve(message as { url?: string })));
   const first = await Promise.race([ready, ended]);
-  if (typeof first !== 'object') throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
+  if (typeof first !== 'object' && !mayDie) throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
   return {
-    url: first.url ?? '',
+    url: typeof first === 'object' ? (first.url ?? '') : '',
     pid: child.pid ?? 0,
     lines,
     ended,
