@@ -9,6 +9,12 @@ node_is_new() { # the program given, or the one in PATH: 24.12 or later (stable 
   "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 24 || (a === 24 && b >= 12) ? 0 : 1)' 2>/dev/null
 }
 
+# npm trusts what the system trusts: behind a company's proxy its own list of authorities is not enough.
+system_ca=/etc/ssl/certs/ca-certificates.crt
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -r "$system_ca" ]; then
+  export NODE_EXTRA_CA_CERTS="$system_ca"
+fi
+
 if ! command -v npm >/dev/null 2>&1; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     say 'no npm here; installing nodejs and npm with apt-get'
