@@ -4,7 +4,7 @@
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN --mount=type=cache,target=/root/.npm npm ci --omit=dev --no-audit --no-fund
+RUN --mount=type=cache,target=/npm-cache npm ci --cache /npm-cache --omit=dev --no-audit --no-fund
 
 FROM node:24-bookworm-slim
 # An init process: passes signals on (the drain depends on SIGTERM) and reaps what a scorer may leave.

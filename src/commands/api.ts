@@ -1,6 +1,6 @@
 import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher } from '../broker/index.ts';
-import { type Config, maskedConfig } from '../config.ts';
+import type { Config } from '../config.ts';
 import { operateRouter } from '../operate/index.ts';
 import { healthRouter, reportRouter } from '../report/index.ts';
 import { createApp, listen } from '../runtime/http/index.ts';
@@ -20,20 +20,21 @@ import {
 import { createDryRun } from './dry-run.ts';
 import {
   checkConnectionBudget,
+  logStart,
   openDatabase,
   processLogger,
   requireSchema,
-  StartError,
   startOutbox,
   statementDeadlineMs,
   topologyOf,
 } from './parts.ts';
+import { StartError } from './start-error.ts';
 
 /** The API: accepts, publishes, relays, reports. Runs until told to stop, then drains. */
 export async function runApi(config: Config): Promise<void> {
   const log = processLogger(config, 'api');
   const stop = createStop(log);
-  log.info({ config: maskedConfig(config), node: process.version }, 'starting');
+  logStart(config, log);
 
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
@@ -51,7 +52,7 @@ export async function runApi(config: Config): Promise<void> {
     stop.abort('misconfigured broker');
   });
 
-  const outbox = startOutbox(config, store, publisher, log);
+  const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
   const acceptor = createAcceptor({
     storeEvents: (events) => insertEvents(store, events, { graceMs: config.publishGraceMs, deadlineMs: config.acceptDeadlineMs }),
     publish: (event) => outbox.publishNew(event),
@@ -99,7 +100,6 @@ export async function runApi(config: Config): Promise<void> {
   if (!(await settlesWithin(drained, config.drainMs))) server.closeAllConnections();
   clearInterval(sweep);
   await settlesWithin(acceptor.idle(), deadlineMs);
-  await outbox.close(2_000);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info('stopped');
 }

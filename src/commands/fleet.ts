@@ -1,16 +1,19 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { Config } from '../config.ts';
+import { type Config, maskedConfig } from '../config.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
-import { processLogger, StartError } from './parts.ts';
+import { processLogger } from './parts.ts';
+import { StartError } from './start-error.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** A member that ran this long and then died starts over with the shortest delay. */
 const stableMs = 30_000;
+/** A line of the log, as JSON or in its readable form. */
+const logLine = /^(?:\{|\[\d\d:)/;
 
 /**
  * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays when they
@@ -20,7 +23,7 @@ export async function runFleet(config: Config): Promise<void> {
   const log = processLogger(config, 'fleet');
   const stop = createStop(log);
   const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
-  log.info({ members: names }, 'starting the fleet');
+  log.info({ config: maskedConfig(config), node: process.version, members: names }, 'starting the fleet');
   const hopeless = new AbortController();
   const until = AbortSignal.any([stop.signal, hopeless.signal]);
   const waitingForReady = new Set(names);
@@ -93,13 +96,13 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
   child.on('message', (message) => {
     if ((message as { ready?: unknown } | null)?.ready === true) onReady(message as { url?: string });
   });
-  // JSON lines carry their role; what is printed for people gets it in front.
+  // Lines of the log say their role; anything else that is printed gets it in front.
   for (const [stream, out] of [
     [child.stdout, process.stdout],
     [child.stderr, process.stderr],
   ] as const) {
     if (!stream) continue;
-    createInterface({ input: stream }).on('line', (line) => out.write(line.startsWith('{') ? `${line}\n` : `[${name}] ${line}\n`));
+    createInterface({ input: stream }).on('line', (line) => out.write(logLine.test(line) ? `${line}\n` : `[${name}] ${line}\n`));
   }
   return child;
 }

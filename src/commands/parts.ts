@@ -1,10 +1,11 @@
 import type { Publisher } from '../broker/index.ts';
-import { type Config, maskUrl } from '../config.ts';
+import { type Config, maskedConfig, maskUrl } from '../config.ts';
 import { createOutbox, type Outbox } from '../outbox/index.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
 import { type ScorePool, startScorePool } from '../score/index.ts';
 import { claimDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
+import { StartError } from './start-error.ts';
 
 /** Pieces that the api and the worker command build in the same way. */
 
@@ -13,6 +14,11 @@ export const statementDeadlineMs = 10_000;
 
 export function processLogger(config: Config, role: string): Logger {
   return createLogger({ role: process.env['AFTERWORD_ROLE'] ?? role, level: config.logLevel, format: config.logFormat });
+}
+
+/** The effective configuration, passwords masked. A member of a fleet has its supervisor's, which said it already. */
+export function logStart(config: Config, log: Logger): void {
+  log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info']({ config: maskedConfig(config), node: process.version }, 'starting');
 }
 
 export function topologyOf(config: Config) {
@@ -43,18 +49,6 @@ export async function openDatabase(config: Config, log: Logger, stop: AbortSigna
       log.warn({ err: error, waitMs }, 'database not reachable yet');
       await pause(waitMs, stop);
     }
-  }
-}
-
-/** A start that did not succeed. The message is for a person. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-  /** True if the same start may succeed later, as when a server is away. */
-  readonly mayPass: boolean;
-
-  constructor(message: string, options: { cause?: unknown; mayPass?: boolean } = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
-    this.mayPass = options.mayPass ?? false;
   }
 }
 

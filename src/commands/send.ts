@@ -2,9 +2,10 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import cliProgress from 'cli-progress';
-import { Agent, type Dispatcher, interceptors } from 'undici';
+import { Agent, type Dispatcher, interceptors, request } from 'undici';
 import { aborted } from '../runtime/shutdown.ts';
 import { exitCodes } from './exit-codes.ts';
+import { StartError } from './start-error.ts';
 
 export type SendOptions = {
   readonly url: string;
@@ -40,6 +41,7 @@ const waitSeconds = 10;
  */
 export async function runSend(file: string, options: SendOptions): Promise<number> {
   if (file !== '-') await stat(file);
+  await requireApi(options.url);
   const lines = createInterface({ input: file === '-' ? process.stdin : createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
   const client = createClient(options);
   const stop = new AbortController();
@@ -103,6 +105,19 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
   process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : describe(summary, options));
   const complete = summary.accepted === summary.posted && (!options.wait || summary.processed === summary.accepted);
   return complete && !stop.signal.aborted ? exitCodes.ok : exitCodes.failed;
+}
+
+/** One look before the first body: a wrong address should not be retried for a thousand bodies. */
+async function requireApi(url: string): Promise<void> {
+  try {
+    await (await request(new URL('/healthz', url))).body.dump();
+  } catch (cause) {
+    const why = (cause as { code?: string }).code ?? String(cause);
+    throw new StartError(`no API answers at ${url} (${why}): start one with scripts/up, or give its address with --url`, {
+      cause,
+      mayPass: true,
+    });
+  }
 }
 
 /** Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that safe. */

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { createConsumer, createPublisher } from '../broker/index.ts';
-import { type Config, maskedConfig } from '../config.ts';
+import type { Config } from '../config.ts';
 import { createIntake, type Intake } from '../consume/index.ts';
 import type { EventId, EventRef } from '../event/event.ts';
 import { encodeMessage } from '../outbox/index.ts';
@@ -10,15 +10,16 @@ import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { countStart, findStarts, loadOutboxEvent, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
 import {
   checkConnectionBudget,
+  logStart,
   openDatabase,
   processLogger,
   requireSchema,
-  StartError,
   startOutbox,
   startPool,
   statementDeadlineMs,
   topologyOf,
 } from './parts.ts';
+import { StartError } from './start-error.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
 const settleDeadlineMs = 10_000;
@@ -29,7 +30,7 @@ const messageOverhead = 4;
 export async function runWorker(config: Config): Promise<void> {
   const log = processLogger(config, 'worker');
   const stop = createStop(log);
-  log.info({ config: maskedConfig(config), node: process.version }, 'starting');
+  logStart(config, log);
 
   // Released last in, first out, also when a later start fails.
   await using stack = new AsyncDisposableStack();
@@ -42,7 +43,7 @@ export async function runWorker(config: Config): Promise<void> {
   const name = `afterword worker ${hostname()} ${process.pid}`;
   const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), log };
   const publisher = stack.adopt(createPublisher({ ...broker, name: `${name} relay` }), (p) => p.close());
-  const outbox = startOutbox(config, store, publisher, log);
+  stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 
   const giveUp = new AbortController();
   const settler = createSettler({
@@ -92,9 +93,8 @@ export async function runWorker(config: Config): Promise<void> {
   const givenBack = await intake.drain(config.drainMs);
   if (givenBack.length > 0) log.warn({ event_ids: givenBack }, 'not finished in time; these events go back to the queue, no attempt used');
   clearInterval(reporting);
-  await outbox.close(2_000);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
-  log.info({ ...intake.counters }, 'stopped');
+  log.info(notZero(intake.counters), 'stopped');
 }
 
 function databaseSteps(store: Store, worker: string) {
@@ -116,13 +116,20 @@ function databaseSteps(store: Store, worker: string) {
 function reportProgress(intake: Intake, log: Logger): NodeJS.Timeout {
   let before = { ...intake.counters };
   const timer = setInterval(() => {
-    const { counters } = intake;
-    const delta = Object.fromEntries(
-      (Object.keys(counters) as (keyof typeof counters)[]).map((key) => [key, counters[key] - before[key]]).filter(([, n]) => n !== 0),
-    );
+    const delta = notZero(subtract(intake.counters, before));
     if (Object.keys(delta).length > 0) log.info({ ...delta, inFlight: intake.inFlight, overMs: 10_000 }, 'settled');
-    before = { ...counters };
+    before = { ...intake.counters };
   }, 10_000);
   timer.unref();
   return timer;
 }
+
+function subtract(now: Counts, before: Counts): Counts {
+  return Object.fromEntries(Object.entries(now).map(([key, n]) => [key, n - (before[key] ?? 0)]));
+}
+
+function notZero(counts: Counts): Counts {
+  return Object.fromEntries(Object.entries(counts).filter(([, n]) => n !== 0));
+}
+
+type Counts = Readonly<Record<string, number>>;

@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
-import type { EventId, NewEvent } from '../../src/event/event.ts';
 import { claimDue, insertEvents, markConfirmed, openStore, type Store } from '../../src/store/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { newEvent } from '../support/new-event.ts';
 
 let space: Namespace;
 let store: Store;
@@ -19,23 +19,7 @@ afterAll(async () => {
 });
 
 let n = 0;
-function newEvent(): NewEvent {
-  const id = `019a0000-0000-7000-8000-${String(++n).padStart(12, '0')}`;
-  return {
-    eventId: id as EventId,
-    conversationId: `conv_${id}`,
-    userId: 'user_1',
-    botType: 'TALK',
-    botId: 'b',
-    botName: 'b',
-    agentTag: null,
-    startTime: new Date(0),
-    endTime: new Date(60_000),
-    logJson: '[]',
-    metadataJson: null,
-    digest: Buffer.alloc(32, n),
-  };
-}
+const next = () => newEvent(++n);
 const deadlineMs = 5_000;
 const due = () =>
   rows<{ event_id: string; in_s: number }>(
@@ -44,7 +28,7 @@ const due = () =>
   );
 
 test('an event that was stored and never published (its API died in between) is published and scored by whoever lives', async () => {
-  const events = Array.from({ length: 30 }, newEvent);
+  const events = Array.from({ length: 30 }, next);
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
   const worker = await startMember('worker', space.env);
   await vi.waitFor(
@@ -56,7 +40,7 @@ test('an event that was stored and never published (its API died in between) is 
 });
 
 test('claims of two relays at once never overlap, and a claimed event is due again after the grace', async () => {
-  const events = Array.from({ length: 200 }, newEvent);
+  const events = Array.from({ length: 200 }, next);
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
   const claims = await Promise.all(Array.from({ length: 8 }, () => claimDue(store, { limit: 30, graceMs: 60_000, deadlineMs })));
   const rest = await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs });
@@ -69,7 +53,7 @@ test('claims of two relays at once never overlap, and a claimed event is due aga
 });
 
 test("a confirm moves the event out of the relay's way; a late one leaves a retry or a closed event alone", async () => {
-  const [fresh, retried, closed] = [newEvent(), newEvent(), newEvent()];
+  const [fresh, retried, closed] = [next(), next(), next()];
   await insertEvents(store, [fresh, retried, closed], { graceMs: 1_000, deadlineMs });
   await space.database.query('UPDATE conversation_events SET attempt_count = 1 WHERE event_id = ?', [retried.eventId]);
   await space.database.query("UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE event_id = ?", [

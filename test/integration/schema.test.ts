@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import type { EventId, NewEvent } from '../../src/event/event.ts';
+import type { EventId } from '../../src/event/event.ts';
 import {
   claimDue,
   countStart,
@@ -24,6 +24,7 @@ import {
 import { rows } from '../support/client.ts';
 import { runCommand } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { newEvent } from '../support/new-event.ts';
 
 let space: Namespace;
 
@@ -200,23 +201,6 @@ describe('every hot or operator query reads an index range', () => {
     });
     await act(store);
     return statements;
-  }
-
-  function newEvent(n: number): NewEvent {
-    return {
-      eventId: `019a0000-0000-7000-8000-00000000000${n}` as EventId,
-      conversationId: `conv_new_${n}`,
-      userId: `user_${n}`,
-      botType: 't',
-      botId: 'b',
-      botName: 'n',
-      agentTag: null,
-      startTime: new Date(0),
-      endTime: new Date(1_000),
-      logJson: '[]',
-      metadataJson: null,
-      digest: Buffer.alloc(32),
-    };
   }
 
   /** MySQL 9 answers a plain EXPLAIN in another format, MariaDB does not know the word for this one. */

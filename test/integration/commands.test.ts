@@ -1,0 +1,93 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { conversation } from '../support/client.ts';
+import { type Member, runCommand, startMember } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+
+let space: Namespace;
+let api: Member;
+let worker: Member;
+let folder: string;
+
+beforeAll(async () => {
+  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  api = await startMember('api', space.env);
+  worker = await startMember('worker', space.env);
+  folder = await mkdtemp(join(tmpdir(), 'afterword-send-'));
+});
+afterAll(async () => {
+  for (const member of [api, worker]) expect(await member.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+  await space.dispose();
+});
+
+const file = async (bodies: unknown[]) => {
+  const path = join(folder, `${bodies.length}.ndjson`);
+  await writeFile(path, bodies.map((b) => (typeof b === 'string' ? b : JSON.stringify(b))).join('\n'));
+  return path;
+};
+const send = (path: string, ...more: string[]) => runCommand(['send', path, '--url', api.url, ...more], {});
+
+test('send: everything accepted and processed is exit code 0, and a second time everything is a replay', async () => {
+  const path = await file(Array.from({ length: 30 }, () => conversation()));
+  const first = await send(path, '--wait', '--json', '--concurrency', '10');
+  expect(first.code).toBe(0);
+  expect(JSON.parse(first.output)).toMatchObject({
+    posted: 30,
+    accepted: 30,
+    replayed: 0,
+    rejected: {},
+    processed: 30,
+    failed: 0,
+    stillOpen: 0,
+  });
+  expect(JSON.parse(first.output).acceptMs.p99).toBeGreaterThan(0);
+  const again = await send(path, '--wait');
+  expect(again.code).toBe(0);
+  expect(again.output).toMatch(/accepted\s+30 \(30 of them replayed/);
+});
+
+test('send: what is refused is counted by reason, and the rest goes through', async () => {
+  const { code, output } = await send(
+    await file([conversation(), '{"oops', conversation({ user_id: 'x' }), '', conversation()]),
+    '--wait',
+    '--json',
+  );
+  expect(code).toBe(1);
+  expect(JSON.parse(output)).toMatchObject({
+    posted: 4,
+    accepted: 2,
+    processed: 2,
+    rejected: { '400 invalid_json': 1, '422 invalid_request (/user_id must have 3 to 255 characters)': 1 },
+  });
+});
+
+test('send: a file that is not there, an API that is not there', async () => {
+  expect(await send(join(folder, 'none'))).toMatchObject({ code: 2, output: expect.stringContaining('there is no file') });
+  const path = await file([conversation()]);
+  const away = await runCommand(['send', path, '--url', 'http://127.0.0.1:1'], {});
+  expect(away).toMatchObject({ code: 1, output: expect.stringContaining('no API answers at http://127.0.0.1:1 (ECONNREFUSED)') });
+});
+
+test('a database that cannot be had is named, with what to do; a wrong password is not waited for', async () => {
+  const away = await runCommand(['api'], { ...space.env, DATABASE_URL: 'mysql://a:secret@127.0.0.1:1/x', START_DEADLINE_MS: '1' });
+  expect(away.code).toBe(1);
+  expect(away.output).toContain('cannot use the database mysql://a:***@127.0.0.1:1/x (ECONNREFUSED)');
+  const url = new URL(space.env['DATABASE_URL'] ?? '');
+  url.password = 'wrong';
+  const denied = await runCommand(['worker'], { ...space.env, DATABASE_URL: url.href });
+  expect(denied).toMatchObject({ code: 78, output: expect.stringContaining('DATABASE_URL') });
+  expect(denied.output).not.toContain('wrong');
+});
+
+test('a scorer that cannot be loaded, a port that is taken and a bad configuration stop the process with the reason', async () => {
+  const scorer = await runCommand(['worker'], { ...space.env, SCORER_MODULE: './no-such-scorer.ts' });
+  expect(scorer).toMatchObject({ code: 78, output: expect.stringContaining('no-such-scorer.ts cannot be used') });
+  const taken = await runCommand(['api'], { ...space.env, PORT: new URL(api.url).port });
+  expect(taken).toMatchObject({ code: 78, output: expect.stringContaining('is in use') });
+  const bad = await runCommand(['fleet'], { ...space.env, WORKER_REPLICAS: 'many', RABBITMQ_URL: '' });
+  expect(bad.code).toBe(78);
+  for (const name of ['WORKER_REPLICAS', 'RABBITMQ_URL']) expect(bad.output).toContain(name);
+});
