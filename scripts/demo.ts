@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { runSend } from '../src/commands/send.ts';
-import { root, startLocal } from './local.ts';
+import { root, startLocal, stopOnSignal } from './local.ts';
 
 const samples = join(root, 'scripts/samples/conversations.ndjson');
+const stop = stopOnSignal();
 const say = (line: string) => process.stdout.write(`· ${line}\n`);
 
 try {
-  const local = await startLocal({ env: { ...process.env, LOG_LEVEL: 'warn' }, say, quiet: false });
+  const local = await startLocal({ env: { ...process.env, LOG_LEVEL: 'warn' }, say, stop });
   let code = 1;
   try {
     const count = (await readFile(samples, 'utf8')).trim().split('\n').length;

@@ -13,19 +13,25 @@ export type Local = { readonly url: string; readonly workers: number; readonly e
 /**
  * Everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
  * @param env  the environment of the fleet, without what is found here.
- * @throws {Error} with what is in the way.
+ * @throws {Error} with what is in the way, or `stop`'s reason; what was started is stopped by then.
  */
-export async function startLocal(options: { readonly env: NodeJS.ProcessEnv; readonly say: Say; readonly quiet: boolean }): Promise<Local> {
-  const { say } = options;
+export async function startLocal(options: {
+  readonly env: NodeJS.ProcessEnv;
+  readonly say: Say;
+  readonly stop: AbortSignal;
+}): Promise<Local> {
+  const { say, stop } = options;
   await mkdir(home, { recursive: true });
   await takeLock();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(lock, { force: true }));
   const found = await findServers(['database', 'broker'], { folder: home, volumes: 'afterword', say });
   undo.defer(async () => {
+    say('servers: stopping');
     await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
   });
 
+  stop.throwIfAborted();
   const wanted = Number(options.env['PORT'] || 3000);
   const port = options.env['PORT'] ? wanted : await freePort(wanted);
   if (port !== wanted) say(`port ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
@@ -37,28 +43,31 @@ export async function startLocal(options: { readonly env: NodeJS.ProcessEnv; rea
   };
 
   say('schema: bringing it up to date');
-  const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }, 'inherit'));
+  const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }));
   if (migrated !== 0) throw new Error('the schema could not be brought up to date; the lines above say why');
 
+  stop.throwIfAborted();
   say('fleet: starting the API and the workers');
-  const fleet = afterword(['fleet'], env, options.quiet ? 'ignore' : 'inherit');
+  const fleet = afterword(['fleet'], env);
   const ended = exitCode(fleet);
   undo.defer(async () => {
     if (fleet.exitCode === null && fleet.signalCode === null) fleet.kill('SIGTERM');
     await ended;
   });
   const ready = new Promise<true>((resolve) => fleet.on('message', () => resolve(true)));
-  if ((await Promise.race([ready, ended])) !== true) throw new Error('the fleet did not start; the lines above say why');
+  const first = await Promise.race([ready, ended, untilAborted(stop)]);
+  stop.throwIfAborted();
+  if (first !== true) throw new Error('the fleet did not start; the lines above say why');
 
   const stack = undo.move();
   return { url: `http://127.0.0.1:${port}`, workers: Number(env['WORKER_REPLICAS'] || 2), ended, stop: () => stack.disposeAsync() };
 }
 
-function afterword(args: readonly string[], env: NodeJS.ProcessEnv, out: 'inherit' | 'ignore'): ChildProcess {
+function afterword(args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {
   return spawn(process.execPath, [join(root, 'src/main.ts'), ...args], {
     cwd: root,
     env,
-    stdio: ['ignore', out, out === 'ignore' ? 'ignore' : 'inherit', 'ipc'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     // A terminal's Ctrl-C reaches us alone; we stop the fleet before its servers.
     detached: true,
   });
@@ -66,6 +75,18 @@ function afterword(args: readonly string[], env: NodeJS.ProcessEnv, out: 'inheri
 
 function exitCode(child: ChildProcess): Promise<number> {
   return new Promise((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
+}
+
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}
+
+/** The first Ctrl-C or SIGTERM stops in order, also in the middle of a start. */
+export function stopOnSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+  return stop.signal;
 }
 
 /** Two in one folder would share one data directory: the second says who is there. */

@@ -1,15 +1,13 @@
 import dotenv from 'dotenv';
-import { startLocal } from './local.ts';
+import { startLocal, stopOnSignal, untilAborted } from './local.ts';
 
 dotenv.config({ quiet: true });
 const say = (line: string) => process.stdout.write(`· ${line}\n`);
 const began = performance.now();
-const stop = new AbortController();
-process.on('SIGINT', () => stop.abort('Ctrl-C'));
-process.on('SIGTERM', () => stop.abort('SIGTERM'));
+const stop = stopOnSignal();
 
 try {
-  const local = await startLocal({ env: process.env, say, quiet: false });
+  const local = await startLocal({ env: process.env, say, stop });
   process.stdout.write(`
 Afterword is up after ${((performance.now() - began) / 1_000).toFixed(1)} s: ${local.url} · 1 API · ${local.workers} workers
 
@@ -26,15 +24,13 @@ Afterword is up after ${((performance.now() - began) / 1_000).toFixed(1)} s: ${l
 Ctrl-C drains and stops everything.
 
 `);
-  const code = await Promise.race([
-    local.ended,
-    new Promise<null>((resolve) => (stop.signal.aborted ? resolve(null) : stop.signal.addEventListener('abort', () => resolve(null)))),
-  ]);
-  say(code === null ? `${String(stop.signal.reason)}: draining and stopping everything` : 'the fleet has ended; stopping the servers');
+  const code = await Promise.race([local.ended, untilAborted(stop)]);
+  say(stop.aborted ? 'draining and stopping everything' : 'the fleet has ended; stopping the servers');
   await local.stop();
   say('stopped');
   process.exit(code ?? 0);
 } catch (error) {
+  if (stop.aborted) process.exit(0);
   process.stderr.write(`scripts/up: ${(error as Error).message}\n`);
   process.exit(1);
 }

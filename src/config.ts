@@ -64,7 +64,7 @@ export const settings = {
   },
   RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
   RETRY_BASE_MS: { parse: int(1, 3_600_000).default(5_000), help: 'Delay before the second attempt; doubles with each further one.' },
-  RETRY_CAP_MS: { parse: int(1, 86_400_000).default(3_600_000), help: 'Longest delay between attempts.' },
+  RETRY_CAP_MS: { parse: int(1, 86_400_000).default(3_600_000), help: 'Longest delay between attempts, before the jitter of 20 %.' },
   MAX_ATTEMPTS: { parse: int(1, 100).default(5), help: 'Attempts before an event is FAILED and dead-lettered.' },
   POISON_STARTS: { parse: int(1, 100).default(3), help: 'Unfinished starts after which a redelivered event is FAILED as POISON.' },
   DRAIN_MS: { parse: int(0, 600_000).default(20_000), help: "Time for work in flight after SIGTERM. Keep below the orchestrator's grace." },

@@ -41,6 +41,8 @@ try {
 } catch (error) {
   process.exitCode = explain(error);
 }
+// A socket to a peer that has gone silent may linger for minutes: the work is done, the process need not.
+setTimeout(() => process.exit(), 1_000).unref();
 
 /** A command that needs the whole configuration and runs until its work is done or it is told to stop. */
 function role(name: string, description: string, run: (config: Config) => Promise<void>): void {
@@ -73,6 +75,7 @@ function explain(error: unknown): number {
     path?: string;
     mayPass?: boolean;
   };
+  if (name === 'StoppedError') return exitCodes.ok;
   if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
     process.stderr.write(`afterword: ${message}\n`);
     return mayPass ? exitCodes.failed : exitCodes.config;

@@ -20,6 +20,8 @@ export type Session = (model: ChannelModel, restart: (reason: string) => void) =
 
 const connectTimeoutMs = 10_000;
 const heartbeatSeconds = 15;
+/** A session that lived this long starts over with the shortest delay. */
+const stableMs = 10_000;
 
 /**
  * Keeps one broker connection up: connects, runs the session, and when connection or session is lost does both again
@@ -53,9 +55,11 @@ export function createLink(options: { url: string; name: string; log: Logger; se
           aborted(lost.signal).then(() => Promise.reject(new Error('connection lost during set-up'))),
         ]);
         first.resolve();
-        backoff.reset();
+        const since = performance.now();
         log.info({ link: name }, 'broker connected');
         await aborted(AbortSignal.any([lost.signal, stop.signal]));
+        // A session that sets up well and dies at its first use must not make a hot loop.
+        if (performance.now() - since > stableMs) backoff.reset();
         if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');
       } catch (error) {
         if (stop.signal.aborted) break;

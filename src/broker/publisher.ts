@@ -101,7 +101,9 @@ export function createPublisher(options: { url: string; topology: TopologyOption
           if (returned.delete(message.messageId)) {
             settle(new PipelineError('transient', 'UNROUTABLE', 'no queue wanted the message'));
           } else if (error) {
-            settle(channel === on ? new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)') : lost());
+            // amqplib's own words for a nack; any other error means that the channel has gone.
+            const nacked = (error as { message?: unknown }).message === 'message nacked';
+            settle(nacked ? new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)') : lost());
           } else settle(null);
         },
       );

@@ -1,3 +1,4 @@
+import { Router } from 'express';
 import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher } from '../broker/index.ts';
 import type { Config } from '../config.ts';
@@ -63,6 +64,7 @@ export async function runApi(config: Config): Promise<void> {
 
   const app = createApp(
     [
+      closeWhileDraining(stop.signal),
       acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, bufferBytes: config.acceptBufferBytes }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
@@ -102,4 +104,12 @@ export async function runApi(config: Config): Promise<void> {
   await settlesWithin(acceptor.idle(), deadlineMs);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info('stopped');
+}
+
+/** Tells clients on kept connections to go elsewhere: their next request would come too late. */
+function closeWhileDraining(stop: AbortSignal): Router {
+  return Router().use((_request, response, next) => {
+    if (stop.aborted) response.setHeader('Connection', 'close');
+    next();
+  });
 }

@@ -20,7 +20,10 @@ export function createDryRun(config: Config, log: Logger) {
       if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs wait already`);
       waiting++;
       try {
-        pool ??= startPool(config, 1, log);
+        pool ??= startPool(config, 1, log).catch((error: unknown) => {
+          pool = null; // the next request tries again
+          throw error;
+        });
         const threads = await pool;
         const reply = await threads.score(Buffer.from(JSON.stringify({ ...conversation, event_id: noEvent })));
         if (reply.kind === 'done' && reply.outcome.kind === 'scored') return JSON.parse(reply.outcome.detailsJson) as ScoreDetails;
@@ -31,7 +34,7 @@ export function createDryRun(config: Config, log: Logger) {
       }
     },
     async close(): Promise<void> {
-      await (await pool)?.close();
+      await (await pool?.catch(() => null))?.close();
     },
   };
 }

@@ -5,7 +5,7 @@ import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
 import { type ScorePool, startScorePool } from '../score/index.ts';
 import { claimDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
-import { StartError } from './start-error.ts';
+import { StartError, StoppedError } from './start-error.ts';
 
 /** Pieces that the api and the worker command build in the same way. */
 
@@ -42,7 +42,8 @@ export async function openDatabase(config: Config, log: Logger, stop: AbortSigna
       const { code, errno } = error as { code?: string; errno?: number };
       // Wrong password, unknown database: waiting does not help.
       const hopeless = errno === 1044 || errno === 1045 || errno === 1049;
-      if (hopeless || stop.aborted || performance.now() > until) {
+      if (stop.aborted) throw new StoppedError('stopped while waiting for the database', { cause: error });
+      if (hopeless || performance.now() > until) {
         throw new StartError(databaseHelp(url, code ?? String(error)), { cause: error, mayPass: !hopeless });
       }
       const waitMs = backoff.next();

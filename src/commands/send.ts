@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import cliProgress from 'cli-progress';
 import { Agent, type Dispatcher, interceptors, request } from 'undici';
-import { aborted } from '../runtime/shutdown.ts';
+import { pause } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
 import { StartError } from './start-error.ts';
 
@@ -45,7 +45,7 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
   const lines = createInterface({ input: file === '-' ? process.stdin : createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
   const client = createClient(options);
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const bar = createBar(options);
   const summary: Summary = {
     posted: 0,
@@ -163,28 +163,22 @@ type Closed = { readonly status: string; readonly tookMs: number };
 async function untilClosed(client: Dispatcher, url: URL, giveUpAt: number, stop: AbortSignal): Promise<Closed | null> {
   while (performance.now() < giveUpAt && !stop.aborted) {
     const seconds = Math.max(1, Math.min(waitSeconds, Math.round((giveUpAt - performance.now()) / 1_000)));
-    try {
-      const answer = await client.request({
-        origin: url.origin,
-        path: url.pathname,
-        method: 'GET',
-        headers: { prefer: `wait=${seconds}` },
-      });
-      const event = (await answer.body.json()) as {
-        status: string | number;
-        created_at: string;
-        processed_at: string | null;
-        updated_at: string;
-      };
-      if (event.status === 'PROCESSED' || event.status === 'FAILED' || event.status === 'SKIPPED') {
-        const tookMs = Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at);
-        return { status: event.status, tookMs };
-      }
-    } catch {
-      await Promise.race([aborted(stop), new Promise((resolve) => setTimeout(resolve, 500))]);
-    }
+    const askedAt = performance.now();
+    const closed = await statusOf(client, url, seconds).catch(() => null);
+    if (closed !== null) return closed;
+    // An answer that came at once (a problem, a server with too many waiting) must not make a hot loop.
+    if (performance.now() - askedAt < 1_000) await pause(1_000, stop);
   }
   return null;
+}
+
+/** @returns null while it is open. */
+async function statusOf(client: Dispatcher, url: URL, waitForSeconds: number): Promise<Closed | null> {
+  const headers = { prefer: `wait=${waitForSeconds}` };
+  const answer = await client.request({ origin: url.origin, path: url.pathname, method: 'GET', headers });
+  const event = (await answer.body.json()) as { status: unknown; created_at: string; processed_at: string | null; updated_at: string };
+  if (event.status !== 'PROCESSED' && event.status !== 'FAILED' && event.status !== 'SKIPPED') return null;
+  return { status: event.status, tookMs: Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at) };
 }
 
 async function eachConcurrently<T>(

@@ -1,3 +1,8 @@
+/** Told to stop while still starting: no failure. */
+export class StoppedError extends Error {
+  override readonly name = 'StoppedError';
+}
+
 /** A start that did not succeed. The message is for a person. */
 export class StartError extends Error {
   override readonly name = 'StartError';

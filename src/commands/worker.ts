@@ -26,6 +26,9 @@ const settleDeadlineMs = 10_000;
 /** A message is the log and some fields; what is far beyond the largest request was not published by us. */
 const messageOverhead = 4;
 
+/** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
+const consumerTimeoutMs = 30 * 60_000;
+
 /** A worker: takes deliveries, scores, settles, relays. Runs until told to stop, then drains. */
 export async function runWorker(config: Config): Promise<void> {
   const log = processLogger(config, 'worker');
@@ -37,6 +40,7 @@ export async function runWorker(config: Config): Promise<void> {
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
   await checkConnectionBudget(config, store, log);
+  warnOfConsumerTimeout(config, log);
   const pool = stack.adopt(await startPool(config, config.scoringThreads, log), (p) => p.close());
 
   // Two connections: an alarm blocks the one that publishes, and acks must still get through.
@@ -95,6 +99,16 @@ export async function runWorker(config: Config): Promise<void> {
   clearInterval(reporting);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info(notZero(intake.counters), 'stopped');
+}
+
+/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline. */
+function warnOfConsumerTimeout(config: Config, log: Logger): void {
+  const longestWaitMs = Math.ceil(config.concurrency / config.scoringThreads) * config.scoringTimeoutMs;
+  if (longestWaitMs <= consumerTimeoutMs) return;
+  log.warn(
+    { longestWaitMs, consumerTimeoutMs },
+    'deliveries may wait longer than the broker allows by default: lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, or raise its consumer_timeout',
+  );
 }
 
 function databaseSteps(store: Store, worker: string) {

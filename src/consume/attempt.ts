@@ -57,12 +57,16 @@ export function createAttempt(options: {
     const past = eventId === null ? null : await holding(() => steps.findStarts(eventId));
     if (eventId === null || past === null) return scoreAndSettle(delivery, running);
     if (past.status === 'PROCESSED' || past.status === 'SKIPPED') return { verb: 'ack', as: 'duplicate' };
+    // Closed rows count no starts: a second copy of a poison would kill one process after the other.
+    if (past.status === 'FAILED') return { verb: 'dead-letter', as: 'failed' };
     if (past.unfinished >= options.poisonStarts) {
       const details = `${past.unfinished} starts ended with the process and not with a result`;
       return settle(eventId, { kind: 'failed', permanent: true, code: 'POISON', details }, delivery, running);
     }
     const counted = async () => {
+      if (giveUp.aborted) throw new PipelineError('transient', 'DRAINED', 'the drain is over');
       await holding(() => steps.countStart(eventId));
+      running.counted = true;
       return scoreAndSettle(delivery, running);
     };
     if (past.unfinished === 0) return counted();
@@ -95,6 +99,8 @@ export function createAttempt(options: {
   }
 
   async function settle(eventId: EventId, outcome: Outcome, delivery: Received, running: Running): Promise<Settled> {
+    // From here on no sweep shows it as PROCESSING any more.
+    running.marking ??= Promise.resolve();
     await running.marking;
     return steps.settle({ eventId, outcome, redelivered: delivery.redelivered });
   }

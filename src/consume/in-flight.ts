@@ -7,6 +7,8 @@ export type Running = {
   readonly startedAt: number;
   /** The write that shows it as PROCESSING, once there is one. Settling waits for it, or it could come last. */
   marking: Promise<void> | null;
+  /** Its start was counted in the row (a redelivered event); to be taken back if it is given back unfinished. */
+  counted: boolean;
 };
 
 /** Writes PROCESSING for attempts that have run for a while. */
@@ -34,7 +36,7 @@ export function createInFlight(options: { readonly markProcessing: MarkProcessin
 
   return {
     start(eventId: EventId | null): Running {
-      const entry: Running = { eventId, startedAt: options.now(), marking: null };
+      const entry: Running = { eventId, startedAt: options.now(), marking: null, counted: false };
       running.add(entry);
       return entry;
     },

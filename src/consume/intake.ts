@@ -3,7 +3,7 @@ import { faultOf } from '../event/fault.ts';
 import { type Logger, withCorrelation } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { type Answer, type AttemptSteps, createAttempt, eventIdOf, type Received } from './attempt.ts';
-import { createInFlight, type MarkProcessing } from './in-flight.ts';
+import { createInFlight, type MarkProcessing, type Running } from './in-flight.ts';
 
 export type Delivery = Received & {
   readonly live: boolean;
@@ -48,7 +48,7 @@ export function createIntake(options: {
   const attempt = createAttempt({ ...options, giveUp: giveUp.signal });
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, log, now });
   const waiting: Delivery[] = [];
-  const unfinished = new Map<Delivery, EventId | null>();
+  const unfinished = new Map<Delivery, Running>();
   const counters: Counters = { processed: 0, retry: 0, failed: 0, duplicate: 0, 'unknown-event': 0, 'not-ours': 0, bug: 0, requeued: 0 };
   let draining = false;
 
@@ -63,12 +63,12 @@ export function createIntake(options: {
   async function run(delivery: Delivery): Promise<void> {
     const eventId = eventIdOf(delivery);
     const running = inFlight.start(eventId);
-    unfinished.set(delivery, eventId);
+    unfinished.set(delivery, running);
     try {
       const answer = await withCorrelation(eventId === null ? {} : { event_id: eventId }, () => attempt(delivery, running));
       if (unfinished.delete(delivery)) give(delivery, answer, now() - running.startedAt);
     } catch (error) {
-      if (unfinished.delete(delivery)) await giveBack(delivery, eventId, error);
+      if (unfinished.delete(delivery)) await giveBack(delivery, running, error);
     } finally {
       inFlight.finish(running);
       next();
@@ -87,22 +87,25 @@ export function createIntake(options: {
     }
   }
 
-  async function giveBack(delivery: Delivery, eventId: EventId | null, error: unknown): Promise<void> {
+  async function giveBack(delivery: Delivery, running: Running, error: unknown): Promise<void> {
+    const event_id = running.eventId ?? undefined;
     if (faultOf(error) === 'transient') {
       counters.requeued++;
-      log.warn({ err: error, event_id: eventId ?? undefined }, 'delivery goes back to the queue');
-      if (delivery.redelivered && eventId !== null)
-        await settlesWithin(
-          steps.uncountStart(eventId).catch(() => {}),
-          1_000,
-        );
+      log.warn({ err: error, event_id }, 'delivery goes back to the queue');
+      await uncount([running]);
       delivery.requeue();
       return;
     }
     // Ours to mend: a requeue would loop. The row stays open, and comes back from the database later.
     counters.bug++;
-    log.error({ err: error, event_id: eventId ?? undefined }, 'a bug while handling a delivery; dead-lettered');
+    log.error({ err: error, event_id }, 'a bug while handling a delivery; dead-lettered');
     delivery.deadLetter();
+  }
+
+  /** Takes counted starts back, as far as the database lets us in a second: what stays counted costs a lane, not the event. */
+  async function uncount(attempts: readonly Running[]): Promise<void> {
+    const counted = attempts.flatMap((r) => (r.counted && r.eventId !== null ? [steps.uncountStart(r.eventId).catch(() => {})] : []));
+    if (counted.length > 0) await settlesWithin(Promise.all(counted), 1_000);
   }
 
   return {
@@ -121,11 +124,8 @@ export function createIntake(options: {
       unfinished.clear();
       for (const [delivery] of rest) delivery.requeue();
       counters.requeued += rest.length;
-      const counted = rest.flatMap(([delivery, id]) =>
-        delivery.redelivered && id !== null ? [steps.uncountStart(id).catch(() => {})] : [],
-      );
-      await settlesWithin(Promise.all(counted), 1_000);
-      return rest.map(([, eventId]) => eventId);
+      await uncount(rest.map(([, running]) => running));
+      return rest.map(([, running]) => running.eventId);
     },
     counters,
     get inFlight() {

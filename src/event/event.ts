@@ -52,8 +52,11 @@ export type NewEvent = {
   readonly digest: Buffer;
 };
 
-/** An open event as the outbox publishes it. `attemptCount` tells one life of the event from the next. */
-export type OutboxEvent = Omit<NewEvent, 'digest'> & { readonly attemptCount: number };
+/** Log and metadata above this many bytes together stay out of the message; the worker reads them from the database. */
+export const maxInlineBytes = 64 * 1_024;
+
+/** An open event as the outbox publishes it. A log that is too large for a message may be missing. */
+export type OutboxEvent = Omit<NewEvent, 'digest' | 'logJson'> & { readonly logJson: string | null; readonly attemptCount: number };
 
 /** How an event is named by a message: older publishers know the conversation only. */
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };

@@ -26,17 +26,19 @@ export function createConfirmMarks(options: {
   readonly graceMs: number;
   readonly log: Logger;
 }): ConfirmMarks {
-  let held: ConfirmMark[] = [];
+  const held: ConfirmMark[] = [];
   let timer: NodeJS.Timeout | undefined;
-  let writing: Promise<void> = Promise.resolve();
+  let writing: Promise<void> | null = null;
 
-  async function write(marks: readonly ConfirmMark[]): Promise<void> {
-    for (let i = 0; i < marks.length; i += maxBatch) {
+  /** One writer at a time: what comes meanwhile waits in `held`, where it is bounded. */
+  async function write(): Promise<void> {
+    while (held.length > 0) {
+      const marks = held.splice(0, maxBatch);
       try {
-        await options.storeMarks(marks.slice(i, i + maxBatch));
+        await options.storeMarks(marks);
       } catch (error) {
-        options.log.debug({ err: error, marks: marks.length - i }, 'confirm marks not written; the relay will publish these events again');
-        return;
+        const lost = marks.length + held.splice(0).length;
+        options.log.debug({ err: error, marks: lost }, 'confirm marks not written; the relay will publish these events again');
       }
     }
   }
@@ -44,9 +46,9 @@ export function createConfirmMarks(options: {
   function flush(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    const marks = held;
-    held = [];
-    writing = writing.then(() => write(marks));
+    writing ??= write().finally(() => {
+      writing = null;
+    });
     return writing;
   }
 

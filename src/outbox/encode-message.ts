@@ -1,7 +1,4 @@
-import type { NewEvent, OutboxEvent } from '../event/event.ts';
-
-/** Logs above this many bytes stay out of the message; the worker reads them from the database. */
-const maxLogBytes = 64 * 1_024;
+import { maxInlineBytes, type NewEvent, type OutboxEvent } from '../event/event.ts';
 
 /**
  * The message body of the broker contract. The log and the metadata are JSON texts already and are put in as they are.
@@ -20,7 +17,8 @@ export function encodeMessage(event: NewEvent | OutboxEvent, options: { readonly
     start_time: event.startTime.toISOString(),
     end_time: event.endTime.toISOString(),
   });
-  const sendLog = options.fullLog || Buffer.byteLength(event.logJson) <= maxLogBytes;
-  const log = sendLog ? `,"conversation_log":${event.logJson}` : '';
-  return Buffer.from(`${head.slice(0, -1)},"metadata":${event.metadataJson ?? 'null'}${log}}`);
+  const { logJson, metadataJson } = event;
+  const bytes = Buffer.byteLength(logJson ?? '') + Buffer.byteLength(metadataJson ?? '');
+  if (logJson === null || (bytes > maxInlineBytes && !options.fullLog)) return Buffer.from(head);
+  return Buffer.from(`${head.slice(0, -1)},"metadata":${metadataJson ?? 'null'},"conversation_log":${logJson}}`);
 }

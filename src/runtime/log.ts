@@ -59,7 +59,7 @@ export function describeError(error: unknown): Record<string, unknown> {
 
 /** ECONNREFUSED and its like: addresses and system calls, no data. */
 function isSystemError(e: ErrorLike): boolean {
-  return typeof e.code === 'string' && /^E[A-Z]+$/.test(e.code) && !/^ER_/.test(e.code);
+  return typeof e.code === 'string' && /^E[A-Z]+$/.test(e.code);
 }
 
 function places(stack: string): string {

@@ -1,7 +1,7 @@
 import { workerData } from 'piscina';
 import { type Conversation, type EventId, type EventRef, parseEventId } from '../event/event.ts';
 import type { Outcome } from '../event/outcome.ts';
-import { assertScorer, type Score, type ScoreWeights } from './scorer.ts';
+import { assertScorer, type Score, type Scorer, type ScoreWeights } from './scorer.ts';
 
 /** What the thread is told at its start. */
 export type ThreadSettings = { readonly scorerUrl: string; readonly weights: ScoreWeights };
@@ -16,7 +16,7 @@ export type ScoreReply =
 const settings = workerData as ThreadSettings;
 const scorer: unknown = ((await import(settings.scorerUrl)) as { default?: unknown }).default;
 assertScorer(scorer, settings.scorerUrl);
-const scorerName = `${scorer.name}@${scorer.version}`;
+const scorerName = `${scorer.name}@${scorer.version}`.slice(0, 100);
 
 /** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
 const precision = 10_000;
@@ -48,27 +48,43 @@ function isComplete(message: Record<string, unknown>): message is Record<string,
 }
 
 async function attempt(conversation: Conversation): Promise<Outcome> {
-  let result: Score;
   try {
-    result = await (scorer as { score: (c: Conversation, context: object) => Score | Promise<Score> }).score(conversation, {
-      weights: settings.weights,
-    });
+    return toOutcome(await (scorer as Scorer).score(conversation, { weights: settings.weights }));
   } catch (error) {
     const permanent = (error as { permanent?: unknown } | null)?.permanent === true;
     return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(error) };
   }
-  const change = Math.round(result?.change * precision) / precision;
-  const totalTurns = result?.totalTurns ?? 0;
-  if (!Number.isFinite(change) || Math.abs(change) > largestChange || !Number.isInteger(totalTurns) || totalTurns < 0) {
+}
+
+function toOutcome(score: Score | undefined): Outcome {
+  const change = Math.round(Number(score?.change) * precision) / precision;
+  const totalTurns = score?.totalTurns ?? 0;
+  const detailsJson = jsonOf({ ...score?.details, scorer: scorerName });
+  if (
+    !Number.isFinite(change) ||
+    Math.abs(change) > largestChange ||
+    !Number.isInteger(totalTurns) ||
+    totalTurns < 0 ||
+    detailsJson === null
+  ) {
     return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${scorerName} answered no usable score` };
   }
-  const detailsJson = JSON.stringify({ ...result.details, scorer: scorerName });
   return { kind: 'scored', change, totalTurns, detailsJson };
 }
 
-/** Kind and place of an error, never its message: that may quote the conversation. */
+/** @returns null for what JSON cannot hold: circles, BigInt. */
+function jsonOf(value: object): string | null {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return null;
+  }
+}
+
+/** Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain word. */
 function describe(error: unknown): string {
   const { name, stack } = (error ?? {}) as { name?: unknown; stack?: unknown };
-  const place = typeof stack === 'string' ? /([\w.-]+\.[cm]?[jt]s:\d+:\d+)/.exec(stack)?.[1] : undefined;
-  return `${scorerName} threw ${String(name ?? typeof error)}${place ? ` at ${place}` : ''}`;
+  const kind = typeof name === 'string' && /^\w{1,60}$/.test(name) ? name : typeof error;
+  const place = typeof stack === 'string' ? /([\w.-]{1,100}\.[cm]?[jt]s:\d+:\d+)/.exec(stack)?.[1] : undefined;
+  return `${scorerName} threw ${kind}${place ? ` at ${place}` : ''}`;
 }

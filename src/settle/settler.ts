@@ -41,7 +41,8 @@ export function createSettler(options: {
 
   const settleOnce = (attempts: readonly AttemptResult[]) => options.inTransaction((tx) => applyBatch(tx, attempts, options.policy));
 
-  async function commit(attempts: readonly AttemptResult[]): Promise<PromiseSettledResult<Settled>[]> {
+  async function commit(given: readonly AttemptResult[]): Promise<PromiseSettledResult<Settled>[]> {
+    let attempts = given;
     const until = performance.now() + holdMs;
     const backoff = createBackoff(100, 5_000);
     for (;;) {
@@ -49,11 +50,14 @@ export function createSettler(options: {
         const settled = await settleOnce(attempts);
         return settled.map((value) => ({ status: 'fulfilled', value }));
       } catch (error) {
-        if (faultOf(error) !== 'transient') return isolate(attempts, error);
+        if (faultOf(error) === 'permanent') return isolate(attempts, error);
+        // Unknown errors too: the result is good, and what the database is unhappy with may pass or be mended.
         if (options.giveUp.aborted || performance.now() > until) throw error;
         const waitMs = backoff.next();
         options.log.warn({ err: error, results: attempts.length, waitMs }, 'results cannot be written yet; holding them');
         await pause(waitMs, options.giveUp);
+        // Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate.
+        attempts = given.map((attempt) => ({ ...attempt, redelivered: true }));
       }
     }
   }

@@ -1,4 +1,5 @@
 import type { PoolConnection } from 'mysql2';
+import type { EntityManager } from 'typeorm';
 import { PipelineError } from '../event/fault.ts';
 import { classify } from './errors.ts';
 import type { Store } from './open-store.ts';
@@ -20,7 +21,7 @@ export function withConnection<T>(store: Store, deadlineMs: number, work: (conne
     const timer = setTimeout(() => {
       done = true;
       raw?.destroy();
-      reject(new PipelineError('transient', 'DATABASE_TIMEOUT', `the database did not answer within ${deadlineMs} ms`));
+      reject(deadlineMissed(deadlineMs));
     }, deadlineMs);
 
     function finish(settle: () => void): void {
@@ -34,8 +35,6 @@ export function withConnection<T>(store: Store, deadlineMs: number, work: (conne
       if (error) return finish(() => reject(classify(error)));
       if (done) return connection.release();
       raw = connection;
-      // Without a listener an error between two queries would end the process.
-      if (connection.listenerCount('error') === 0) connection.on('error', () => {});
       work({ query: (sql, params) => query(connection, sql, params) }).then(
         (result) =>
           finish(() => {
@@ -63,22 +62,39 @@ export function inTransaction<T>(store: Store, deadlineMs: number, work: (connec
   });
 }
 
-/** TypeORM's own calls know no deadline: this gives them one. The query itself may run on. */
-export async function withDeadline<T>(deadlineMs: number, work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new PipelineError('transient', 'DATABASE_TIMEOUT', `the database did not answer within ${deadlineMs} ms`)),
-      deadlineMs,
-    );
+/**
+ * Runs TypeORM's calls on one connection, with the same deadline and the same end for a connection that misses it: TypeORM
+ * knows neither, and calls that wait for a silent database would keep the pool's connections one by one.
+ */
+export function withManager<T>(store: Store, deadlineMs: number, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const runner = store.dataSource.createQueryRunner();
+    let raw: PoolConnection | undefined;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      raw?.destroy();
+      reject(deadlineMissed(deadlineMs));
+    }, deadlineMs);
+
+    async function run(): Promise<T> {
+      raw = (await runner.connect()) as PoolConnection;
+      try {
+        if (late) throw deadlineMissed(deadlineMs);
+        return await work(runner.manager);
+      } finally {
+        await runner.release();
+      }
+    }
+
+    run()
+      .then(resolve, (error: unknown) => reject(classify(error)))
+      .finally(() => clearTimeout(timer));
   });
-  try {
-    return await Promise.race([work(), late]);
-  } catch (error) {
-    throw classify(error);
-  } finally {
-    clearTimeout(timer);
-  }
+}
+
+function deadlineMissed(deadlineMs: number): PipelineError {
+  return new PipelineError('transient', 'DATABASE_TIMEOUT', `the database did not answer within ${deadlineMs} ms`);
 }
 
 function query<T>(connection: PoolConnection, sql: string, params: readonly unknown[] = []): Promise<T> {

@@ -6,6 +6,12 @@ import { PipelineError } from '../event/fault.ts';
  */
 const transientErrnos = new Set([
   1021, // disk full
+  1030, // storage engine
+  1047, // Galera: node not ready
+  1180, // commit failed
+  1412, // table definition changed under the transaction
+  3100,
+  3101, // group replication refuses the transaction
   1040, // too many connections
   1041, // out of memory
   1053, // server shutdown in progress

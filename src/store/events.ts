@@ -1,6 +1,6 @@
 import { In } from 'typeorm';
 import type { EventStatus } from '../event/event.ts';
-import { withDeadline } from './connection.ts';
+import { withManager } from './connection.ts';
 import type { Store } from './open-store.ts';
 import { type EventRow, EventSchema, type FriendshipRow, FriendshipSchema, type TopicRow, TopicSchema } from './schemas.ts';
 
@@ -12,8 +12,8 @@ export function findEvent(
   conversationId: string,
   options: { withLog: boolean; deadlineMs: number },
 ): Promise<EventRow | null> {
-  return withDeadline(options.deadlineMs, () => {
-    const query = store.dataSource.createQueryBuilder(EventSchema, 'e').where('e.conversation_id = :conversationId', { conversationId });
+  return withManager(store, options.deadlineMs, (manager) => {
+    const query = manager.createQueryBuilder(EventSchema, 'e').where('e.conversation_id = :conversationId', { conversationId });
     if (options.withLog) query.addSelect('e.conversation_log');
     return query.getOne();
   });
@@ -28,19 +28,21 @@ export function listEvents(
   filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: string },
   options: { readonly limit: number; readonly deadlineMs: number },
 ): Promise<EventRow[]> {
-  const query = store.dataSource.createQueryBuilder(EventSchema, 'e').orderBy('e.event_id', 'DESC').limit(options.limit);
-  // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
-  if (filter.userId !== undefined) query.useIndex('ix_conversation_events_user').andWhere('e.user_id = :userId', filter);
-  else if (filter.status !== undefined) query.useIndex('ix_conversation_events_status');
-  if (filter.status !== undefined) query.andWhere('e.status = :status', filter);
-  if (filter.before !== undefined) query.andWhere('e.event_id < :before', filter);
-  return withDeadline(options.deadlineMs, () => query.getMany());
+  return withManager(store, options.deadlineMs, (manager) => {
+    const query = manager.createQueryBuilder(EventSchema, 'e').orderBy('e.event_id', 'DESC').limit(options.limit);
+    // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
+    if (filter.userId !== undefined) query.useIndex('ix_conversation_events_user').andWhere('e.user_id = :userId', filter);
+    else if (filter.status !== undefined) query.useIndex('ix_conversation_events_status');
+    if (filter.status !== undefined) query.andWhere('e.status = :status', filter);
+    if (filter.before !== undefined) query.andWhere('e.event_id < :before', filter);
+    return query.getMany();
+  });
 }
 
 /** Which of these conversations are closed by now. */
 export async function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<string[]> {
-  const rows = await withDeadline(deadlineMs, () =>
-    store.dataSource.getRepository(EventSchema).find({
+  const rows = await withManager(store, deadlineMs, (manager) =>
+    manager.getRepository(EventSchema).find({
       select: { conversation_id: true },
       where: { conversation_id: In([...conversationIds]), status: In(['PROCESSED', 'FAILED', 'SKIPPED'] satisfies EventStatus[]) },
     }),
@@ -54,23 +56,21 @@ export function findFriendship(
   userId: string,
   deadlineMs: number,
 ): Promise<{ readonly status: FriendshipRow; readonly topics: readonly TopicRow[] } | null> {
-  return withDeadline(deadlineMs, async () => {
-    const status = await store.dataSource.getRepository(FriendshipSchema).findOneBy({ user_id: userId });
+  return withManager(store, deadlineMs, async (manager) => {
+    const status = await manager.getRepository(FriendshipSchema).findOneBy({ user_id: userId });
     if (!status) return null;
-    const topics = await store.dataSource
-      .getRepository(TopicSchema)
-      .find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } });
+    const topics = await manager.getRepository(TopicSchema).find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } });
     return { status, topics };
   });
 }
 
 /** @throws {PipelineError} transient if the database does not answer in time. */
 export async function ping(store: Store, deadlineMs: number): Promise<void> {
-  await withDeadline(deadlineMs, () => store.dataSource.query('SELECT 1'));
+  await withManager(store, deadlineMs, (manager) => manager.query('SELECT 1'));
 }
 
 /** Connections the server admits in all, for the budget check at start. */
 export async function maxConnections(store: Store, deadlineMs: number): Promise<number> {
-  const [row] = await withDeadline(deadlineMs, () => store.dataSource.query<{ n: unknown }[]>('SELECT @@max_connections AS n'));
+  const [row] = await withManager(store, deadlineMs, (manager) => manager.query<{ n: unknown }[]>('SELECT @@max_connections AS n'));
   return Number(row?.n);
 }

@@ -30,7 +30,7 @@ export async function insertEvents(
     const inserted = await withConnection(store, options.deadlineMs, (connection) => insertBatch(connection, events, options.graceMs));
     return inserted.map((value) => ({ status: 'fulfilled', value }));
   } catch (error) {
-    const ofTheRow = error instanceof PipelineError && error.kind !== 'transient';
+    const ofTheRow = error instanceof PipelineError && error.kind === 'permanent';
     if (events.length === 1 || !ofTheRow) return events.map(() => ({ status: 'rejected', reason: error }));
     const middle = events.length >> 1;
     return [

@@ -1,4 +1,4 @@
-import type { EventId, EventRef, OutboxEvent } from '../event/event.ts';
+import { type EventId, type EventRef, maxInlineBytes, type OutboxEvent } from '../event/event.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -15,13 +15,16 @@ type Row = {
   agent_tag: string | null;
   start_time: Date;
   end_time: Date;
-  conversation_log: string;
+  conversation_log: string | null;
   metadata: string | null;
   attempt_count: number;
 };
 
-const columns =
-  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, conversation_log, metadata, attempt_count';
+const columns = 'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, attempt_count';
+const whole = 'conversation_log, metadata';
+/** A message leaves out what is larger; reading two hundred such rows to throw it away would be 200 MiB. */
+const ifSmall = `IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= ${maxInlineBytes}, conversation_log, NULL) AS conversation_log,
+  IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= ${maxInlineBytes}, metadata, NULL) AS metadata`;
 
 /**
  * Claims events that are due and keeps other relays off them for `graceMs`. Locks and reads one index range of due
@@ -33,7 +36,7 @@ export function claimDue(
 ): Promise<OutboxEvent[]> {
   return inTransaction(store, options.deadlineMs, async (connection) => {
     const rows = await connection.query<Row[]>(
-      `SELECT ${columns} FROM conversation_events FORCE INDEX (ix_conversation_events_due)
+      `SELECT ${columns}, ${ifSmall} FROM conversation_events FORCE INDEX (ix_conversation_events_due)
        WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
       [options.limit],
     );
@@ -49,8 +52,9 @@ export function claimDue(
 }
 
 /**
- * Confirmed events need no relay until `republishAfterMs` have passed. Touches only rows that are still waiting in the
- * same life: an event that was settled, or failed and waits for its retry, keeps what it has.
+ * Confirmed events need no relay until `republishAfterMs` have passed. A mark comes late and must not postpone what it does
+ * not mean: an event that was settled or failed meanwhile keeps what it has, and so does one that is due (an operator
+ * retried it, and its attempts count from 0 again).
  */
 export async function markConfirmed(
   store: Store,
@@ -62,7 +66,8 @@ export async function markConfirmed(
       await connection.query(
         `UPDATE conversation_events FORCE INDEX (PRIMARY)
          SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
-         WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING') AND attempt_count = ?`,
+         WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING') AND attempt_count = ?
+           AND next_attempt_at > UTC_TIMESTAMP(3)`,
         [options.republishAfterMs * 1_000, ids.map((mark) => mark.eventId).sort(), attemptCount],
       );
     }
@@ -72,7 +77,8 @@ export async function markConfirmed(
 /** One event as the outbox would publish it, whatever its status; null if there is none. */
 export async function loadOutboxEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<OutboxEvent | null> {
   const [where, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
-  const load = (connection: Connection) => connection.query<Row[]>(`SELECT ${columns} FROM conversation_events WHERE ${where} = ?`, [id]);
+  const load = (connection: Connection) =>
+    connection.query<Row[]>(`SELECT ${columns}, ${whole} FROM conversation_events WHERE ${where} = ?`, [id]);
   const [row] = await withConnection(store, deadlineMs, load);
   return row ? toOutboxEvent(row) : null;
 }

@@ -4,6 +4,7 @@ import { call, conversation, post, postAll, rows, statuses, wrongSums } from '..
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+import { createProxy } from '../support/proxy.ts';
 
 let servers: OwnServers;
 let space: Namespace;
@@ -107,4 +108,32 @@ test('a process that starts without a database waits for it', async () => {
   const late = await starting;
   await vi.waitFor(async () => expect((await post(late.url, conversation())).status).toBe(202), { timeout: 20_000 });
   expect(await late.stop()).toBe(0);
+});
+
+test('a database that falls silent: 503 in time for every kind of request, no connection is kept, and all is well after it', async () => {
+  const url = new URL(space.env['DATABASE_URL'] ?? '');
+  const proxy = await createProxy(url);
+  url.hostname = '127.0.0.1';
+  url.port = String(proxy.port);
+  const cut = await startMember('api', { ...space.env, DATABASE_URL: url.href, DATABASE_POOL_SIZE: '4' });
+  const body = conversation();
+  expect((await post(cut.url, body)).status).toBe(202);
+  proxy.silence();
+  // More than the pool has, twice: a connection that a request kept would be missed by the next ones.
+  for (let round = 0; round < 2; round++) {
+    const answers = await Promise.all([
+      ...Array.from({ length: 6 }, () => post(cut.url, conversation())),
+      ...Array.from({ length: 6 }, () => call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)),
+      ...Array.from({ length: 6 }, () => call(cut.url, 'GET', '/v1/users/nobody/friendship')),
+    ]);
+    expect(answers.map((a) => a.status)).toEqual(Array(18).fill(503));
+  }
+  proxy.restore();
+  await vi.waitFor(async () => expect((await post(cut.url, conversation())).status).toBe(202), { timeout: 30_000 });
+  expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
+  // And once more, so that it ends while its connections are dead.
+  proxy.silence();
+  expect((await post(cut.url, conversation())).status).toBe(503);
+  expect(await cut.stop()).toBe(0);
+  await proxy.close();
 });

@@ -73,6 +73,12 @@ describe('202', () => {
     expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, error_code: null, friendship_score_change: null, processed_at: null });
   });
 
+  test('an empty agent_tag is none', async () => {
+    const answer = await post(api.url, conversation({ agent_tag: '' }));
+    expect(answer.status).toBe(202);
+    expect((await call(api.url, 'GET', String(answer.headers['location']))).body.agent_tag).toBeNull();
+  });
+
   test('every sample conversation is accepted, both log shapes', async () => {
     for (const body of samples().slice(0, 40)) expect((await post(api.url, body)).status).toBe(202);
   });

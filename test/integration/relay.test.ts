@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
-import { claimDue, insertEvents, markConfirmed, openStore, type Store } from '../../src/store/index.ts';
+import { claimDue, insertEvents, loadOutboxEvent, markConfirmed, openStore, type Store } from '../../src/store/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
@@ -53,18 +53,31 @@ test('claims of two relays at once never overlap, and a claimed event is due aga
 });
 
 test("a confirm moves the event out of the relay's way; a late one leaves a retry or a closed event alone", async () => {
-  const [fresh, retried, closed] = [next(), next(), next()];
-  await insertEvents(store, [fresh, retried, closed], { graceMs: 1_000, deadlineMs });
+  const [fresh, retried, reopened, closed] = [next(), next(), next(), next()];
+  await insertEvents(store, [fresh, retried, reopened, closed], { graceMs: 60_000, deadlineMs });
   await space.database.query('UPDATE conversation_events SET attempt_count = 1 WHERE event_id = ?', [retried.eventId]);
+  // What an operator's retry leaves: due now, attempts from 0 again.
+  await space.database.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [reopened.eventId]);
   await space.database.query("UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE event_id = ?", [
     closed.eventId,
   ]);
-  const marks = [fresh, retried, closed].map((e) => ({ eventId: e.eventId, attemptCount: 0 }));
+  const marks = [fresh, retried, reopened, closed].map((e) => ({ eventId: e.eventId, attemptCount: 0 }));
   await markConfirmed(store, marks, { republishAfterMs: 3_600_000, deadlineMs });
   const after = new Map((await due()).map((row) => [row.event_id, row.in_s]));
   expect(after.get(fresh.eventId)).toBeGreaterThan(3_500);
-  expect(after.get(retried.eventId)).toBeLessThan(2);
+  expect(after.get(retried.eventId)).toBeLessThan(70);
+  expect(after.get(reopened.eventId)).toBeLessThanOrEqual(0);
   expect(after.has(closed.eventId)).toBe(false);
+  await space.database.query('DELETE FROM conversation_events');
+});
+
+test('a claim leaves out a log that is too large for a message', async () => {
+  const [small, large] = [next(), { ...next(), logJson: JSON.stringify(['x'.repeat(65_536)]) }];
+  await insertEvents(store, [small, large], { graceMs: 0, deadlineMs });
+  const claimed = await claimDue(store, { limit: 10, graceMs: 60_000, deadlineMs });
+  expect(claimed.find((e) => e.eventId === small.eventId)?.logJson).toBe('[]');
+  expect(claimed.find((e) => e.eventId === large.eventId)?.logJson).toBeNull();
+  expect((await loadOutboxEvent(store, { eventId: large.eventId }, deadlineMs))?.logJson).toBe(large.logJson);
   await space.database.query('DELETE FROM conversation_events');
 });
 

@@ -91,6 +91,8 @@ test('attempts exhausted: FAILED with the reason, and dead-lettered', async () =
 test.each([
   ['a permanent failure', { act: 'refuse' }, 'SCORER_FAILED'],
   ['an answer that is no score', { act: 'nothing' }, 'SCORER_ANSWER'],
+  ['details that are no JSON', { act: 'circle' }, 'SCORER_ANSWER'],
+  ['an error with a name as long as a novel', { act: 'shout' }, 'SCORER_FAILED'],
 ])('%s: FAILED at once, by its first attempt', async (_name, metadata, code) => {
   const id = await send(metadata);
   await until(id, { status: 'FAILED', attempt_count: 1, error: { code } });

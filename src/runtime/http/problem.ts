@@ -29,8 +29,6 @@ export class Problem extends Error {
 const titles: Record<number, string> = {
   400: 'Bad Request',
   404: 'Not Found',
-  405: 'Method Not Allowed',
-  408: 'Request Timeout',
   409: 'Conflict',
   413: 'Content Too Large',
   415: 'Unsupported Media Type',

@@ -27,20 +27,24 @@ export function countUserQuestions(log: readonly Turn[]): number {
  * repeat ("huh?"), echoes of the bot's words ("dogs?"), and guesses in answer to the bot's question ("a cat?").
  */
 export function asks(userText: string, botText: string): boolean {
+  const bot = plain(botText);
+  const heard = new Set(words(bot));
   return plain(userText)
     .split(clauseEnd)
-    .some((clause) => isQuestion(clause.trim(), plain(botText)));
+    .some((clause) => isQuestion(clause.trim(), { heard, asked: bot.includes('?') }));
 }
 
-function isQuestion(clause: string, bot: string): boolean {
+/** What the bot said before: its words, and whether it asked. */
+type BotItem = { readonly heard: ReadonlySet<string>; readonly asked: boolean };
+
+function isQuestion(clause: string, bot: BotItem): boolean {
   const spoken = words(clause);
   if (spoken.length === 0 || clarifications.has(spoken.join(' '))) return false;
   const interrogative = hasInterrogativeForm(clause, spoken);
   if (!clause.includes('?')) return interrogative;
   if (interrogative) return true;
-  const heard = new Set(words(bot));
-  const echo = spoken.every((w) => heard.has(w));
-  const guess = bot.includes('?') && spoken.length <= guessWords && !isReturnQuestion(clause);
+  const echo = spoken.every((w) => bot.heard.has(w));
+  const guess = bot.asked && spoken.length <= guessWords && !isReturnQuestion(clause);
   return !echo && !guess;
 }
 

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { EventId } from '../../../src/event/event.ts';
 import { encodeMessage } from '../../../src/outbox/index.ts';
 
-const event = (logJson: string, metadataJson: string | null = null) => ({
+const event = (logJson: string | null, metadataJson: string | null = null) => ({
   eventId: '019a0000-0000-7000-8000-000000000001' as EventId,
   conversationId: 'c "1"',
   userId: 'u',
@@ -36,4 +36,6 @@ test('a log over 64 KiB stays out, unless it is asked for', () => {
   const big = event(JSON.stringify(['x'.repeat(65_536)]));
   expect(parse(encodeMessage(big))['conversation_log']).toBeUndefined();
   expect(parse(encodeMessage(big, { fullLog: true }))['conversation_log']).toHaveLength(1);
+  expect(parse(encodeMessage(event('[]', JSON.stringify({ x: 'x'.repeat(65_536) }))))['conversation_log']).toBeUndefined();
+  expect(parse(encodeMessage(event(null)))['event_id']).toBeDefined();
 });

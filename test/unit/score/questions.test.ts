@@ -33,3 +33,8 @@ test.each([
 ])('not a question of their own: %s', (text, bot) => {
   expect(asks(text, bot)).toBe(false);
 });
+
+test('a text of hundreds of kilobytes is read in one pass, whatever the bot said', () => {
+  const long = 'I see. '.repeat(40_000);
+  expect(asks(long, 'words and words '.repeat(20_000))).toBe(false);
+});

@@ -1,0 +1,93 @@
+import { pino } from 'pino';
+import { expect, test } from 'vitest';
+import type { EventId, EventStatus } from '../../../src/event/event.ts';
+import { PipelineError } from '../../../src/event/fault.ts';
+import type { AttemptResult } from '../../../src/event/outcome.ts';
+import type { EventWrite, SettleTransaction } from '../../../src/event/settlement.ts';
+import { createSettler } from '../../../src/settle/settler.ts';
+
+/** Faults of a commit that no server gives on demand; everything else about settling is tested on real ones. */
+function createStage(after: (writes: readonly EventWrite[], pass: number) => void) {
+  const rows = new Map<EventId, { status: EventStatus; attemptCount: number }>();
+  let passes = 0;
+  const settler = createSettler({
+    inTransaction: async (work) => {
+      const written: EventWrite[] = [];
+      const tx: SettleTransaction = {
+        lockEvents: async (ids) =>
+          ids.map((eventId) => ({
+            eventId,
+            status: rows.get(eventId)?.status ?? 'PENDING',
+            attemptCount: rows.get(eventId)?.attemptCount ?? 0,
+            userId: 'u',
+            agentTag: null,
+            endTime: new Date(0),
+          })),
+        lockFriendships: async () => [],
+        readTopics: async () => [],
+        writeFriendships: async () => {},
+        writeTopics: async () => {},
+        writeEvents: async (writes) => void written.push(...writes),
+      };
+      const result = await work(tx);
+      const commit = () => {
+        for (const w of written) {
+          rows.set(w.eventId, { status: w.kind === 'failed' ? 'FAILED' : w.kind === 'retry' ? 'PENDING' : 'PROCESSED', attemptCount: 1 });
+        }
+      };
+      try {
+        after(written, ++passes);
+      } catch (error) {
+        if (error instanceof PipelineError && error.code === 'ANSWER_LOST') commit();
+        throw error;
+      }
+      commit();
+      return result;
+    },
+    policy: { maxAttempts: 1, delayMs: () => 1, calendarDay: () => 1 },
+    maxQueued: 100,
+    giveUp: new AbortController().signal,
+    log: pino({ level: 'silent' }),
+  });
+  return { settler, rows };
+}
+
+const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
+const scored = (n: number, detailsJson = '{}'): AttemptResult => ({
+  eventId: id(n),
+  redelivered: false,
+  outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
+});
+const failed = (n: number): AttemptResult => ({
+  eventId: id(n),
+  redelivered: false,
+  outcome: { kind: 'failed', permanent: true, code: 'C', details: 'd' },
+});
+
+test('the answer to a COMMIT is lost: a FAILED event is dead-lettered all the same, a scored one is not scored twice', async () => {
+  const { settler } = createStage((_writes, pass) => {
+    if (pass === 1) throw new PipelineError('transient', 'ANSWER_LOST', 'connection lost in COMMIT');
+  });
+  const answers = await Promise.all([settler.settle(failed(1)), settler.settle(scored(2))]);
+  expect(answers).toEqual([
+    { verb: 'dead-letter', as: 'failed' },
+    { verb: 'ack', as: 'duplicate' },
+  ]);
+});
+
+test('a result that the database refuses fails its event alone', async () => {
+  const { settler, rows } = createStage((writes) => {
+    const refused = writes.some((w) => w.kind === 'processed' && w.detailsJson === 'bad');
+    if (refused) throw new PipelineError('permanent', 'ROW_REFUSED', 'refused');
+  });
+  const answers = await Promise.all([settler.settle(scored(1)), settler.settle(scored(2, 'bad')), settler.settle(scored(3))]);
+  expect(answers.map((a) => a.as)).toEqual(['processed', 'failed', 'processed']);
+  expect(rows.get(id(2))?.status).toBe('FAILED');
+});
+
+test('an error nobody knows is held like an outage: a good result does not become a failure', async () => {
+  const { settler } = createStage((_writes, pass) => {
+    if (pass <= 2) throw new PipelineError('bug', 'DATABASE_ERROR', 'unheard of');
+  });
+  expect(await settler.settle(scored(1))).toEqual({ verb: 'ack', as: 'processed' });
+});
