@@ -62,6 +62,10 @@ export const settings = {
     parse: int(1_000, 604_800_000).default(21_600_000),
     help: 'A confirmed event still open after this is published again.',
   },
+  LOST_AFTER_MS: {
+    parse: int(1_000, 86_400_000).default(60_000),
+    help: 'A published event that no worker holds, with an empty queue, counts as lost by the broker after this, and is published again.',
+  },
   RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
   RETRY_BASE_MS: { parse: int(1, 3_600_000).default(5_000), help: 'Delay before the second attempt; doubles with each further one.' },
   RETRY_CAP_MS: { parse: int(1, 86_400_000).default(3_600_000), help: 'Longest delay between attempts, before the jitter of 20 %.' },
@@ -154,6 +158,7 @@ function toConfig(e: z.output<typeof environment>) {
     acceptBufferBytes: e.ACCEPT_BUFFER_BYTES,
     publishGraceMs: e.PUBLISH_GRACE_MS,
     republishAfterMs: e.REPUBLISH_AFTER_MS,
+    lostAfterMs: e.LOST_AFTER_MS,
     relayIntervalMs: e.RELAY_INTERVAL_MS,
     retryBaseMs: e.RETRY_BASE_MS,
     retryCapMs: e.RETRY_CAP_MS,
@@ -172,6 +177,11 @@ function contradictions(e: z.output<typeof environment>): string[] {
   if (new URL(e.DATABASE_URL).pathname.length < 2) problems.push('DATABASE_URL names no database: end it with /afterword');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
+  if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {
+    problems.push(
+      'REPUBLISH_AFTER_MS must be above 1.2 x RETRY_CAP_MS + LOST_AFTER_MS: lost events and waiting retries could not be told apart',
+    );
+  }
   if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');
   if ((e.SCORING_THREADS ?? 1) > e.MESSAGE_CONCURRENCY_PER_WORKER) {
     problems.push('SCORING_THREADS must not be above MESSAGE_CONCURRENCY_PER_WORKER: threads would never have work');

@@ -18,6 +18,8 @@ export type Publisher = {
   readonly ready: boolean;
   /** Published and not yet confirmed. */
   readonly unconfirmed: number;
+  /** Messages that wait in the queue (none that was delivered); null while there is no connection. */
+  queueDepth(): Promise<number | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
   close(): Promise<void>;
@@ -34,6 +36,7 @@ type Waiting = { readonly message: OutgoingMessage; readonly settle: (error: Pip
 export function createPublisher(options: { url: string; topology: TopologyOptions; log: Logger; name: string }): Publisher {
   const returned = new Set<string>();
   const waitingForDrain: Waiting[] = [];
+  let model: ChannelModel | null = null;
   let channel: ConfirmChannel | null = null;
   let writable = true;
   let blocked = false;
@@ -42,15 +45,15 @@ export function createPublisher(options: { url: string; topology: TopologyOption
 
   const link = createLink({ url: options.url, name: options.name, log: options.log, session: open });
 
-  async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
-    await declareTopology(model, options.topology);
-    const fresh = await model.createConfirmChannel({ highWaterMark });
+  async function open(connected: ChannelModel, restart: (reason: string) => void): Promise<void> {
+    await declareTopology(connected, options.topology);
+    const fresh = await connected.createConfirmChannel({ highWaterMark });
     blocked = false;
-    model.on('blocked', (reason) => {
+    connected.on('blocked', (reason) => {
       blocked = true;
       options.log.warn({ reason }, 'broker blocks publishing (alarm); accepted events wait in the database');
     });
-    model.on('unblocked', () => {
+    connected.on('unblocked', () => {
       blocked = false;
       options.log.info('broker takes messages again');
     });
@@ -66,13 +69,17 @@ export function createPublisher(options: { url: string; topology: TopologyOption
       flush();
     });
     fresh.on('close', () => {
-      if (channel === fresh) channel = null;
+      if (channel === fresh) {
+        channel = null;
+        model = null;
+      }
       for (const entry of waitingForDrain.splice(0)) entry.settle(lost());
       returned.clear();
       restart('publish channel closed');
     });
     writable = true;
     channel = fresh;
+    model = connected;
   }
 
   function flush(): void {
@@ -134,6 +141,15 @@ export function createPublisher(options: { url: string; topology: TopologyOption
         if (writable && channel !== null) send(channel, entry);
         else waitingForDrain.push(entry);
       });
+    },
+    async queueDepth() {
+      if (model === null) return null;
+      // A channel of its own: a queue that is gone closes the channel that asks for it.
+      const asking = await model.createChannel();
+      asking.on('error', () => {});
+      const { messageCount } = await asking.checkQueue(options.topology.queueName);
+      await asking.close();
+      return messageCount;
     },
     get ready() {
       return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;

@@ -4,7 +4,8 @@ import { createOutbox, type Outbox } from '../outbox/index.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
 import { type ScorePool, startScorePool } from '../score/index.ts';
-import { claimDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
+import { jitter } from '../settle/index.ts';
+import { claimDue, makeLostDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
 import { StartError, StoppedError } from './start-error.ts';
 
 /** Pieces that the api and the worker command build in the same way. */
@@ -84,6 +85,16 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
     brokerReady: () => publisher.ready,
     claimDue: (limit) => claimDue(store, { limit, graceMs: config.publishGraceMs, deadlineMs: statementDeadlineMs }),
     storeMarks: (marks) => markConfirmed(store, marks, { republishAfterMs: config.republishAfterMs, deadlineMs: statementDeadlineMs }),
+    queueDepth: () => publisher.queueDepth(),
+    makeLostDue: (limit) =>
+      makeLostDue(store, {
+        lostAfterMs: config.lostAfterMs,
+        republishAfterMs: config.republishAfterMs,
+        furthestRetryMs: config.retryCapMs * (1 + jitter),
+        limit,
+        deadlineMs: statementDeadlineMs,
+      }),
+    lostAfterMs: config.lostAfterMs,
     graceMs: config.publishGraceMs,
     intervalMs: config.relayIntervalMs,
     log,

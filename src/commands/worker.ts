@@ -64,6 +64,8 @@ export async function runWorker(config: Config): Promise<void> {
   const intake = createIntake({
     concurrency: config.concurrency,
     poisonStarts: config.poisonStarts,
+    // Often enough that one missed write does not make a running attempt look lost.
+    remarkMs: config.lostAfterMs / 3,
     maxMessageBytes: config.maxBodyBytes * messageOverhead,
     giveUp,
     log,

@@ -99,8 +99,7 @@ export function createAttempt(options: {
   }
 
   async function settle(eventId: EventId, outcome: Outcome, delivery: Received, running: Running): Promise<Settled> {
-    // From here on no sweep shows it as PROCESSING any more.
-    running.marking ??= Promise.resolve();
+    running.settling = true;
     await running.marking;
     return steps.settle({ eventId, outcome, redelivered: delivery.redelivered });
   }

@@ -5,38 +5,61 @@ import type { Logger } from '../runtime/log.ts';
 export type Running = {
   readonly eventId: EventId | null;
   readonly startedAt: number;
-  /** The write that shows it as PROCESSING, once there is one. Settling waits for it, or it could come last. */
+  /** When it was last written that it runs; null: not yet. */
+  markedAt: number | null;
+  /** That write, while it is under way. Settling waits for it, or it could come last. */
   marking: Promise<void> | null;
+  /** From here on it is not marked any more. */
+  settling: boolean;
   /** Its start was counted in the row (a redelivered event); to be taken back if it is given back unfinished. */
   counted: boolean;
 };
 
-/** Writes PROCESSING for attempts that have run for a while. */
+/** Writes that attempts run: PROCESSING, at this moment. */
 export type MarkProcessing = (attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[]) => Promise<void>;
 
 /** From this age on an attempt is shown as PROCESSING; quick ones never are, and cost no write. */
 const shownAfterMs = 1_000;
 const sweepMs = 250;
 
-/** The attempts that run, and the sweep that shows the slow ones. One timer for all of them. */
-export function createInFlight(options: { readonly markProcessing: MarkProcessing; readonly log: Logger; readonly now: () => number }) {
+/**
+ * The attempts that run, and the sweep that writes so of the slow ones: after a second, and again every `remarkMs` as long as they
+ * run. One timer for all of them.
+ */
+export function createInFlight(options: {
+  readonly markProcessing: MarkProcessing;
+  readonly remarkMs: number;
+  readonly log: Logger;
+  readonly now: () => number;
+}) {
   const running = new Set<Running>();
   const emptyWaiters: (() => void)[] = [];
 
   const sweep = setInterval(() => {
-    const due = [...running].filter((r) => r.marking === null && r.eventId !== null && options.now() - r.startedAt >= shownAfterMs);
-    if (due.length === 0) return;
-    const attempts = due.flatMap((r) => (r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: options.now() - r.startedAt }]));
+    const now = options.now();
+    const due = [...running].filter((r) => !r.settling && r.marking === null && isDue(r, now));
+    const attempts = due.flatMap((r) => (r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: now - r.startedAt }]));
+    if (attempts.length === 0) return;
     const marking = options
       .markProcessing(attempts)
-      .catch((error: unknown) => options.log.debug({ err: error }, 'attempts not shown as PROCESSING'));
-    for (const r of due) r.marking = marking;
+      .catch((error: unknown) => options.log.debug({ err: error }, 'attempts not shown as PROCESSING'))
+      .finally(() => {
+        for (const r of due) r.marking = null;
+      });
+    for (const r of due) {
+      r.marking = marking;
+      r.markedAt = now;
+    }
   }, sweepMs);
   sweep.unref();
 
+  function isDue(r: Running, now: number): boolean {
+    return r.markedAt === null ? now - r.startedAt >= shownAfterMs : now - r.markedAt >= options.remarkMs;
+  }
+
   return {
     start(eventId: EventId | null): Running {
-      const entry: Running = { eventId, startedAt: options.now(), marking: null, counted: false };
+      const entry: Running = { eventId, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
       running.add(entry);
       return entry;
     },

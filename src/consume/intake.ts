@@ -37,6 +37,8 @@ export function createIntake(options: {
     readonly uncountStart: (eventId: EventId) => Promise<void>;
   };
   readonly poisonStarts: number;
+  /** How often a running attempt is written to be alive, milliseconds. */
+  readonly remarkMs: number;
   readonly maxMessageBytes: number;
   /** Fired here when the drain is over; the steps listen to it. */
   readonly giveUp: AbortController;
@@ -46,7 +48,7 @@ export function createIntake(options: {
   const { log, giveUp, steps } = options;
   const now = options.now ?? (() => performance.now());
   const attempt = createAttempt({ ...options, giveUp: giveUp.signal });
-  const inFlight = createInFlight({ markProcessing: steps.markProcessing, log, now });
+  const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: options.remarkMs, log, now });
   const waiting: Delivery[] = [];
   const unfinished = new Map<Delivery, Running>();
   const counters: Counters = { processed: 0, retry: 0, failed: 0, duplicate: 0, 'unknown-event': 0, 'not-ours': 0, bug: 0, requeued: 0 };

@@ -3,6 +3,7 @@ import type { Logger } from '../runtime/log.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { type ConfirmMarks, createConfirmMarks, type StoreMarks } from './confirm-marks.ts';
 import { encodeMessage } from './encode-message.ts';
+import { findLost, type MakeLostDue, type QueueDepth } from './find-lost.ts';
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot be had. */
 export type PublishMessage = (message: { readonly messageId: string; readonly body: Buffer }) => Promise<void>;
@@ -26,15 +27,18 @@ export function createOutbox(options: {
   readonly brokerReady: () => boolean;
   readonly claimDue: ClaimDue;
   readonly storeMarks: StoreMarks;
+  readonly queueDepth: QueueDepth;
+  readonly makeLostDue: MakeLostDue;
   readonly graceMs: number;
   readonly intervalMs: number;
+  readonly lostAfterMs: number;
   readonly log: Logger;
 }): Outbox {
   const marks = createConfirmMarks({ storeMarks: options.storeMarks, graceMs: options.graceMs, log: options.log });
   const stop = new AbortController();
   const underWay = new Set<Promise<void>>();
 
-  const relay = runRelay({ ...options, marks, stop: stop.signal });
+  const loops = [runRelay({ ...options, marks, stop: stop.signal }), findLost({ ...options, stop: stop.signal })];
 
   return {
     publishNew(event) {
@@ -47,7 +51,7 @@ export function createOutbox(options: {
     },
     async close(withinMs) {
       stop.abort();
-      await settlesWithin(Promise.allSettled([relay, ...underWay]), withinMs);
+      await settlesWithin(Promise.allSettled([...loops, ...underWay]), withinMs);
       await settlesWithin(marks.flush(), withinMs);
     },
   };

@@ -1,6 +1,9 @@
 /** `capMs >= baseMs > 0`, milliseconds. */
 export type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
 
+/** How far a delay may be off, either way. */
+export const jitter = 0.2;
+
 /**
  * Delay before the next attempt: base × 2^(attempt − 1), at most the cap, ±20 % (domain.md, section 4). The cap is applied
  * before the jitter, so that late attempts spread out too.
@@ -12,5 +15,5 @@ export type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
 export function backoffMs(attempt: number, policy: RetryPolicy, random: () => number = Math.random): number {
   if (!Number.isInteger(attempt) || attempt < 1) throw new RangeError(`attempt must be at least 1, got ${attempt}`);
   const grown = Math.min(policy.capMs, policy.baseMs * 2 ** (attempt - 1));
-  return Math.round(grown * (0.8 + 0.4 * random()));
+  return Math.round(grown * (1 - jitter + 2 * jitter * random()));
 }

@@ -1,3 +1,3 @@
-export { backoffMs } from './backoff.ts';
+export { backoffMs, jitter } from './backoff.ts';
 export { createCalendar } from './friendship.ts';
 export { createSettler, type Settler } from './settler.ts';

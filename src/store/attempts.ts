@@ -2,21 +2,22 @@ import type { EventId, EventStatus } from '../event/event.ts';
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
-/** Shows attempts that have run for a while as PROCESSING. Touches nothing that is closed by now. */
+/**
+ * Shows attempts that have run for a while as PROCESSING, and again from time to time that they still run (`updated_at`), so
+ * that nobody takes them for lost. Touches nothing that is closed by now.
+ */
 export async function markProcessing(
   store: Store,
   attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[],
   options: { readonly worker: string; readonly deadlineMs: number },
 ): Promise<void> {
-  // Attempts of one sweep started within a second of each other: the longest stands for all.
-  const runningMs = Math.max(...attempts.map((a) => a.runningMs));
+  const started = attempts.map(() => 'WHEN ? THEN UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND').join(' ');
   await withConnection(store, options.deadlineMs, (connection) =>
     connection.query(
       `UPDATE conversation_events FORCE INDEX (PRIMARY)
-       SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3),
-         attempt_started_at = UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3), attempt_started_at = CASE event_id ${started} END
        WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING')`,
-      [options.worker, Math.round(runningMs * 1_000), attempts.map((a) => a.eventId).sort()],
+      [options.worker, ...attempts.flatMap((a) => [a.eventId, Math.round(a.runningMs * 1_000)]), attempts.map((a) => a.eventId).sort()],
     ),
   );
 }

@@ -14,5 +14,5 @@ export { insertEvents } from './insert-events.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { retryEvent, retryFailed, skipEvent } from './operate.ts';
-export { claimDue, loadOutboxEvent, markConfirmed } from './outbox.ts';
+export { claimDue, loadOutboxEvent, makeLostDue, markConfirmed } from './outbox.ts';
 export { settleTransaction } from './settle-transaction.ts';

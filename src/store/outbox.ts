@@ -74,6 +74,41 @@ export async function markConfirmed(
   });
 }
 
+/**
+ * Makes events due that were published over `lostAfterMs` ago and that no worker has said it holds since.
+ *
+ * When an event was published follows from its due time: a confirm sets that to the moment + `republishAfterMs`. Nearer times than
+ * `furthestRetryMs` may be retries that wait, and are left alone; published events come there by themselves.
+ *
+ * @returns how many.
+ */
+export function makeLostDue(
+  store: Store,
+  options: {
+    readonly lostAfterMs: number;
+    readonly republishAfterMs: number;
+    readonly furthestRetryMs: number;
+    readonly limit: number;
+    readonly deadlineMs: number;
+  },
+): Promise<number> {
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const { affectedRows } = await connection.query<{ affectedRows: number }>(
+      `UPDATE conversation_events FORCE INDEX (ix_conversation_events_due) SET next_attempt_at = UTC_TIMESTAMP(3)
+       WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AND next_attempt_at <= UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
+         AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       ORDER BY next_attempt_at LIMIT ?`,
+      [
+        options.furthestRetryMs * 1_000,
+        (options.republishAfterMs - options.lostAfterMs) * 1_000,
+        options.lostAfterMs * 1_000,
+        options.limit,
+      ],
+    );
+    return affectedRows;
+  });
+}
+
 /** One event as the outbox would publish it, whatever its status; null if there is none. */
 export async function loadOutboxEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<OutboxEvent | null> {
   const [where, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];

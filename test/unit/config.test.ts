@@ -21,6 +21,13 @@ test('.env.example lists every setting with its default, and nothing else', () =
   expect(loadConfig({ ...defaults, ...required })).toEqual(loadConfig(required));
 });
 
+test('compose hands every setting on, but for those that the image decides', () => {
+  const text = readFileSync(new URL('../../docker-compose.yml', import.meta.url), 'utf8');
+  const decided = ['HOST', 'PORT', 'LOG_FORMAT'];
+  const missing = Object.keys(settings).filter((name) => !decided.includes(name) && !text.includes(`\n  ${name}: `));
+  expect(missing).toEqual([]);
+});
+
 test('every bad variable is named in one message', () => {
   const bad = {
     RABBITMQ_URL: 'http://x',
@@ -46,6 +53,7 @@ test.each([
   [{ DATABASE_URL: 'mysql://h' }, 'names no database'],
   [{ RETRY_BASE_MS: '10', RETRY_CAP_MS: '5' }, 'RETRY_CAP_MS'],
   [{ SCORING_THREADS: '20' }, 'SCORING_THREADS'],
+  [{ REPUBLISH_AFTER_MS: '3600000' }, 'REPUBLISH_AFTER_MS'],
   [{ MAX_BODY_BYTES: '2048', ACCEPT_BUFFER_BYTES: '1024' }, 'ACCEPT_BUFFER_BYTES'],
 ])('%j contradicts itself', (env, name) => {
   expect(() => loadConfig({ ...required, ...env })).toThrow(name);

@@ -5,7 +5,7 @@ import type { Running } from '../../../src/consume/in-flight.ts';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
-const running = (eventId: EventId): Running => ({ eventId, startedAt: 0, marking: null, counted: false });
+const running = (eventId: EventId): Running => ({ eventId, startedAt: 0, markedAt: null, marking: null, settling: false, counted: false });
 const delivery = { body: Buffer.from('{}'), messageId: undefined, redelivered: true };
 
 /** Steps that say what they were asked; a scoring ends when the test says so. */

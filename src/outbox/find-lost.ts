@@ -1,0 +1,43 @@
+import type { Logger } from '../runtime/log.ts';
+import { pause } from '../runtime/wait.ts';
+
+/** Messages that wait in the queue, none of those that were delivered; null if that cannot be told now. */
+export type QueueDepth = () => Promise<number | null>;
+/** Makes events due that were published long ago and that nobody holds; at most `limit`. Resolves with how many. */
+export type MakeLostDue = (limit: number) => Promise<number>;
+
+const batch = 1_000;
+/** Looks in the time after which an event counts as lost. */
+const looksPerTerm = 4;
+
+/**
+ * Finds what the broker lost (its data wiped, a queue purged or deleted) in a minute or two, not after `REPUBLISH_AFTER_MS`.
+ *
+ * An event that was published longer ago than `lostAfterMs` and is still open is either in the queue, or with a worker, who
+ * says so in the row, or nowhere. So when the queue is empty at two looks in a row, what is old and unclaimed is nowhere, and is
+ * made due. A backlog, however long and slow, is never taken for lost: its queue is not empty.
+ */
+export async function findLost(options: {
+  readonly queueDepth: QueueDepth;
+  readonly makeLostDue: MakeLostDue;
+  readonly lostAfterMs: number;
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+}): Promise<void> {
+  const { log, stop } = options;
+  let emptyLooks = 0;
+  while (!stop.aborted) {
+    await pause((options.lostAfterMs / looksPerTerm) * (0.75 + Math.random() / 2), stop);
+    if (stop.aborted) return;
+    try {
+      emptyLooks = (await options.queueDepth()) === 0 ? emptyLooks + 1 : 0;
+      if (emptyLooks < 2) continue;
+      let found = 0;
+      for (let n = batch; n === batch && !stop.aborted; found += n) n = await options.makeLostDue(batch);
+      if (found > 0)
+        log.warn({ events: found }, 'published, still open, and the queue is empty: the broker lost these events; publishing them again');
+    } catch (error) {
+      log.debug({ err: error }, 'cannot look for lost events now');
+    }
+  }
+}
