@@ -84,11 +84,19 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '2', LOG_LEVEL: 'info' });
   const lines = () => fleet.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   const url = String(lines().find((line) => line['msg'] === 'api is up')?.['url']);
-  const first = Number(lines().find((line) => line['role'] === 'worker-1')?.['pid']);
+  const consuming = (n: number) =>
+    vi.waitFor(
+      () => {
+        const found = lines().filter((line) => line['role'] === 'worker-1' && line['msg'] === 'consuming');
+        expect(found, fleet.lines.join('\n')).toHaveLength(n);
+        return found.map((line) => Number(line['pid']));
+      },
+      { timeout: 20_000 },
+    );
+  // A log line may come after the word that the member is ready.
+  const [first = 0] = await consuming(1);
   process.kill(first, 'SIGKILL');
-  await vi.waitFor(() => expect(lines().filter((line) => line['role'] === 'worker-1' && line['msg'] === 'consuming')).toHaveLength(2), {
-    timeout: 20_000,
-  });
+  await consuming(2);
   await postAll(
     url,
     Array.from({ length: 20 }, () => conversation()),
