@@ -83,7 +83,11 @@ test('a second signal stops at once', async () => {
 test('a fleet starts its members, restarts one that dies, and drains them all', async () => {
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '2', LOG_LEVEL: 'info' });
   const lines = () => fleet.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
-  const url = String(lines().find((line) => line['msg'] === 'api is up')?.['url']);
+  const url = await vi.waitFor(() => {
+    const line = lines().find(({ msg }) => msg === 'api is up');
+    if (!line) throw new Error('the api has not said where it is');
+    return String(line['url']);
+  });
   const consuming = (n: number) =>
     vi.waitFor(
       () => {
@@ -110,9 +114,12 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
 
 test('members whose supervisor is killed drain by themselves', async () => {
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
-  const pids = new Set(fleet.lines.filter((line) => line.startsWith('{')).map((line) => (JSON.parse(line) as { pid: number }).pid));
-  pids.delete(fleet.pid);
-  expect(pids.size).toBe(2);
+  const pids = await vi.waitFor(() => {
+    const all = fleet.lines.filter((line) => line.startsWith('{')).map((line) => (JSON.parse(line) as { pid: number }).pid);
+    const members = new Set(all.filter((pid) => pid !== fleet.pid));
+    expect(members.size).toBe(2);
+    return members;
+  });
   fleet.signal('SIGKILL');
   await vi.waitFor(
     () => {
