@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { hash } from 'node:crypto';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +8,8 @@ import { findServers, freePort, type Say } from './servers/index.ts';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const home = join(root, '.afterword');
 const lock = join(home, 'up.pid');
+/** Docker's volumes belong to the machine: each checkout has its own, or two servers would share one data directory. */
+const volumes = `afterword-${hash('sha256', root).slice(0, 8)}`;
 
 export type Local = { readonly url: string; readonly workers: number; readonly ended: Promise<number>; stop(): Promise<void> };
 
@@ -25,7 +28,7 @@ export async function startLocal(options: {
   await takeLock();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(lock, { force: true }));
-  const found = await findServers(['database', 'broker'], { folder: home, volumes: 'afterword', say });
+  const found = await findServers(['database', 'broker'], { folder: home, volumes, say });
   undo.defer(async () => {
     say('servers: stopping');
     await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);

@@ -5,6 +5,9 @@ import pkg from '../package.json' with { type: 'json' };
 import { exitCodes } from './commands/exit-codes.ts';
 import { type Config, loadConfig } from './config.ts';
 
+// Before anything reads the environment: also the default address of `send` follows PORT.
+dotenv.config({ quiet: true });
+
 const program = new Command('afterword')
   .description(
     'Scores finished conversations behind a 202 Accepted API. Configuration comes from the environment and .env (see .env.example).',
@@ -51,7 +54,6 @@ function role(name: string, description: string, run: (config: Config) => Promis
     .description(description)
     .option('--check', 'load everything, check the configuration, and end')
     .action(async (options: { check?: boolean }) => {
-      dotenv.config({ quiet: true });
       const config = loadConfig(process.env);
       if (!options.check) return run(config);
       await import(`./commands/${name}.ts`);

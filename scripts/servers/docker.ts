@@ -34,8 +34,18 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
   return null;
 }
 
-/** @param volume  name of a Docker volume that keeps the data; null: the data go with the container. */
+/**
+ * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the container.
+ *                One that a killed owner left behind on the volume is removed first: the caller holds the lock, so nobody uses it.
+ */
 export async function startDockerServer(kind: Kind, volume: string | null): Promise<Server> {
+  if (volume !== null) {
+    const { container } = await getContainerRuntimeClient();
+    await container
+      .getById(volume)
+      .remove({ force: true })
+      .catch(() => {});
+  }
   return kind === 'database' ? startDatabase(volume) : startBroker(volume);
 }
 
@@ -68,7 +78,7 @@ async function startBroker(volume: string | null): Promise<Server> {
 }
 
 function keepData<T extends GenericContainer>(container: T, volume: string | null, path: string): T {
-  return volume === null ? container : (container.withBindMounts([{ source: volume, target: path, mode: 'rw' }]) as T);
+  return volume === null ? container : (container.withName(volume).withBindMounts([{ source: volume, target: path, mode: 'rw' }]) as T);
 }
 
 async function controls(kind: Kind, container: StartedTestContainer, url: string): Promise<Server> {

@@ -16,8 +16,6 @@ export type Publisher = {
   publish(message: OutgoingMessage): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
-  /** Published and not yet confirmed. */
-  readonly unconfirmed: number;
   /** Messages that wait in the queue (none that was delivered); null while there is no connection. */
   queueDepth(): Promise<number | null>;
   /** See `Link.firstSession`. */
@@ -40,6 +38,7 @@ export function createPublisher(options: { url: string; topology: TopologyOption
   let channel: ConfirmChannel | null = null;
   let writable = true;
   let blocked = false;
+  /** Published or waiting for the socket, and not yet confirmed. */
   let unconfirmed = 0;
   let unconfirmedBytes = 0;
 
@@ -153,9 +152,6 @@ export function createPublisher(options: { url: string; topology: TopologyOption
     },
     get ready() {
       return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;
-    },
-    get unconfirmed() {
-      return unconfirmed;
     },
     firstSession: link.firstSession,
     close: () => link.close(),

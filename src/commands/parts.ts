@@ -27,7 +27,7 @@ export function topologyOf(config: Config) {
 }
 
 /**
- * Connects to the database, waiting up to `START_DEADLINE_MS` for it, and checks the schema.
+ * Connects to the database, waiting up to `START_DEADLINE_MS` for it.
  * @throws with what was tried and what to do.
  */
 export async function openDatabase(config: Config, log: Logger, stop: AbortSignal): Promise<Store> {

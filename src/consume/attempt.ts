@@ -1,8 +1,8 @@
 import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
 import { faultOf, PipelineError } from '../event/fault.ts';
 import type { AttemptResult, Outcome, Settled } from '../event/outcome.ts';
+import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
-import { createBackoff, pause } from '../runtime/wait.ts';
 import type { Running } from './in-flight.ts';
 
 /** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
@@ -29,9 +29,6 @@ export type AttemptSteps = {
 
 /** The final answer for a delivery. */
 export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly reason: string };
-
-/** How long a step waits for a database that is away before the delivery goes back; as for results (settle). */
-const holdMs = 10 * 60_000;
 
 /**
  * One attempt at one delivery: look at its past if it has one, score, settle.
@@ -105,19 +102,12 @@ export function createAttempt(options: {
   }
 
   /** Repeats a step while the database is away. */
-  async function holding<T>(step: () => Promise<T>): Promise<T> {
-    const until = performance.now() + holdMs;
-    const backoff = createBackoff(100, 5_000);
-    for (;;) {
-      try {
-        return await step();
-      } catch (error) {
-        if (faultOf(error) !== 'transient' || giveUp.aborted || performance.now() > until) throw error;
-        const waitMs = backoff.next();
-        log.warn({ err: error, waitMs }, 'the database is away; holding the delivery');
-        await pause(waitMs, giveUp);
-      }
-    }
+  function holding<T>(step: () => Promise<T>): Promise<T> {
+    return hold(step, {
+      mayPass: (error) => faultOf(error) === 'transient',
+      giveUp,
+      onWait: (error, waitMs) => log.warn({ err: error, waitMs }, 'the database is away; holding the delivery'),
+    });
   }
 }
 

@@ -43,6 +43,7 @@ export async function findLost(options: {
       if (found > 0)
         log.warn({ events: found }, 'published, still open, and the queue is empty: the broker lost these events; publishing them again');
     } catch (error) {
+      emptySince = null; // what was seen before a broker went away says nothing of the one that comes back
       log.debug({ err: error }, 'cannot look for lost events now');
     }
   }

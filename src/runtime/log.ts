@@ -4,18 +4,13 @@ import { type Logger, pino } from 'pino';
 export type { Logger } from 'pino';
 
 /** Ids that every log line of a piece of work carries. Correlation only: nothing decides by it. */
-type Correlation = { readonly request_id?: string; readonly event_id?: string; readonly conversation_id?: string };
+type Correlation = { readonly request_id?: string; readonly event_id?: string };
 
 const correlation = new AsyncLocalStorage<Correlation>({ name: 'correlation' });
 
 /** Runs `work` so that its log lines carry `ids`. */
 export function withCorrelation<T>(ids: Correlation, work: () => T): T {
   return correlation.run(ids, work);
-}
-
-/** The id of the request being answered, if one is. */
-export function currentRequestId(): string | undefined {
-  return correlation.getStore()?.request_id;
 }
 
 /**

@@ -68,7 +68,7 @@ async function addUp(tx: SettleTransaction, processing: readonly Processing[], p
   const topics = new Map(known.map((t) => [topicKey(t.userId, t.topicId), t]));
 
   const writes = processing.map(({ row, outcome }): EventWrite => {
-    const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime: row.endTime, topicId: row.agentTag };
+    const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime: row.endTime };
     const friendship = addToFriendship(friendships.get(row.userId) ?? newFriendship(row.userId), event, policy.calendarDay);
     friendships.set(row.userId, friendship);
     if (row.agentTag !== null) {

@@ -5,8 +5,6 @@ export type FriendshipChange = {
   readonly change: number;
   readonly totalTurns: number;
   readonly endTime: Date;
-  /** The event's `agent_tag`; null: no topic. */
-  readonly topicId: string | null;
 };
 
 /** Sums are kept to the four decimals of the columns, so that they do not depend on the order of adding. */

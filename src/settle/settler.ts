@@ -2,8 +2,8 @@ import { faultOf, PipelineError } from '../event/fault.ts';
 import type { AttemptResult, Settled } from '../event/outcome.ts';
 import type { SettleTransaction } from '../event/settlement.ts';
 import { createGroupCommit } from '../runtime/group-commit.ts';
+import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
-import { createBackoff, pause } from '../runtime/wait.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
 
 /** Runs work in one database transaction; commits when it resolves. */
@@ -14,7 +14,7 @@ export type Settler = {
    * Resolves when the attempt's result is committed. While the database is away the result is held and written again with
    * growing delays: the score is made, and a requeue would only have it made again.
    *
-   * @throws {PipelineError} transient, when `giveUp` fires or the result was held for `holdMs`: requeue the delivery.
+   * @throws {PipelineError} transient, when `giveUp` fires or the result was held for ten minutes: requeue the delivery.
    */
   settle(attempt: AttemptResult): Promise<Settled>;
 };
@@ -23,42 +23,32 @@ const maxBatch = 100;
 /** Two batches: while one waits for its commit the other runs its statements. */
 const maxBatchesInFlight = 2;
 
-/**
- * Well below the broker's consumer timeout (30 min by default), after which it would close the channel with everything on it.
- */
-const defaultHoldMs = 10 * 60_000;
-
 export function createSettler(options: {
   readonly inTransaction: InSettleTransaction;
   readonly policy: SettlePolicy;
   /** Most attempts at once: the prefetch. */
   readonly maxQueued: number;
   readonly giveUp: AbortSignal;
-  readonly holdMs?: number;
   readonly log: Logger;
 }): Settler {
-  const holdMs = options.holdMs ?? defaultHoldMs;
-
-  const settleOnce = (attempts: readonly AttemptResult[]) => options.inTransaction((tx) => applyBatch(tx, attempts, options.policy));
-
   async function commit(given: readonly AttemptResult[]): Promise<PromiseSettledResult<Settled>[]> {
     let attempts = given;
-    const until = performance.now() + holdMs;
-    const backoff = createBackoff(100, 5_000);
-    for (;;) {
-      try {
-        const settled = await settleOnce(attempts);
-        return settled.map((value) => ({ status: 'fulfilled', value }));
-      } catch (error) {
-        if (faultOf(error) === 'permanent') return isolate(attempts, error);
+    const settleOnce = () => options.inTransaction((tx) => applyBatch(tx, attempts, options.policy));
+    try {
+      const settled = await hold(settleOnce, {
         // Unknown errors too: the result is good, and what the database is unhappy with may pass or be mended.
-        if (options.giveUp.aborted || performance.now() > until) throw error;
-        const waitMs = backoff.next();
-        options.log.warn({ err: error, results: attempts.length, waitMs }, 'results cannot be written yet; holding them');
-        await pause(waitMs, options.giveUp);
-        // Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate.
-        attempts = given.map((attempt) => ({ ...attempt, redelivered: true }));
-      }
+        mayPass: (error) => faultOf(error) !== 'permanent',
+        giveUp: options.giveUp,
+        onWait: (error, waitMs) => {
+          options.log.warn({ err: error, results: given.length, waitMs }, 'results cannot be written yet; holding them');
+          // Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate.
+          attempts = given.map((attempt) => ({ ...attempt, redelivered: true }));
+        },
+      });
+      return settled.map((value) => ({ status: 'fulfilled', value }));
+    } catch (error) {
+      if (faultOf(error) === 'permanent') return isolate(attempts, error);
+      throw error;
     }
   }
 

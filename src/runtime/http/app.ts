@@ -53,7 +53,7 @@ export async function listen(app: Express, host: string, port: number): Promise<
 function toProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof PipelineError && error.kind === 'transient') {
-    const detail = 'the service cannot do this now; nothing was changed for certain, the same request may be repeated';
+    const detail = 'the service cannot do this now, or cannot tell whether it was done; the same request may be repeated';
     return new Problem(503, error.code.toLowerCase(), detail, { retryAfterSeconds: 2, cause: error });
   }
   const type = (error as { type?: unknown } | null)?.type;

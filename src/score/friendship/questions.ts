@@ -82,7 +82,7 @@ function startsLikeQuestion(spoken: readonly string[], lead: number): boolean {
 }
 
 const vietnameseLetter = /[ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]/u;
-export function isVietnamese(plainText: string): boolean {
+function isVietnamese(plainText: string): boolean {
   return vietnameseLetter.test(plainText);
 }
 

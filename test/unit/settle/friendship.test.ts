@@ -7,7 +7,6 @@ const event = (change: number, endTime = '2026-01-01T10:00:00Z', totalTurns = 1)
   change,
   totalTurns,
   endTime: new Date(endTime),
-  topicId: 't',
 });
 const at = (score: number) => ({ ...newFriendship('u'), score, lastInteraction: new Date('2026-01-01T10:00:00Z'), streakDay: 3 });
 
