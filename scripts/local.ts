@@ -8,6 +8,8 @@ import { findServers, freePort, type Say } from './servers/index.ts';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const home = join(root, '.afterword');
 const lock = join(home, 'up.pid');
+/** Where everything is while it runs: scripts/afterword reads it, so that its commands find the servers. */
+const runningEnv = join(home, 'running.env');
 /** Docker's volumes belong to the machine: each checkout has its own, or two servers would share one data directory. */
 const volumes = `afterword-${hash('sha256', root).slice(0, 8)}`;
 
@@ -44,6 +46,10 @@ export async function startLocal(options: {
     RABBITMQ_URL: found.broker.server.url,
     PORT: String(port),
   };
+
+  const whereabouts = ['DATABASE_URL', 'RABBITMQ_URL', 'PORT'].map((name) => `${name}=${env[name]}\n`).join('');
+  await writeFile(runningEnv, whereabouts, { mode: 0o600 });
+  undo.defer(() => rm(runningEnv, { force: true }));
 
   say('schema: bringing it up to date');
   const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }));

@@ -1,8 +1,10 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
 import pkg from '../package.json' with { type: 'json' };
 import { exitCodes } from './commands/exit-codes.ts';
+import { parsers } from './commands/option-parsers.ts';
+import { addTools } from './commands/tool-commands.ts';
 import { type Config, loadConfig } from './config.ts';
 
 // Before anything reads the environment: also the default address of `send` follows PORT.
@@ -30,14 +32,16 @@ program
   .description('post a file of conversations, one JSON body a line, and say what became of them')
   .argument('<file>', 'NDJSON file, or - for stdin')
   .option('--url <url>', 'the API', `http://127.0.0.1:${process.env['PORT'] || 3000}`)
-  .option('--concurrency <n>', 'requests at a time', positive, 100)
+  .option('--concurrency <n>', 'requests at a time', parsers.count, 100)
   .option('--wait', 'wait until every accepted conversation is closed', false)
-  .option('--timeout <seconds>', 'longest wait', positive, 300)
+  .option('--timeout <seconds>', 'longest wait', parsers.count, 300)
   .option('--json', 'print the summary as JSON', false)
   .action(async (file: string, options) => {
     const { runSend } = await import('./commands/send.ts');
     process.exitCode = await runSend(file, options);
   });
+
+addTools(program);
 
 try {
   await program.parseAsync();
@@ -59,12 +63,6 @@ function role(name: string, description: string, run: (config: Config) => Promis
       await import(`./commands/${name}.ts`);
       process.stdout.write(`${name}: configuration is good\n`);
     });
-}
-
-function positive(text: string): number {
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');
-  return n;
 }
 
 /** Prints what a person can use, and says by the exit code whether starting again could help. */

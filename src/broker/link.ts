@@ -1,8 +1,9 @@
-import { type ChannelModel, connect } from 'amqplib';
+import type { ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
+import { connectBroker } from './connect.ts';
 
 /** A connection that comes back. Whoever uses it gets a new session, with nothing left of the last one. */
 export type Link = {
@@ -18,8 +19,6 @@ export type Link = {
  */
 export type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
 
-const connectTimeoutMs = 10_000;
-const heartbeatSeconds = 15;
 /** A session that lived this long starts over with the shortest delay. */
 const stableMs = 10_000;
 
@@ -40,13 +39,7 @@ export function createLink(options: { url: string; name: string; log: Logger; se
     while (!stop.signal.aborted) {
       const lost = new AbortController();
       try {
-        model = await connect(withHeartbeat(options.url), {
-          // Nagle's algorithm costs 40 ms a confirm.
-          noDelay: true,
-          keepAlive: true,
-          timeout: connectTimeoutMs,
-          clientProperties: { connection_name: name },
-        });
+        model = await connectBroker(options.url, name);
         model.on('error', (error) => log.warn({ err: error, link: name }, 'broker connection failed'));
         model.on('close', () => lost.abort('connection closed'));
         if (stop.signal.aborted) break;
@@ -92,10 +85,4 @@ async function end(model: ChannelModel | undefined): Promise<void> {
       model.close().catch(() => {}),
       2_000,
     );
-}
-
-function withHeartbeat(url: string): string {
-  const parsed = new URL(url);
-  if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeatSeconds));
-  return parsed.href;
 }

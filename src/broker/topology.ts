@@ -32,7 +32,11 @@ export async function declareTopology(model: ChannelModel, options: TopologyOpti
   const quorum = options.queueType === 'quorum';
   await declare(model, names.deadExchange, (channel) => channel.assertExchange(names.deadExchange, 'fanout', { durable: true }));
   await declare(model, names.deadQueue, (channel) =>
-    channel.assertQueue(names.deadQueue, { durable: true, arguments: { 'x-queue-type': options.queueType } }),
+    channel.assertQueue(names.deadQueue, {
+      durable: true,
+      // People look at dead letters and put them back; RabbitMQ 4 would drop one after 20 such looks that ended badly.
+      arguments: { 'x-queue-type': options.queueType, ...(quorum && { 'x-delivery-limit': deliveryLimit }) },
+    }),
   );
   await declare(model, names.queue, (channel) =>
     channel.assertQueue(names.queue, {
@@ -70,7 +74,8 @@ function mismatch(name: string, cause: unknown): PipelineError {
     'TOPOLOGY_MISMATCH',
     `${name} exists on the broker with other arguments: ${difference}\n` +
       'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to what is there, or choose another RABBITMQ_QUEUE_NAME,\n' +
-      `or stop the fleet and delete it (rabbitmqctl delete_queue ${name}): it is declared anew, and open events come back from the database.`,
+      `or stop the fleet and delete it (rabbitmqctl delete_queue ${name}): it is declared anew. Open events come back from the database by\n` +
+      'themselves; FAILED ones stay there without their dead letters (`afterword events retry --failed`).',
     { cause },
   );
 }

@@ -72,7 +72,7 @@ export async function runApi(config: Config): Promise<void> {
         retryFailed: (filter, limit) => retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs }),
       }),
       reportRouter({
-        findEvent: (id, { withLog }) => findEvent(store, id, { withLog, deadlineMs }),
+        findEvent: (conversationId, { withLog }) => findEvent(store, { conversationId }, { withLog, deadlineMs }),
         listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
         findClosed: (ids) => findClosed(store, ids, deadlineMs),

@@ -13,6 +13,14 @@ import { StartError, StoppedError } from './start-error.ts';
 /** Statements outside the accept path: generous, and still an end for a peer that has gone silent. */
 export const statementDeadlineMs = 10_000;
 
+/** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
+export const consumerTimeoutMs = 30 * 60_000;
+
+/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline. */
+export function longestWaitMs(config: Config): number {
+  return Math.ceil(config.concurrency / config.scoringThreads) * config.scoringTimeoutMs;
+}
+
 export function processLogger(config: Config, role: string): Logger {
   return createLogger({ role: process.env['AFTERWORD_ROLE'] ?? role, level: config.logLevel, format: config.logFormat });
 }
@@ -64,7 +72,11 @@ function databaseHelp(url: string, code: string): string {
 
 /** @throws {StartError} if the schema is older than this version. */
 export async function requireSchema(store: Store): Promise<void> {
-  if (await needsMigration(store)) throw new StartError('the database schema is not up to date: run `afterword migrate` first');
+  if (await needsMigration(store)) throw schemaIsOld();
+}
+
+export function schemaIsOld(): StartError {
+  return new StartError('the database schema is not up to date: run `afterword migrate` first');
 }
 
 /** Warns when the fleet may open more connections than the server admits. */

@@ -10,7 +10,9 @@ import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { countStart, findStarts, loadOutboxEvent, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
 import {
   checkConnectionBudget,
+  consumerTimeoutMs,
   logStart,
+  longestWaitMs,
   openDatabase,
   processLogger,
   requireSchema,
@@ -25,9 +27,6 @@ import { StartError } from './start-error.ts';
 const settleDeadlineMs = 10_000;
 /** A message is the log and some fields; what is far beyond the largest request was not published by us. */
 const messageOverhead = 4;
-
-/** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
-const consumerTimeoutMs = 30 * 60_000;
 
 /** A worker: takes deliveries, scores, settles, relays. Runs until told to stop, then drains. */
 export async function runWorker(config: Config): Promise<void> {
@@ -103,12 +102,10 @@ export async function runWorker(config: Config): Promise<void> {
   log.info(notZero(intake.counters), 'stopped');
 }
 
-/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline. */
 function warnOfConsumerTimeout(config: Config, log: Logger): void {
-  const longestWaitMs = Math.ceil(config.concurrency / config.scoringThreads) * config.scoringTimeoutMs;
-  if (longestWaitMs <= consumerTimeoutMs) return;
+  if (longestWaitMs(config) <= consumerTimeoutMs) return;
   log.warn(
-    { longestWaitMs, consumerTimeoutMs },
+    { longestWaitMs: longestWaitMs(config), consumerTimeoutMs },
     'deliveries may wait longer than the broker allows by default: lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, or raise its consumer_timeout',
   );
 }

@@ -20,3 +20,11 @@ export type TopicMetrics = {
   readonly level: FriendshipLevel;
   readonly lastDate: Date;
 };
+
+const acquaintanceFrom = 500;
+const friendFrom = 3_000;
+
+/** The level that a score stands for (domain.md, section 3). */
+export function levelOf(score: number): FriendshipLevel {
+  return score < acquaintanceFrom ? 'PHASE1_STRANGER' : score < friendFrom ? 'PHASE2_ACQUAINTANCE' : 'PHASE3_FRIEND';
+}

@@ -1,2 +1,3 @@
 export { healthRouter } from './health.ts';
 export { reportRouter } from './router.ts';
+export { presentEvent } from './views.ts';

@@ -1,4 +1,4 @@
-import { type Friendship, type FriendshipLevel, friendshipLevels, type TopicMetrics } from '../event/friendship.ts';
+import { type Friendship, type FriendshipLevel, friendshipLevels, levelOf, type TopicMetrics } from '../event/friendship.ts';
 
 /** What one processed event adds to its user. */
 export type FriendshipChange = {
@@ -9,8 +9,6 @@ export type FriendshipChange = {
 
 /** Sums are kept to the four decimals of the columns, so that they do not depend on the order of adding. */
 const precision = 10_000;
-const acquaintanceFrom = 500;
-const friendFrom = 3_000;
 
 export function newFriendship(userId: string): Friendship {
   return { userId, score: 0, level: 'PHASE1_STRANGER', streakDay: 0, lastInteraction: null };
@@ -29,7 +27,7 @@ export function addToFriendship(before: Friendship, event: FriendshipChange, cal
   return {
     userId: before.userId,
     score,
-    level: score < acquaintanceFrom ? 'PHASE1_STRANGER' : score < friendFrom ? 'PHASE2_ACQUAINTANCE' : 'PHASE3_FRIEND',
+    level: levelOf(score),
     streakDay: isOlder ? before.streakDay : nextStreak(before, event.endTime, calendarDay),
     lastInteraction: isOlder ? last : event.endTime,
   };

@@ -1,19 +1,17 @@
 import { In } from 'typeorm';
-import type { EventStatus } from '../event/event.ts';
+import type { EventRef, EventStatus } from '../event/event.ts';
 import { withManager } from './connection.ts';
 import type { Store } from './open-store.ts';
 import { type EventRow, EventSchema, type FriendshipRow, FriendshipSchema, type TopicRow, TopicSchema } from './schemas.ts';
 
 export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
 
-/** One event by its conversation id; the log only `withLog`. Null if there is none. */
-export function findEvent(
-  store: Store,
-  conversationId: string,
-  options: { withLog: boolean; deadlineMs: number },
-): Promise<EventRow | null> {
+/** One event; the log only `withLog`. Null if there is none. */
+export function findEvent(store: Store, ref: EventRef, options: { withLog: boolean; deadlineMs: number }): Promise<EventRow | null> {
   return withManager(store, options.deadlineMs, (manager) => {
-    const query = manager.createQueryBuilder(EventSchema, 'e').where('e.conversation_id = :conversationId', { conversationId });
+    const query = manager.createQueryBuilder(EventSchema, 'e');
+    if ('eventId' in ref) query.where('e.event_id = :eventId', ref);
+    else query.where('e.conversation_id = :conversationId', ref);
     if (options.withLog) query.addSelect('e.conversation_log');
     return query.getOne();
   });

@@ -1,4 +1,5 @@
 export { countStart, findStarts, markProcessing, uncountStart } from './attempts.ts';
+export { countStatus, endOfUserPage, failedPage, findOddEvents, readChanges, readUserPage, stillFailed, usersSince } from './audit.ts';
 export {
   type EventRow,
   type FriendshipRow,
@@ -11,8 +12,9 @@ export {
   type TopicRow,
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
+export { type DatabaseFacts, inspectDatabase } from './inspect.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
-export { retryEvent, retryFailed, skipEvent } from './operate.ts';
+export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, loadOutboxEvent, makeLostDue, markConfirmed } from './outbox.ts';
 export { settleTransaction } from './settle-transaction.ts';

@@ -1,5 +1,5 @@
 import type { EventId, EventStatus } from '../event/event.ts';
-import { type Connection, inTransaction } from './connection.ts';
+import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 export type Operated =
@@ -78,4 +78,35 @@ function move(
     await write(connection, row.event_id);
     return { kind: 'done', eventId: row.event_id };
   });
+}
+
+/** Makes an open event due at once, whatever it waits for. */
+export async function makeDue(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
+  await withConnection(store, deadlineMs, (connection) =>
+    connection.query(
+      `UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ? AND next_attempt_at > UTC_TIMESTAMP(3)`,
+      [eventId],
+    ),
+  );
+}
+
+/**
+ * Makes open events due at once that were accepted over `olderThanMs` ago, also those that wait for a retry.
+ * Reads the due index, which holds open events only.
+ *
+ * @returns how many, at most `limit`: call again while it is that many.
+ */
+export async function republishOpen(
+  store: Store,
+  options: { readonly olderThanMs: number; readonly limit: number; readonly deadlineMs: number },
+): Promise<number> {
+  const { affectedRows } = await withConnection(store, options.deadlineMs, (connection) =>
+    connection.query<{ affectedRows: number }>(
+      `UPDATE conversation_events FORCE INDEX (ix_conversation_events_due) SET next_attempt_at = UTC_TIMESTAMP(3)
+       WHERE next_attempt_at > UTC_TIMESTAMP(3) AND created_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       ORDER BY next_attempt_at LIMIT ?`,
+      [options.olderThanMs * 1_000, options.limit],
+    ),
+  );
+  return affectedRows;
 }

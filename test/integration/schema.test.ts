@@ -155,7 +155,7 @@ describe('every hot or operator query reads an index range', () => {
           ]);
         }),
     ],
-    ['status', (store) => findEvent(store, 'conv_1_1', { withLog: true, deadlineMs })],
+    ['status', (store) => findEvent(store, { conversationId: 'conv_1_1' }, { withLog: true, deadlineMs })],
     ['watch', (store) => findClosed(store, ['conv_1_1', 'conv_2_1', 'conv_3_1'], deadlineMs)],
     ['list', listed({})],
     ['list, next page', listed({ before: id })],

@@ -1,0 +1,86 @@
+import type { ChannelModel } from 'amqplib';
+import { PipelineError } from '../event/fault.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import { connectBroker } from './connect.ts';
+import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';
+
+export type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
+
+/** What a person should know about the broker, as far as AMQP tells it. */
+export type BrokerFacts = {
+  readonly product: string;
+  readonly version: string;
+  /** Null: not declared yet. */
+  readonly queue: QueueFacts | null;
+  readonly deadQueue: QueueFacts | null;
+  /** What differs between our declaration and what is there; null: nothing. */
+  readonly mismatch: string | null;
+  /** Milliseconds until a persistent message to a queue of its own was confirmed; null: it was not. */
+  readonly confirmMs: number | null;
+  /** The broker blocks publishers (memory or disk alarm). */
+  readonly blocked: boolean;
+};
+
+const probeMs = 3_000;
+
+/** Declares nothing that stays. @throws if the broker cannot be reached. */
+export async function inspectBroker(options: {
+  readonly url: string;
+  readonly topology: TopologyOptions;
+  readonly name: string;
+}): Promise<BrokerFacts> {
+  const model = await connectBroker(options.url, options.name);
+  let blocked = false;
+  model.on('blocked', () => {
+    blocked = true;
+  });
+  model.on('error', () => {});
+  try {
+    const names = topologyNames(options.topology.queueName);
+    const queue = await look(model, names.queue);
+    const deadQueue = await look(model, names.deadQueue);
+    // Declaring again what is there as we want it changes nothing; a difference is refused with its name.
+    const mismatch = queue === null ? null : await difference(model, options.topology);
+    const confirmMs = await probe(model);
+    const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> }).serverProperties;
+    return { product: String(product), version: String(version), queue, deadQueue, mismatch, confirmMs, blocked };
+  } finally {
+    await settlesWithin(
+      model.close().catch(() => {}),
+      2_000,
+    );
+  }
+}
+
+async function look(model: ChannelModel, name: string): Promise<QueueFacts | null> {
+  const channel = await model.createChannel();
+  channel.on('error', () => {}); // a queue that is not there closes the channel
+  try {
+    const { messageCount, consumerCount } = await channel.checkQueue(name);
+    await channel.close();
+    return { name, messages: messageCount, consumers: consumerCount };
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 404) return null;
+    throw error;
+  }
+}
+
+async function difference(model: ChannelModel, topology: TopologyOptions): Promise<string | null> {
+  try {
+    await declareTopology(model, topology);
+    return null;
+  } catch (error) {
+    if (error instanceof PipelineError && error.code === 'TOPOLOGY_MISMATCH') return error.message;
+    throw error;
+  }
+}
+
+/** An alarm shows itself only to a connection that publishes. */
+async function probe(model: ChannelModel): Promise<number | null> {
+  const channel = await model.createConfirmChannel();
+  const { queue } = await channel.assertQueue('', { exclusive: true });
+  const since = performance.now();
+  channel.sendToQueue(queue, Buffer.from('{}'), { persistent: true });
+  const confirmed = await settlesWithin(channel.waitForConfirms(), probeMs);
+  return confirmed ? Math.round(performance.now() - since) : null;
+}

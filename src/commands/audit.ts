@@ -1,0 +1,117 @@
+import type { Config } from '../config.ts';
+import type { EventId } from '../event/event.ts';
+import { type AuditReport, type AuditSources, audit, letterRef } from '../operate/index.ts';
+import {
+  countStatus,
+  endOfUserPage,
+  failedPage,
+  findEvent,
+  findOddEvents,
+  readChanges,
+  readUserPage,
+  type Store,
+  stillFailed,
+  usersSince,
+} from '../store/index.ts';
+import { exitCodes } from './exit-codes.ts';
+import { printJson, printLine } from './print.ts';
+import { openToolLetters, openToolStore } from './tools.ts';
+
+export type AuditOptions = {
+  readonly since?: Date;
+  /** Milliseconds. */
+  readonly overdue: number;
+  readonly letters: boolean;
+  readonly json: boolean;
+};
+
+/** A page of users with very many events is one statement. */
+const deadlineMs = 300_000;
+/** A FAILED row is committed before its message is dead-lettered. */
+const letterOnItsWayMs = 5_000;
+const shown = 20;
+
+/** Holds a live system against the promises. @returns exit code: 1 if something is violated. */
+export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
+  await using stack = new AsyncDisposableStack();
+  const store = stack.adopt(await openToolStore(config), (s) => s.close());
+  const report = await audit(sourcesOf(config, store, options), {
+    since: options.since ?? null,
+    overdueMs: options.overdue,
+    letters: options.letters,
+  });
+  if (options.json) printJson(report);
+  else print(report);
+  return report.ok ? exitCodes.ok : exitCodes.failed;
+}
+
+function sourcesOf(config: Config, store: Store, options: AuditOptions): AuditSources {
+  return {
+    findOddEvents: (limit) => findOddEvents(store, { overdueMs: options.overdue, limit, deadlineMs }),
+    countStatus: (status) => countStatus(store, status, deadlineMs),
+    endOfUserPage: (after, size) => endOfUserPage(store, after, size, deadlineMs),
+    readUserPage: (users) => readUserPage(store, users, deadlineMs),
+    readChanges: (userId) => readChanges(store, userId, deadlineMs),
+    usersSince: (page) => usersSince(store, page, deadlineMs),
+    failedPage: (page) => failedPage(store, { ...page, settledMs: letterOnItsWayMs }, deadlineMs),
+    stillFailed: (ids) => stillFailed(store, ids, deadlineMs),
+    deadLetters: (limit) => lookAtLetters(config, store, limit),
+  };
+}
+
+/** Null if the broker does not answer: the database is audited all the same. */
+async function lookAtLetters(config: Config, store: Store, limit: number) {
+  const letters = await openToolLetters(config).catch(() => null);
+  if (letters === null) return null;
+  try {
+    const count = await letters.count();
+    const eventIds = new Set<EventId>();
+    await letters.walk(limit, async (letter) => {
+      const ref = letterRef(letter);
+      if (ref !== null && 'eventId' in ref) eventIds.add(ref.eventId);
+      else if (ref !== null) {
+        const event = await findEvent(store, ref, { withLog: false, deadlineMs });
+        if (event) eventIds.add(event.event_id as EventId);
+      }
+      return 'leave';
+    });
+    return { count, eventIds };
+  } finally {
+    await letters.close();
+  }
+}
+
+const rules: readonly [AuditReport['violations'][number]['rule'], string][] = [
+  ['open-is-due', 'every open event has a time at which it is looked at again'],
+  ['closed-is-not-due', 'no closed event has one'],
+  ['overdue', 'no event has been due for long'],
+  ['result', 'every processed event has its result'],
+  ['friendship', "each user's score, level and date are what the processed events come to"],
+  ['topic', 'and so are their topics'],
+  ['dead-letter', 'every failed event has its dead letter'],
+];
+
+function print(report: AuditReport): void {
+  const { checked } = report;
+  printLine(
+    `checked ${checked.users} users and ${checked.topics} topics against ${checked.processed} processed events` +
+      (report.since ? `, users with an event since ${report.since.toISOString()}` : ''),
+  );
+  printLine(
+    `now pending ${checked.pending}, processing ${checked.processing}, failed ${checked.failed}, skipped ${checked.skipped}, ` +
+      `dead letters ${checked.deadLetters ?? 'unknown'}\n`,
+  );
+  for (const [rule, text] of rules) {
+    const broken = report.violations.filter((v) => v.rule === rule);
+    const note = rule === 'dead-letter' && report.failedWithoutLetter > 0 && broken.length === 0 ? ' (see the note)' : '';
+    printLine(`${broken.length === 0 ? 'ok  ' : 'FAIL'}  ${text}${broken.length > 0 ? `: ${broken.length} violations` : note}`);
+    for (const v of broken.slice(0, shown)) {
+      const ids = [v.event_id, v.user_id, v.topic_id].filter((id) => id !== undefined).join(' ');
+      printLine(`        ${ids}: ${v.detail}`);
+    }
+    if (broken.length > shown) printLine(`        … and ${broken.length - shown} more (--json has them)`);
+  }
+  for (const note of report.notes) printLine(`note  ${note}`);
+  if (report.cut) printLine('note  there are more violations than were kept');
+  printLine(report.ok ? '\nno promise is broken' : `\n${report.violations.length} violations`);
+}

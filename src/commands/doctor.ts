@@ -1,0 +1,90 @@
+import { availableParallelism } from 'node:os';
+import { inspectBroker } from '../broker/index.ts';
+import type { Config } from '../config.ts';
+import { type Finding, judgeBroker, judgeDatabase, judgeProcess } from '../operate/index.ts';
+import { inspectDatabase } from '../store/index.ts';
+import { createDryRun } from './dry-run.ts';
+import { exitCodes } from './exit-codes.ts';
+import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs, topologyOf } from './parts.ts';
+import { printJson, printLine, printTable } from './print.ts';
+import { brokerAway, openToolStore, quiet } from './tools.ts';
+
+/** Looks at a whole deployment and says what to do. @returns exit code: 1 if something will not work or loses data. */
+export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
+  const findings = (await Promise.all([database(config), broker(config), surroundings(config)])).flat();
+  const failed = findings.filter((f) => f.status === 'fail').length;
+  const warned = findings.filter((f) => f.status === 'warn').length;
+  if (options.json) printJson({ ok: failed === 0, findings });
+  else {
+    printTable(
+      ['', 'CHECK', 'FOUND'],
+      findings.map((f) => [f.status === 'ok' ? 'ok' : f.status.toUpperCase(), f.check, f.found]),
+    );
+    for (const f of findings) if (f.advice) printLine(`\n${f.status.toUpperCase()}  ${f.check}: ${f.advice}`);
+    printLine(failed + warned === 0 ? '\nall is well' : `\n${failed} failures, ${warned} warnings`);
+  }
+  return failed === 0 ? exitCodes.ok : exitCodes.failed;
+}
+
+async function database(config: Config): Promise<Finding[]> {
+  try {
+    await using stack = new AsyncDisposableStack();
+    const store = stack.adopt(await openToolStore(config, { anySchema: true }), (s) => s.close());
+    const facts = await inspectDatabase(store, statementDeadlineMs);
+    return judgeDatabase(facts, { replicas: config.workerReplicas, poolSize: config.databasePoolSize });
+  } catch (error) {
+    return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
+  }
+}
+
+async function broker(config: Config): Promise<Finding[]> {
+  try {
+    const facts = await inspectBroker({ url: config.rabbitmqUrl, topology: topologyOf(config), name: `afterword doctor ${process.pid}` });
+    return judgeBroker(facts, { queueType: config.queueType, maxLength: config.queueMaxLength });
+  } catch (error) {
+    return [{ check: 'broker', status: 'fail', found: 'cannot be used', advice: (brokerAway(config, error) as Error).message }];
+  }
+}
+
+async function surroundings(config: Config): Promise<Finding[]> {
+  const dryRun = createDryRun(config, quiet);
+  const scored = await dryRun.score(sample).then(
+    (details) => ({ scorer: details.scorer ?? config.scorerModule, failed: null }),
+    (error: unknown) => ({ scorer: 'none', failed: (error as Error).message }),
+  );
+  await dryRun.close();
+  return judgeProcess({
+    node: process.version,
+    openFiles: openFileLimit(),
+    cores: availableParallelism(),
+    threads: config.scoringThreads,
+    replicas: config.workerReplicas,
+    longestWaitMs: longestWaitMs(config),
+    consumerTimeoutMs,
+    scorerFailed: scored.failed,
+    scorer: scored.scorer,
+  });
+}
+
+/** Null: unlimited, or not told on this system. */
+function openFileLimit(): number | null {
+  const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
+  const soft = Number(userLimits?.open_files?.soft);
+  return Number.isFinite(soft) ? soft : null;
+}
+
+const sample = {
+  conversation_id: 'doctor',
+  user_id: 'doctor',
+  bot_type: 'TALK',
+  bot_id: 'doctor',
+  bot_name: 'doctor',
+  agent_tag: null,
+  start_time: '2026-01-31T20:00:00.000Z',
+  end_time: '2026-01-31T20:15:00.000Z',
+  metadata: null,
+  conversation_log: [
+    { speaker: 'pika', turn_id: 1, text: 'Hello!', timestamp: '2026-01-31T20:00:00.000Z' },
+    { speaker: 'user', turn_id: 2, text: 'Hello!', timestamp: '2026-01-31T20:07:30.000Z' },
+  ],
+} as const;

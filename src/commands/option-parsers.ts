@@ -1,0 +1,40 @@
+import { InvalidArgumentError } from 'commander';
+import ms, { type StringValue } from 'ms';
+import { type EventStatus, eventStatuses } from '../event/event.ts';
+
+/** Turn option texts into values, or say what was expected. */
+export const parsers = {
+  count(text: string): number {
+    const n = Number(text);
+    if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');
+    return n;
+  },
+
+  /** @returns milliseconds. */
+  duration(text: string): number {
+    const found = parseDuration(text);
+    if (found === null) throw new InvalidArgumentError('must be a duration such as 30s, 10m, 2h or 1d');
+    return found;
+  },
+
+  /** A duration back from now, or a time. */
+  moment(text: string): Date {
+    const back = parseDuration(text);
+    if (back !== null) return new Date(Date.now() - back);
+    const time = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:?\d\d)$/.test(text) ? new Date(text) : null;
+    if (time !== null && !Number.isNaN(time.getTime())) return time;
+    throw new InvalidArgumentError('must be a duration back from now (2h, 1d) or a time with zone (2026-01-31T20:00:00Z)');
+  },
+
+  status(text: string): EventStatus {
+    const status = eventStatuses.find((s) => s === text.toUpperCase());
+    if (status === undefined) throw new InvalidArgumentError(`must be one of ${eventStatuses.join(', ')}`);
+    return status;
+  },
+} as const;
+
+function parseDuration(text: string): number | null {
+  if (!/^\d+(\.\d+)?\s*[a-z]+$/i.test(text)) return null;
+  const found = ms(text as StringValue) as number | undefined;
+  return found !== undefined && Number.isFinite(found) ? found : null;
+}

@@ -1,0 +1,36 @@
+import { type DeadLetters, openDeadLetters } from '../broker/index.ts';
+import { type Config, maskUrl } from '../config.ts';
+import { createLogger } from '../runtime/log.ts';
+import { needsMigration, type Store } from '../store/index.ts';
+import { openDatabase, schemaIsOld, topologyOf } from './parts.ts';
+import { StartError } from './start-error.ts';
+
+/** What the commands of a person on duty share: servers are asked once and not waited for, nothing is logged. */
+
+export const quiet = createLogger({ role: 'tool', level: 'silent', format: 'json' });
+
+export async function openToolStore(config: Config, { anySchema = false } = {}): Promise<Store> {
+  const store = await openDatabase({ ...config, startDeadlineMs: 0, databasePoolSize: 2 }, quiet, new AbortController().signal);
+  if (anySchema || !(await needsMigration(store))) return store;
+  await store.close();
+  throw schemaIsOld();
+}
+
+/** @throws {StartError} that says what to do. */
+export async function openToolLetters(config: Config): Promise<DeadLetters> {
+  return openDeadLetters({ url: config.rabbitmqUrl, topology: topologyOf(config), name: `afterword tool ${process.pid}` }).catch(
+    (error: unknown) => {
+      throw brokerAway(config, error);
+    },
+  );
+}
+
+export function brokerAway(config: Config, error: unknown): unknown {
+  if ((error as { name?: unknown }).name === 'PipelineError') return error;
+  const { code } = error as { code?: unknown };
+  return new StartError(
+    `cannot use the broker ${maskUrl(config.rabbitmqUrl)} (${String(code ?? (error as Error).message)})\n` +
+      'Is it running, and are host, port, user and password in RABBITMQ_URL right?',
+    { cause: error, mayPass: true },
+  );
+}

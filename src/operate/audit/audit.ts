@@ -1,0 +1,166 @@
+import type { EventId, EventStatus } from '../../event/event.ts';
+import { judgeUsers, type ReadChanges, type UserPage } from './judge-users.ts';
+
+type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
+type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
+
+/** What the audit reads. Each call is one short statement or snapshot. */
+export type AuditSources = {
+  readonly findOddEvents: (limit: number) => Promise<Record<'openAndNeverDue' | 'closedAndDue' | 'overdue', readonly OddEvent[]>>;
+  readonly countStatus: (status: EventStatus) => Promise<number>;
+  readonly endOfUserPage: (after: string, size: number) => Promise<string | null>;
+  readonly readUserPage: (users: Users) => Promise<UserPage>;
+  readonly readChanges: ReadChanges;
+  readonly usersSince: (page: { from: EventId; size: number }) => Promise<{ users: readonly string[]; next: EventId | null }>;
+  readonly failedPage: (page: { after: EventId; size: number }) => Promise<readonly EventId[]>;
+  readonly stillFailed: (ids: readonly EventId[]) => Promise<readonly EventId[]>;
+  /** Events that have a dead letter, looking at `limit` letters at most; null if the broker cannot be asked. */
+  readonly deadLetters: (limit: number) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | null>;
+};
+
+export type Violation = {
+  readonly rule: 'open-is-due' | 'closed-is-not-due' | 'overdue' | 'result' | 'friendship' | 'topic' | 'dead-letter';
+  readonly event_id?: EventId;
+  readonly user_id?: string;
+  readonly topic_id?: string;
+  readonly detail: string;
+};
+
+export type AuditReport = {
+  readonly ok: boolean;
+  readonly since: Date | null;
+  readonly checked: {
+    readonly users: number;
+    readonly topics: number;
+    readonly processed: number;
+    readonly pending: number;
+    readonly processing: number;
+    readonly failed: number;
+    readonly skipped: number;
+    /** Letters in the dead-letter queue; null: the broker did not answer. */
+    readonly deadLetters: number | null;
+  };
+  readonly violations: readonly Violation[];
+  /** There were more than were kept. */
+  readonly cut: boolean;
+  /** FAILED events without a dead letter: violations if they were asked for, else worth knowing. */
+  readonly failedWithoutLetter: number;
+  readonly notes: readonly string[];
+};
+
+const userPage = 500;
+const eventPage = 5_000;
+const maxViolations = 10_000;
+const maxLetters = 10_000;
+
+/**
+ * Checks the promises on a live system: every open event will be looked at again and no closed one will, nothing has been due for
+ * long, each user's friendship and topics are the exact sums of the processed events, and FAILED events have their dead letters.
+ *
+ * @param options.since  only users with an event accepted since; null: all.
+ * @param options.letters  a FAILED event without its dead letter is a violation (purged letters make such events).
+ */
+export async function audit(
+  sources: AuditSources,
+  options: { readonly since: Date | null; readonly overdueMs: number; readonly letters: boolean },
+): Promise<AuditReport> {
+  const violations: Violation[] = [];
+  const notes: string[] = [];
+  let cut = false;
+  const report = (violation: Violation) => {
+    if (violations.length < maxViolations) violations.push(violation);
+    else cut = true;
+  };
+
+  const odd = await sources.findOddEvents(maxViolations);
+  for (const e of odd.openAndNeverDue) report({ rule: 'open-is-due', event_id: e.eventId, detail: `${e.status} and never due` });
+  for (const e of odd.closedAndDue) report({ rule: 'closed-is-not-due', event_id: e.eventId, detail: `${e.status} and due` });
+  for (const e of odd.overdue) {
+    report({ rule: 'overdue', event_id: e.eventId, detail: `due since ${e.nextAttemptAt?.toISOString()}: nobody publishes it` });
+  }
+
+  const checked = { users: 0, topics: 0, processed: 0 };
+  const judge = async (users: Users) => {
+    const page = await sources.readUserPage(users);
+    checked.users += page.friendships.length;
+    checked.topics += page.topics.length;
+    checked.processed += page.sums.reduce((sum, s) => sum + s.events, 0);
+    for (const v of await judgeUsers(page, sources.readChanges)) {
+      report({ rule: v.rule, user_id: v.userId, ...(v.topicId !== undefined && { topic_id: v.topicId }), detail: v.detail });
+    }
+  };
+  if (options.since === null) await eachUser(sources, judge);
+  else await eachUserSince(sources, options.since, judge);
+
+  const letters = await compareLetters(sources, options.since);
+  if (letters.inspected === null) notes.push('the broker could not be asked: dead letters were not compared');
+  else if (!letters.complete) notes.push(`only the first ${maxLetters} dead letters were looked at: missing ones cannot be told`);
+  const reported = options.letters && letters.complete ? letters.missing : [];
+  for (const id of reported) report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
+  if (letters.complete && letters.missing.length > 0 && !options.letters) {
+    notes.push(
+      `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); \`afterword events retry\` reaches them`,
+    );
+  }
+
+  return {
+    ok: violations.length === 0,
+    since: options.since,
+    checked: {
+      ...checked,
+      pending: await sources.countStatus('PENDING'),
+      processing: await sources.countStatus('PROCESSING'),
+      failed: await sources.countStatus('FAILED'),
+      skipped: await sources.countStatus('SKIPPED'),
+      deadLetters: letters.inspected,
+    },
+    violations,
+    cut,
+    failedWithoutLetter: letters.missing.length,
+    notes,
+  };
+}
+
+async function eachUser(sources: AuditSources, judge: (users: Users) => Promise<void>): Promise<void> {
+  for (let after = ''; ; ) {
+    const upTo = await sources.endOfUserPage(after, userPage);
+    await judge({ after, upTo });
+    if (upTo === null) return;
+    after = upTo;
+  }
+}
+
+async function eachUserSince(sources: AuditSources, since: Date, judge: (users: Users) => Promise<void>): Promise<void> {
+  const seen = new Set<string>();
+  for (let from: EventId | null = firstIdOf(since); from !== null; ) {
+    const page = await sources.usersSince({ from, size: eventPage });
+    const fresh = [...new Set(page.users)].filter((user) => !seen.has(user));
+    for (const user of fresh) seen.add(user);
+    for (let i = 0; i < fresh.length; i += userPage) await judge({ named: fresh.slice(i, i + userPage) });
+    from = page.next;
+  }
+}
+
+/** FAILED events first, letters after: an event that fails meanwhile is not looked for. */
+async function compareLetters(sources: AuditSources, since: Date | null) {
+  const failed: EventId[] = [];
+  for (let after = since === null ? ('' as EventId) : firstIdOf(since); ; ) {
+    const page = await sources.failedPage({ after, size: eventPage });
+    failed.push(...page.slice(0, maxViolations - failed.length));
+    const last = page.at(-1);
+    if (page.length < eventPage || last === undefined || failed.length >= maxViolations) break;
+    after = last;
+  }
+  const letters = await sources.deadLetters(maxLetters);
+  if (letters === null) return { inspected: null, complete: false, missing: [] };
+  const without = failed.filter((id) => !letters.eventIds.has(id));
+  // Replayed meanwhile: neither FAILED nor in the queue.
+  const missing = without.length > 0 ? await sources.stillFailed(without) : [];
+  return { inspected: letters.count, complete: letters.count <= maxLetters, missing };
+}
+
+/** The least event id of a moment: UUIDv7 begins with its milliseconds (RFC 9562). */
+export function firstIdOf(time: Date): EventId {
+  const hex = Math.max(0, time.getTime()).toString(16).padStart(12, '0');
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000` as EventId;
+}

@@ -1,0 +1,179 @@
+/** One thing that was looked at. `advice` says what to do when it is not `ok`. */
+export type Finding = {
+  readonly check: string;
+  readonly status: 'ok' | 'warn' | 'fail';
+  readonly found: string;
+  readonly advice?: string;
+};
+
+type DatabaseFacts = {
+  readonly version: string;
+  readonly isMariaDb: boolean;
+  readonly flushAtCommit: number;
+  readonly binaryLog: boolean;
+  readonly syncBinlog: number;
+  readonly maxConnections: number;
+  readonly connections: number;
+  readonly maxAllowedPacket: number;
+  readonly readOnly: boolean;
+  readonly charset: string;
+  readonly sessionOffsetMinutes: number;
+  readonly clockSkewMs: number;
+  readonly roundTripMs: number;
+  readonly schemaCurrent: boolean;
+};
+
+/** Oldest releases that the tests run on. */
+const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
+/** A batch of accepts is at most 4 MiB, one row at most MAX_BODY_BYTES and its quotes. */
+const leastPacket = 8 * 1_024 * 1_024;
+const maxSkewMs = 1_000;
+/** 10,000 clients and some. */
+const leastFiles = 4_096;
+
+export function judgeDatabase(db: DatabaseFacts, plan: { readonly replicas: number; readonly poolSize: number }): Finding[] {
+  const server = db.isMariaDb ? 'mariadb' : 'mysql';
+  const needed = (plan.replicas + 1) * plan.poolSize;
+  return [
+    judge('database version', isAtLeast(db.version, oldest[server]), `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`, {
+      warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
+    }),
+    judge('schema', db.schemaCurrent, db.schemaCurrent ? 'up to date' : 'older than this version', { fail: 'run `afterword migrate`' }),
+    judge('writable', !db.readOnly, db.readOnly ? 'read_only is on' : 'yes', {
+      fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, or SET GLOBAL read_only = 0',
+    }),
+    judge('durable commits', db.flushAtCommit === 1, `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`, {
+      fail: 'a crash of the server loses accepted conversations: set innodb_flush_log_at_trx_commit = 1',
+    }),
+    judge('durable binary log', !db.binaryLog || db.syncBinlog === 1, db.binaryLog ? `sync_binlog = ${db.syncBinlog}` : 'no binary log', {
+      warn: 'after a crash replicas and restores may lack accepted conversations: set sync_binlog = 1',
+    }),
+    judge('character set', db.charset === 'utf8mb4', db.charset, {
+      fail: 'names with emoji would be refused: something between here and the server changes the connection to another character set',
+    }),
+    judge('time zone', db.sessionOffsetMinutes === 0, `sessions are ${db.sessionOffsetMinutes} min from UTC`, {
+      fail: 'times would be stored wrongly: something between here and the server resets the session (a proxy that pools statements?)',
+    }),
+    judge(
+      'clock',
+      Math.abs(db.clockSkewMs) <= maxSkewMs,
+      `the server is ${db.clockSkewMs} ms from this machine (round trip ${db.roundTripMs} ms)`,
+      {
+        warn: "event ids carry the time of this machine, everything else the server's: run NTP on both",
+      },
+    ),
+    judge('connections', needed + 5 <= db.maxConnections, `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`, {
+      warn: '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with some to spare for people: lower the pool or raise max_connections',
+    }),
+    judge('packet size', db.maxAllowedPacket >= leastPacket, `max_allowed_packet = ${db.maxAllowedPacket} bytes`, {
+      warn: `large conversations would be refused: set max_allowed_packet to at least ${leastPacket}`,
+    }),
+  ];
+}
+
+type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
+
+export function judgeBroker(
+  broker: {
+    readonly product: string;
+    readonly version: string;
+    readonly queue: QueueFacts | null;
+    readonly deadQueue: QueueFacts | null;
+    readonly mismatch: string | null;
+    readonly confirmMs: number | null;
+    readonly blocked: boolean;
+  },
+  plan: { readonly queueType: string; readonly maxLength: number },
+): Finding[] {
+  const { queue, deadQueue } = broker;
+  return [
+    judge(
+      'broker version',
+      broker.product !== 'RabbitMQ' || isAtLeast(broker.version, oldest.rabbitmq),
+      `${broker.product} ${broker.version}`,
+      {
+        warn: `Afterword is tested from RabbitMQ ${oldest.rabbitmq.join('.')} on: upgrade the broker`,
+      },
+    ),
+    judge(
+      'alarms',
+      !broker.blocked && broker.confirmMs !== null,
+      broker.confirmMs === null ? 'a message was not confirmed' : `a message was confirmed in ${broker.confirmMs} ms`,
+      {
+        fail: 'the broker takes no messages (memory or disk alarm: `rabbitmq-diagnostics alarms`); accepted conversations wait in the database until it does',
+      },
+    ),
+    ...(broker.mismatch === null
+      ? []
+      : [{ check: 'queue arguments', status: 'fail', found: 'not as configured', advice: broker.mismatch } as const]),
+    queue === null
+      ? { check: 'queue', status: 'warn', found: 'not declared yet', advice: 'the first API or worker that starts declares it' }
+      : judge('queue', queue.consumers > 0, `${queue.name}: ${queue.messages} waiting, ${queue.consumers} consumers`, {
+          warn: 'nobody consumes: start workers (`afterword worker`)',
+        }),
+    judge('queue type', plan.queueType === 'quorum', plan.queueType, {
+      warn: 'a classic queue lives on one node: its messages are gone with it, and come back from the database only later. quorum is the default',
+    }),
+    ...(queue !== null && queue.messages >= plan.maxLength * 0.8
+      ? [
+          {
+            check: 'queue length',
+            status: 'warn',
+            found: `${queue.messages} of ${plan.maxLength}`,
+            advice: 'nearly full: add workers; beyond it events wait in the database',
+          } as const,
+        ]
+      : []),
+    judge('dead letters', (deadQueue?.messages ?? 0) === 0, `${deadQueue?.messages ?? 0}`, {
+      warn: 'look at them with `afterword dead list`, then `dead replay` or `dead purge`',
+    }),
+  ];
+}
+
+/** `longestWaitMs`: of a delivery taken with a full prefetch, every scoring running to its deadline. */
+export function judgeProcess(facts: {
+  readonly node: string;
+  readonly openFiles: number | null;
+  readonly cores: number;
+  readonly threads: number;
+  readonly replicas: number;
+  readonly longestWaitMs: number;
+  readonly consumerTimeoutMs: number;
+  /** Null: it did; else why not. */
+  readonly scorerFailed: string | null;
+  readonly scorer: string;
+}): Finding[] {
+  return [
+    judge('scorer', facts.scorerFailed === null, facts.scorerFailed ?? `${facts.scorer} scored a conversation in a thread`, {
+      fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
+    }),
+    judge('threads', facts.threads <= facts.cores, `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`, {
+      warn: 'more threads than cores only help scorers that wait: lower SCORING_THREADS',
+    }),
+    judge(
+      'consumer timeout',
+      facts.longestWaitMs <= facts.consumerTimeoutMs,
+      `a delivery may take ${Math.ceil(facts.longestWaitMs / 1_000)} s; RabbitMQ allows ${facts.consumerTimeoutMs / 1_000} s unless configured (AMQP does not tell)`,
+      { warn: 'lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, or raise consumer_timeout on the broker' },
+    ),
+    judge(
+      'open files',
+      facts.openFiles === null || facts.openFiles >= leastFiles,
+      facts.openFiles === null ? 'unlimited' : `${facts.openFiles} (soft limit)`,
+      {
+        warn: `each client holds one: raise it to at least ${leastFiles} (ulimit -n, or LimitNOFILE of the service)`,
+      },
+    ),
+    { check: 'node', status: 'ok', found: facts.node },
+  ];
+}
+
+function judge(check: string, good: boolean, found: string, bad: { readonly warn: string } | { readonly fail: string }): Finding {
+  if (good) return { check, status: 'ok', found };
+  return 'warn' in bad ? { check, status: 'warn', found, advice: bad.warn } : { check, status: 'fail', found, advice: bad.fail };
+}
+
+function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
+  const [a = 0, b = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  return a > major || (a === major && b >= minor);
+}

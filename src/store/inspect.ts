@@ -1,0 +1,62 @@
+import { withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+
+/** What a person should know about the database server. */
+export type DatabaseFacts = {
+  readonly version: string;
+  readonly isMariaDb: boolean;
+  /** `innodb_flush_log_at_trx_commit`: 1 is durable. */
+  readonly flushAtCommit: number;
+  readonly binaryLog: boolean;
+  /** `sync_binlog`: 1 is durable, and only matters with a binary log. */
+  readonly syncBinlog: number;
+  readonly maxConnections: number;
+  readonly connections: number;
+  /** Bytes. */
+  readonly maxAllowedPacket: number;
+  readonly readOnly: boolean;
+  readonly charset: string;
+  /** Minutes that a session of ours is from UTC. */
+  readonly sessionOffsetMinutes: number;
+  /** Server's clock minus ours, milliseconds; as exact as half a round trip. */
+  readonly clockSkewMs: number;
+  readonly roundTripMs: number;
+  readonly schemaCurrent: boolean;
+};
+
+type Row = Record<string, unknown>;
+
+/** @throws {PipelineError} if the database does not answer. */
+export async function inspectDatabase(store: Store, deadlineMs: number): Promise<DatabaseFacts> {
+  const facts = await withConnection(store, deadlineMs, async (connection) => {
+    const [server] = await connection.query<Row[]>(
+      `SELECT VERSION() AS version, @@innodb_flush_log_at_trx_commit AS flush_at_commit, @@log_bin AS log_bin, @@sync_binlog AS sync_binlog,
+         @@max_connections AS max_connections, @@max_allowed_packet AS max_packet, @@global.read_only AS read_only,
+         @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
+    );
+    const [threads] = await connection.query<Row[]>("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
+    const askedAt = Date.now();
+    const [clock] = await connection.query<Row[]>('SELECT UTC_TIMESTAMP(3) AS now');
+    const answeredAt = Date.now();
+    return { server, threads, clock, askedAt, answeredAt };
+  });
+  const server = facts.server ?? {};
+  const version = String(server['version']);
+  const roundTripMs = facts.answeredAt - facts.askedAt;
+  return {
+    version,
+    isMariaDb: /mariadb/i.test(version),
+    flushAtCommit: Number(server['flush_at_commit']),
+    binaryLog: Number(server['log_bin']) === 1,
+    syncBinlog: Number(server['sync_binlog']),
+    maxConnections: Number(server['max_connections']),
+    connections: Number(facts.threads?.['Value']),
+    maxAllowedPacket: Number(server['max_packet']),
+    readOnly: Number(server['read_only']) === 1,
+    charset: String(server['charset']),
+    sessionOffsetMinutes: Number(server['zone_offset']),
+    clockSkewMs: Math.round(Number(facts.clock?.['now']) - (facts.askedAt + roundTripMs / 2)),
+    roundTripMs,
+    schemaCurrent: !(await store.dataSource.showMigrations()),
+  };
+}
