@@ -35,7 +35,7 @@ const shown = 20;
 export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
-  const report = await audit(sourcesOf(config, store, options), {
+  const report = await audit(auditSources(config, store, { overdueMs: options.overdue }), {
     since: options.since ?? null,
     overdueMs: options.overdue,
     letters: options.letters,
@@ -45,9 +45,9 @@ export async function runAudit(config: Config, options: AuditOptions): Promise<n
   return report.ok ? exitCodes.ok : exitCodes.failed;
 }
 
-function sourcesOf(config: Config, store: Store, options: AuditOptions): AuditSources {
+export function auditSources(config: Config, store: Store, options: { readonly overdueMs: number }): AuditSources {
   return {
-    findOddEvents: (limit) => findOddEvents(store, { overdueMs: options.overdue, limit, deadlineMs }),
+    findOddEvents: (limit) => findOddEvents(store, { overdueMs: options.overdueMs, limit, deadlineMs }),
     countStatus: (status) => countStatus(store, status, deadlineMs),
     endOfUserPage: (after, size) => endOfUserPage(store, after, size, deadlineMs),
     readUserPage: (users) => readUserPage(store, users, deadlineMs),

@@ -121,7 +121,7 @@ async function withEvent(
   const refs: EventRef[] = [...(eventId === null ? [] : [{ eventId }]), { conversationId: id }];
   for (const ref of refs) {
     const row = await findEvent(store, ref, { withLog, deadlineMs });
-    if (row) return work(store, row);
+    if (row) return await work(store, row); // before the store closes
   }
   process.stderr.write(`afterword: no event or conversation has the id ${id}\n`);
   return exitCodes.failed;

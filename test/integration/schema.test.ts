@@ -23,6 +23,7 @@ import {
   skipEvent,
 } from '../../src/store/index.ts';
 import { rows } from '../support/client.ts';
+import { explain, recordStatements } from '../support/explain.ts';
 import { runCommand } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { newEvent } from '../support/new-event.ts';
@@ -172,12 +173,7 @@ describe('every hot or operator query reads an index range', () => {
     await store.close();
     expect(statements.length).toBeGreaterThan(0);
     for (const sql of statements) {
-      const plan = await rows<{ table: string; type: string; Extra: string | null }>(
-        space.database,
-        `EXPLAIN ${await traditional()} ${sql}`,
-      );
-      // Derived tables are the batch's own values; a null table is a plan without one ("no matching row").
-      for (const step of plan.filter((row) => row.table !== null && !row.table.startsWith('<') && row.table !== 'v')) {
+      for (const step of await explain(space.database, sql)) {
         expect.soft({ sql, scan: step.type === 'ALL', filesort: /filesort/.test(step.Extra ?? '') }).toEqual({
           sql,
           scan: false,
@@ -189,25 +185,4 @@ describe('every hot or operator query reads an index range', () => {
       }
     }
   });
-
-  /** What `act` really said to the database: reads and updates, with their values put in. */
-  async function recordStatements(store: Store, act: (store: Store) => Promise<unknown>): Promise<string[]> {
-    const statements: string[] = [];
-    store.pool.on('acquire', (connection) => {
-      const query = connection.query.bind(connection) as (...args: unknown[]) => unknown;
-      connection.query = ((sql: string, params: unknown, ...rest: unknown[]) => {
-        if (/^\s*(SELECT|UPDATE)/i.test(sql) && /FROM|UPDATE/i.test(sql))
-          statements.push(mysql.format(sql, Array.isArray(params) ? params : []));
-        return query(sql, params, ...rest);
-      }) as typeof connection.query;
-    });
-    await act(store);
-    return statements;
-  }
-
-  /** MySQL 9 answers a plain EXPLAIN in another format, MariaDB does not know the word for this one. */
-  async function traditional(): Promise<string> {
-    const [row] = await rows<{ v: string }>(space.database, 'SELECT VERSION() AS v');
-    return /mariadb/i.test(row?.v ?? '') ? '' : 'FORMAT=TRADITIONAL';
-  }
 });

@@ -1,0 +1,314 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import { type BrokerHand, openBroker } from '../support/broker.ts';
+import { call, conversation, postAll, rows, wrongSums } from '../support/client.ts';
+import { type Member, runCommand, startMember } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+
+/** The commands of a person on duty, on a fleet that runs. */
+
+let space: Namespace;
+let api: Member;
+let worker: Member;
+let broker: BrokerHand;
+
+beforeAll(async () => {
+  const scorer = fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url));
+  space = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    { SCORER_MODULE: scorer, SCORING_THREADS: '1', LOG_LEVEL: 'info' },
+  );
+  api = await startMember('api', space.env);
+  worker = await startMember('worker', space.env);
+  broker = await openBroker(inject('rabbitmqUrl'));
+});
+afterAll(async () => {
+  await broker.close();
+  for (const member of [api, worker]) expect(await member.stop()).toBe(0);
+  await space.dispose();
+});
+
+const afterword = (...args: string[]) => runCommand(args, space.env);
+const json = async (...args: string[]) => {
+  const { code, output } = await afterword(...args, '--json');
+  return { code, body: JSON.parse(output) };
+};
+const status = async (id: string) => (await call(api.url, 'GET', `/v1/conversations/${id}`)).body;
+const becomes = (id: string, expected: string) =>
+  vi.waitFor(async () => expect((await status(id)).status).toBe(expected), { timeout: 20_000, interval: 50 });
+const letters = (n: number) =>
+  vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBe(n), { timeout: 20_000, interval: 50 });
+/** Refused at its first run, fine at the second. */
+const failOnce = async (n: number, overrides: object = {}) => {
+  const bodies = Array.from({ length: n }, () => conversation({ ...overrides, metadata: { act: 'refuse', times: 1 } }));
+  const before = await broker.depth(space.deadQueue);
+  await postAll(api.url, bodies);
+  for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
+  await letters(before + n);
+  return bodies.map((body) => body.conversation_id);
+};
+
+describe('audit', () => {
+  test('a fleet that works breaks nothing, with retries, failures and skips behind it', async () => {
+    const [id = ''] = await failOnce(2, { user_id: 'audited', agent_tag: 'pets' });
+    const fine = Array.from({ length: 20 }, (_, i) => conversation({ user_id: `audited_${i % 3}`, agent_tag: i % 2 ? 'pets' : null }));
+    await postAll(api.url, fine);
+    for (const { conversation_id } of fine) await becomes(conversation_id, 'PROCESSED');
+    const { code, body } = await json('audit', '--letters');
+    expect(body).toMatchObject({ ok: true, violations: [], notes: [], checked: { processed: 20, failed: 2, deadLetters: 2, users: 3 } });
+    expect(code).toBe(0);
+    const text = await afterword('audit', '--since', '1h');
+    expect(text.output).toContain('no promise is broken');
+    expect((await json('audit', '--since', '2099-01-01T00:00:00Z')).body.checked).toMatchObject({ users: 0, processed: 0 });
+    expect(await status(id)).toMatchObject({ status: 'FAILED' });
+  });
+
+  test.each<[string, string[], string, object]>([
+    [
+      'a score that lost an update',
+      ["UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = 'audited_1'"],
+      'friendship',
+      { user_id: 'audited_1' },
+    ],
+    [
+      'a topic counted twice',
+      ["UPDATE friendship_topic_metrics SET score = score + 2 WHERE user_id = 'audited_2'"],
+      'topic',
+      { user_id: 'audited_2', topic_id: 'pets' },
+    ],
+    ['a friendship that is gone', ["DELETE FROM friendship_status WHERE user_id = 'audited_0'"], 'friendship', { user_id: 'audited_0' }],
+    [
+      'an event that is due and nobody publishes',
+      [
+        "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) - INTERVAL 1 HOUR, status = 'PENDING' WHERE conversation_id = 'conv_odd'",
+      ],
+      'overdue',
+      { event_id: expect.any(String) },
+    ],
+    [
+      'an open event that is never due',
+      [
+        'ALTER TABLE conversation_events DROP CONSTRAINT ck_conversation_events_open_is_due',
+        "UPDATE conversation_events SET next_attempt_at = NULL, status = 'PENDING' WHERE conversation_id = 'conv_odd'",
+      ],
+      'open-is-due',
+      { event_id: expect.any(String) },
+    ],
+    [
+      'a closed event that is due',
+      [
+        'ALTER TABLE conversation_events DROP CONSTRAINT ck_conversation_events_open_is_due',
+        "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), status = 'SKIPPED' WHERE conversation_id = 'conv_odd'",
+      ],
+      'closed-is-not-due',
+      { event_id: expect.any(String) },
+    ],
+  ])('%s is found, with its ids', async (_name, damage, rule, ids) => {
+    // On a copy of the database that no fleet repairs.
+    const copy = await copyOf(space);
+    try {
+      for (const statement of damage) await copy.database.query(statement);
+      const { code, output } = await runCommand(['audit', '--json'], copy.env);
+      const body = JSON.parse(output);
+      expect(body.violations).toContainEqual(expect.objectContaining({ rule, ...ids }));
+      expect(new Set(body.violations.map((v: { rule: string }) => v.rule))).toEqual(new Set([rule]));
+      expect(code).toBe(1);
+      const text = await runCommand(['audit'], copy.env);
+      expect(text.code).toBe(1);
+      expect(text.output).toContain('FAIL');
+    } finally {
+      await copy.dispose();
+    }
+  });
+
+  test('a FAILED event whose letter is gone is noted, and a violation if asked', async () => {
+    const [first] = await broker.takeAll(space.deadQueue);
+    // A letter may be on its way for some seconds.
+    await vi.waitFor(
+      async () => {
+        const { code, body } = await json('audit', '--letters');
+        expect(body.violations).toContainEqual(expect.objectContaining({ rule: 'dead-letter', event_id: first?.properties.messageId }));
+        expect(code).toBe(1);
+      },
+      { timeout: 20_000 },
+    );
+    const { code, body } = await json('audit');
+    expect(body).toMatchObject({ ok: true, failedWithoutLetter: 2, notes: [expect.stringContaining('2 FAILED events')] });
+    expect(code).toBe(0);
+  });
+
+  test('without a broker the database is audited all the same; without a database it says so', async () => {
+    const alone = await runCommand(['audit', '--json'], { ...space.env, RABBITMQ_URL: 'amqp://127.0.0.1:1' });
+    expect(JSON.parse(alone.output)).toMatchObject({ ok: true, checked: { deadLetters: null } });
+    const nothing = await runCommand(['audit'], { ...space.env, DATABASE_URL: 'mysql://u:secret@127.0.0.1:1/x' });
+    expect(nothing).toMatchObject({ code: 1, output: expect.stringContaining('cannot use the database mysql://u:***@127.0.0.1:1/x') });
+    expect(nothing.output).not.toContain('secret');
+  });
+});
+
+describe('dead letters', () => {
+  test('are listed and shown beside their events, without a word of the conversation', async () => {
+    const [id = ''] = await failOnce(1, { conversation_log: [{ speaker: 'user', text: 'xyzzy' }] });
+    const { body } = await json('dead', 'list');
+    expect(body.letters).toContainEqual(
+      expect.objectContaining({ conversation_id: id, status: 'FAILED', error_code: 'SCORER_FAILED', reason: 'rejected', attempts: 1 }),
+    );
+    for (const args of [['list'], ['show', id]]) {
+      const { code, output } = await afterword('dead', ...args);
+      expect(code).toBe(0);
+      expect(output).toContain(id);
+      expect(output).not.toContain('xyzzy');
+    }
+    expect((await afterword('dead', 'show', id, '--body')).output).toContain('xyzzy');
+    // Looking took nothing away.
+    expect(await broker.depth(space.deadQueue)).toBe(1);
+    expect(await afterword('dead', 'show', 'nobody')).toMatchObject({ code: 1, output: expect.stringContaining('nobody') });
+  });
+
+  test('are replayed one, by code, or all; each counts once', async () => {
+    const ids = await failOnce(4, { user_id: 'replayed' });
+    expect((await json('dead', 'replay', ids[0] ?? '')).body).toMatchObject({ replayed: 1, reopened: 1 });
+    await becomes(ids[0] ?? '', 'PROCESSED');
+    expect((await json('dead', 'replay', '--error', 'OTHER')).body).toMatchObject({ replayed: 0 });
+    expect((await json('dead', 'replay', '--error', 'SCORER_FAILED')).body.replayed).toBeGreaterThanOrEqual(3);
+    for (const id of ids) await becomes(id, 'PROCESSED');
+    await letters(0);
+    expect((await call(api.url, 'GET', '/v1/users/replayed/friendship')).body.friendship_score).toBe(8);
+    expect((await json('dead', 'replay', '--all')).body).toMatchObject({ replayed: 0 });
+  });
+
+  test('of events that are closed or open by now leave; what is not ours goes back to the queue and comes again', async () => {
+    const [skipped = ''] = await failOnce(1);
+    await call(api.url, 'POST', `/v1/conversations/${skipped}/retry`);
+    await becomes(skipped, 'PROCESSED');
+    broker.publish(space.queue, 'garbage');
+    await letters(2);
+    expect((await json('dead', 'replay', '--all')).body).toMatchObject({ replayed: 2, closed: 1, published: 1 });
+    await letters(1);
+    const [{ id }] = (await json('dead', 'list')).body.letters;
+    expect(id).toMatch(/^body-/);
+    expect(await afterword('dead', 'show', id)).toMatchObject({ code: 0, output: expect.stringContaining(id) });
+    expect((await afterword('dead', 'purge')).code).toBe(2);
+    expect(await broker.depth(space.deadQueue)).toBe(1);
+    expect(await afterword('dead', 'purge', '--yes')).toMatchObject({ code: 0, output: expect.stringContaining('1 dead letters') });
+    await letters(0);
+  });
+
+  test('a replay that is killed half-way loses no letter, and the next one finishes it', async () => {
+    const ids = await failOnce(60, { user_id: 'halfway' });
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+    const child: ChildProcess = spawn(process.execPath, [main, 'dead', 'replay', '--all'], {
+      env: { PATH: process.env['PATH'], ...space.env },
+      stdio: 'ignore',
+    });
+    const open = () => rows(space.database, "SELECT 1 FROM conversation_events WHERE user_id = 'halfway' AND status <> 'FAILED'");
+    await vi.waitFor(async () => expect((await open()).length).toBeGreaterThan(5), { timeout: 20_000, interval: 1 });
+    child.kill('SIGKILL');
+    // What is still FAILED has its letter: those that the dead process held go back to the queue.
+    const left = 60 - (await open()).length;
+    expect(left).toBeGreaterThan(0);
+    await vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBeGreaterThanOrEqual(left), { timeout: 10_000 });
+    expect((await json('dead', 'replay', '--all')).code).toBe(0);
+    for (const id of ids) await becomes(id, 'PROCESSED');
+    await letters(0);
+    expect(await wrongSums(space.database)).toEqual([]);
+  });
+
+  test('a command line that does not say which is refused', async () => {
+    for (const args of [[], ['x', '--all'], ['--all', '--error', 'X']]) expect((await afterword('dead', 'replay', ...args)).code).toBe(2);
+  });
+});
+
+describe('events', () => {
+  test('are listed, shown, retried and skipped from a shell, by either id', async () => {
+    const [id = ''] = await failOnce(1, { user_id: 'shell' });
+    const { event_id } = await status(id);
+    const { body } = await json('events', 'list', '--status', 'failed', '--user', 'shell');
+    expect(body).toEqual([expect.objectContaining({ conversation_id: id, event_id })]);
+    expect((await afterword('events', 'list', '--user', 'shell')).output).toContain(id);
+    expect((await json('events', 'show', event_id, '--log')).body.conversation_log).toHaveLength(2);
+    expect(await afterword('events', 'retry', event_id)).toMatchObject({ code: 0 });
+    await becomes(id, 'PROCESSED');
+    expect(await afterword('events', 'retry', id)).toMatchObject({ code: 1, output: expect.stringContaining('PROCESSED') });
+    expect(await afterword('events', 'skip', id)).toMatchObject({ code: 1, output: expect.stringContaining('only PENDING') });
+    expect(await afterword('events', 'show', 'nobody')).toMatchObject({ code: 1 });
+    expect((await afterword('events', 'retry')).code).toBe(2);
+    expect((await afterword('events', 'list', '--status', 'lost')).code).toBe(2);
+  });
+
+  test('all FAILED ones are retried at once', async () => {
+    const ids = await failOnce(3);
+    expect(await afterword('events', 'retry', '--failed', '--error', 'SCORER_FAILED')).toMatchObject({ code: 0 });
+    for (const id of ids) await becomes(id, 'PROCESSED');
+    await json('dead', 'replay', '--all');
+  });
+
+  test('open ones are due at once after republish, those that are old enough', async () => {
+    expect(await worker.stop()).toBe(0);
+    const bodies = Array.from({ length: 10 }, () => conversation({ user_id: 'republished' }));
+    await postAll(api.url, bodies);
+    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(10), { timeout: 10_000 });
+    await broker.channel.purgeQueue(space.queue);
+    expect((await afterword('events', 'republish')).output).toMatch(/^0 open events/);
+    expect((await afterword('events', 'republish', '--older-than', '0s')).output).toMatch(/^10 open events/);
+    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeGreaterThanOrEqual(10), { timeout: 10_000 });
+    worker = await startMember('worker', space.env);
+    for (const { conversation_id } of bodies) await becomes(conversation_id, 'PROCESSED');
+    expect((await call(api.url, 'GET', '/v1/users/republished/friendship')).body.friendship_score).toBe(20);
+  });
+});
+
+describe('doctor', () => {
+  test('a deployment that works has nothing that fails', async () => {
+    const { code, body } = await json('doctor');
+    expect(body.findings.filter((f: { status: string }) => f.status === 'fail')).toEqual([]);
+    const checks = body.findings.map((f: { check: string }) => f.check);
+    expect(checks).toEqual(
+      expect.arrayContaining(['schema', 'durable commits', 'connections', 'alarms', 'consumer timeout', 'scorer', 'open files']),
+    );
+    expect(code).toBe(0);
+  });
+
+  test.each<[string, Record<string, string>, string]>([
+    ['a queue declared otherwise', { RABBITMQ_QUEUE_MAX_LENGTH: '77' }, 'queue arguments'],
+    ['no broker', { RABBITMQ_URL: 'amqp://127.0.0.1:1' }, 'broker'],
+    ['no database', { DATABASE_URL: 'mysql://u:p@127.0.0.1:1/x' }, 'database'],
+    ['a scorer that cannot be loaded', { SCORER_MODULE: './no-such-scorer.ts' }, 'scorer'],
+  ])('%s fails, with advice', async (_name, env, check) => {
+    const { code, output } = await runCommand(['doctor', '--json'], { ...space.env, ...env });
+    const failures = JSON.parse(output).findings.filter((f: { status: string }) => f.status === 'fail');
+    expect(failures).toEqual([expect.objectContaining({ check, advice: expect.any(String) })]);
+    expect(code).toBe(1);
+  });
+
+  test('budgets that do not fit are warnings', async () => {
+    const { code, output } = await runCommand(['doctor'], { ...space.env, WORKER_REPLICAS: '900', SCORING_TIMEOUT_MS: '1500000' });
+    expect(code).toBe(0);
+    expect(output).toMatch(/WARN\s+connections/);
+    expect(output).toMatch(/WARN\s+consumer timeout/);
+  });
+});
+
+/** The same rows in a database that no fleet works on, with one more open event. */
+async function copyOf(source: Namespace): Promise<Namespace> {
+  const copy = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  const [{ name } = { name: '' }] = await rows<{ name: string }>(source.database, 'SELECT DATABASE() AS name');
+  const columns = await rows<{ name: string }>(
+    source.database,
+    `SELECT COLUMN_NAME AS name FROM information_schema.COLUMNS
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'conversation_events' AND COLUMN_NAME <> 'duration_seconds'`,
+  );
+  const list = columns.map((c) => c.name).join(', ');
+  await copy.database.query(`INSERT INTO conversation_events (${list}) SELECT ${list} FROM ${name}.conversation_events`);
+  for (const table of ['friendship_status', 'friendship_topic_metrics']) {
+    await copy.database.query(`INSERT INTO ${table} SELECT * FROM ${name}.${table}`);
+  }
+  await copy.database.query(
+    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log,
+       request_digest, status, next_attempt_at, created_at, updated_at)
+     VALUES (UUID(), 'conv_odd', 'odd', 't', 'b', 'n', '2026-01-01', '2026-01-02', '[]', '', 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
+       UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))`,
+  );
+  return copy;
+}

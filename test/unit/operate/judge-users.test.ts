@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest';
+import { judgeUsers, type UserPage } from '../../../src/operate/audit/judge-users.ts';
+
+const end = new Date('2026-01-31T20:15:00Z');
+const noChanges = () => Promise.reject(new Error('not asked for'));
+
+/** A user with two topics, all as it should be: 600 points. */
+function page(overrides: Partial<UserPage> = {}): UserPage {
+  const sum = { userId: 'u', events: 3, withoutResult: 0, hasNegative: false, turns: 7, lastEnd: end };
+  return {
+    sums: [
+      { ...sum, topicId: 'pets', change: 4_000_000 },
+      { ...sum, topicId: null, change: 2_000_000 },
+    ],
+    friendships: [{ userId: 'u', score: 6_000_000, level: 'PHASE2_ACQUAINTANCE', lastInteraction: end }],
+    topics: [{ userId: 'u', topicId: 'pets', score: 4_000_000, turns: 7, lastDate: end }],
+    ...overrides,
+  };
+}
+const friendship = page().friendships[0] as UserPage['friendships'][number];
+const topic = page().topics[0] as UserPage['topics'][number];
+
+test('exact sums are no violation', async () => {
+  expect(await judgeUsers(page(), noChanges)).toEqual([]);
+});
+
+test.each<[string, Partial<UserPage>, object]>([
+  [
+    'a lost update',
+    { friendships: [{ ...friendship, score: 5_999_999 }] },
+    { rule: 'friendship', detail: expect.stringContaining('599.9999') },
+  ],
+  ["a level that is not the score's", { friendships: [{ ...friendship, level: 'PHASE3_FRIEND' }] }, { rule: 'friendship' }],
+  ['an older date', { friendships: [{ ...friendship, lastInteraction: new Date(0) }] }, { rule: 'friendship' }],
+  ['no friendship', { friendships: [] }, { rule: 'friendship', userId: 'u' }],
+  ['a topic counted twice', { topics: [{ ...topic, score: 8_000_000 }] }, { rule: 'topic', topicId: 'pets' }],
+  ['turns counted twice', { topics: [{ ...topic, turns: 14 }] }, { rule: 'topic' }],
+  ['no topic', { topics: [] }, { rule: 'topic', topicId: 'pets' }],
+  ['a topic of nothing', { topics: [topic, { ...topic, topicId: 'cars' }] }, { rule: 'topic', topicId: 'cars' }],
+  ['a missing result', { sums: page().sums.map((s, i) => ({ ...s, withoutResult: i })) }, { rule: 'result' }],
+])('%s is found, and nothing else', async (_name, overrides, violation) => {
+  expect(await judgeUsers(page(overrides), noChanges)).toEqual([expect.objectContaining(violation)]);
+});
+
+test('a user whose score may fall is replayed with the floor', async () => {
+  const changes = [
+    { topicId: 'pets', change: -50, processedAt: new Date(1) },
+    { topicId: 'pets', change: 30, processedAt: new Date(2) },
+  ];
+  const falling = page({
+    sums: [{ userId: 'u', topicId: 'pets', events: 2, withoutResult: 0, change: -20, hasNegative: true, turns: null, lastEnd: end }],
+    friendships: [{ ...friendship, score: 30, level: 'PHASE1_STRANGER' }],
+    topics: [{ ...topic, score: 30 }],
+  });
+  expect(await judgeUsers(falling, () => Promise.resolve(changes))).toEqual([]);
+  const lost = { ...falling, friendships: [{ ...friendship, score: 0, level: 'PHASE1_STRANGER' as const }] };
+  expect(await judgeUsers(lost, () => Promise.resolve(changes))).toEqual([expect.objectContaining({ rule: 'friendship' })]);
+});
