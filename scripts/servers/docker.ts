@@ -4,7 +4,7 @@ import { RabbitMQContainer } from '@testcontainers/rabbitmq';
 import { type GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer } from 'testcontainers';
 import { probes } from './probe.ts';
 import { freePort } from './process.ts';
-import type { Kind, Say, Server } from './server.ts';
+import type { Broker, Kind, Say, Server, ServerOf } from './server.ts';
 
 /** What compose uses, too. */
 export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<Kind, string>;
@@ -38,7 +38,7 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
  * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the container.
  *                One that a killed owner left behind on the volume is removed first: the caller holds the lock, so nobody uses it.
  */
-export async function startDockerServer(kind: Kind, volume: string | null): Promise<Server> {
+export async function startDockerServer(kind: Kind, volume: string | null): Promise<ServerOf[Kind]> {
   if (volume !== null) {
     const { container } = await getContainerRuntimeClient();
     await container
@@ -61,20 +61,41 @@ async function startDatabase(volume: string | null): Promise<Server> {
     volume,
     '/var/lib/mysql',
   ).start();
-  const grant = await container.exec(['mysql', '-uroot', '-pafterword', '-e', "GRANT ALL ON *.* TO 'afterword'@'%'"]);
+  const grant = await container.exec(['mysql', '-uroot', '-pafterword', '-e', "GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION"]);
   if (grant.exitCode !== 0) throw new Error(`the database in Docker refuses the grant: ${grant.output}`);
   return controls('database', container, `mysql://afterword:afterword@${container.getHost()}:${port}/afterword`);
 }
 
-async function startBroker(volume: string | null): Promise<Server> {
+async function startBroker(volume: string | null): Promise<Broker> {
   const port = await freePort();
-  const container = await keepData(
-    // A node's data are under its host's name: it must not change with the container.
-    new RabbitMQContainer(images.broker).withHostname('afterword').withExposedPorts({ container: 5672, host: port }),
-    volume,
-    '/var/lib/rabbitmq',
-  ).start();
-  return controls('broker', container, `amqp://guest:guest@${container.getHost()}:${port}`);
+  const create = () =>
+    keepData(
+      // A node's data are under its host's name: it must not change with the container.
+      new RabbitMQContainer(images.broker).withHostname('afterword').withExposedPorts({ container: 5672, host: port }),
+      volume,
+      '/var/lib/rabbitmq',
+    ).start();
+  let container = await create();
+  const url = `amqp://guest:guest@${container.getHost()}:${port}`;
+  let server = await controls('broker', container, url);
+  return {
+    url,
+    stop: () => server.stop(),
+    kill: () => server.kill(),
+    start: () => server.start(),
+    dispose: () => server.dispose(),
+    async wipe() {
+      await server.kill().catch(() => {}); // it may be dead already
+      await server.dispose();
+      container = await create();
+      server = await controls('broker', container, url);
+    },
+    async ctl(...args) {
+      const { exitCode, output } = await container.exec(['rabbitmqctl', ...args]);
+      if (exitCode !== 0) throw new Error(`rabbitmqctl ${args.join(' ')}: ${output}`);
+      return output;
+    },
+  };
 }
 
 function keepData<T extends GenericContainer>(container: T, volume: string | null, path: string): T {

@@ -5,7 +5,7 @@ import { dockerObstacle, images, startDockerServer } from './docker.ts';
 import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
 import { findProgram } from './process.ts';
-import type { Kind, Say, Server } from './server.ts';
+import type { Broker, Kind, Say, ServerOf } from './server.ts';
 
 const run = promisify(execFile);
 
@@ -14,7 +14,7 @@ const packages = { database: 'mariadb-server', broker: 'rabbitmq-server' } as co
 const findInstalled = { database: findDatabaseProgram, broker: findBrokerProgram } as const;
 const startPrivate = { database: startPrivateDatabase, broker: startPrivateBroker } as const;
 
-export type Found = { readonly server: Server; readonly how: 'named' | 'docker' | 'private' };
+export type Found<K extends Kind = Kind> = { readonly server: ServerOf[K]; readonly how: 'named' | 'docker' | 'private' };
 
 /**
  * Finds a database and a broker, and says which it took and why: those named in the environment, else Docker if an engine
@@ -28,7 +28,7 @@ export type Found = { readonly server: Server; readonly how: 'named' | 'docker' 
 export async function findServers<K extends Kind>(
   kinds: readonly K[],
   options: { readonly folder: string; readonly volumes: string | null; readonly say: Say; readonly ignoreNamed?: boolean },
-): Promise<Record<K, Found>> {
+): Promise<{ [P in K]: Found<P> }> {
   const { say } = options;
   const wish = process.env['AFTERWORD_SERVERS'];
   if (wish !== undefined && wish !== '' && wish !== 'docker' && wish !== 'private') {
@@ -65,10 +65,10 @@ export async function findServers<K extends Kind>(
       throw failure.reason;
     }
   }
-  return found as Record<K, Found>;
+  return found as { [P in K]: Found<P> };
 }
 
-async function privateServer(kind: Kind, folder: string, say: Say): Promise<Server> {
+async function privateServer(kind: Kind, folder: string, say: Say): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null) await install(kind, say);
   return startPrivate[kind](join(folder, kind));
 }
@@ -98,7 +98,7 @@ function install(kind: Kind, say: Say): Promise<void> {
 }
 
 /** Somebody else's server: we never stop it. */
-function namedServer(url: string): Server {
+function namedServer(url: string): Broker {
   const notOurs = () => Promise.reject(new Error('this server was named in the environment; it is not ours to stop'));
-  return { url, stop: notOurs, kill: notOurs, start: notOurs, dispose: async () => {} };
+  return { url, stop: notOurs, kill: notOurs, start: notOurs, wipe: notOurs, ctl: notOurs, dispose: async () => {} };
 }

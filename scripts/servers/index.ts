@@ -1,3 +1,3 @@
 export { type Found, findServers } from './find.ts';
 export { freePort } from './process.ts';
-export type { Kind, Say, Server } from './server.ts';
+export type { Broker, Kind, Say, Server } from './server.ts';

@@ -1,9 +1,13 @@
+import { execFile } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { probes } from './probe.ts';
 import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
-import type { Server } from './server.ts';
+import type { Broker } from './server.ts';
+
+const run = promisify(execFile);
 
 /** The server itself, not the wrapper in /usr/sbin, which insists on root or the rabbitmq user. */
 export function findBrokerProgram(): Promise<string | null> {
@@ -14,7 +18,7 @@ export function findBrokerProgram(): Promise<string | null> {
  * A RabbitMQ of our own: data, cookie and name resolution (epmd) in and for `folder`, loopback only, ports of its own.
  * epmd is started by us, on a leash too: the one that RabbitMQ starts by itself would stay behind.
  */
-export async function startPrivateBroker(folder: string): Promise<Server> {
+export async function startPrivateBroker(folder: string): Promise<Broker> {
   const program = await findBrokerProgram();
   const epmdProgram = await findProgram('epmd');
   if (program === null || epmdProgram === null) throw new Error('rabbitmq-server is not installed');
@@ -61,15 +65,24 @@ export async function startPrivateBroker(folder: string): Promise<Server> {
     await epmd.terminate();
   }
 
+  async function kill(): Promise<void> {
+    await server.kill();
+    await epmd.kill();
+  }
+
   await start();
   return {
     url,
     start,
     stop,
     dispose: stop,
-    async kill() {
-      await server.kill();
-      await epmd.kill();
+    kill,
+    async wipe() {
+      await kill();
+      await rm(join(folder, 'data'), { recursive: true, force: true });
+      await start();
     },
+    // From the server's own folder, as the server: the wrapper in PATH insists on root or the rabbitmq user.
+    ctl: async (...args) => (await run(join(dirname(program), 'rabbitmqctl'), args, { env })).stdout,
   };
 }

@@ -41,7 +41,7 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
     [
       'CREATE DATABASE IF NOT EXISTS afterword;',
       "CREATE USER IF NOT EXISTS 'afterword'@'%' IDENTIFIED BY 'afterword';",
-      "GRANT ALL ON *.* TO 'afterword'@'%';",
+      "GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION;",
       '',
     ].join('\n'),
   );

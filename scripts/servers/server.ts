@@ -11,7 +11,16 @@ export type Server = {
   dispose(): Promise<void>;
 };
 
-export type Kind = 'database' | 'broker';
+/** A broker that can also lose everything, and be told what its command line tells it. */
+export type Broker = Server & {
+  /** SIGKILL, its data gone, and started again on the same address. */
+  wipe(): Promise<void>;
+  /** Runs `rabbitmqctl` on it. @returns what it printed. @throws if it fails. */
+  ctl(...args: string[]): Promise<string>;
+};
+
+export type ServerOf = { readonly database: Server; readonly broker: Broker };
+export type Kind = keyof ServerOf;
 
 /** How the finder says what it does, a line at a time. */
 export type Say = (line: string) => void;

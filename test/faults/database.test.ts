@@ -111,14 +111,12 @@ test('a process that starts without a database waits for it', async () => {
 });
 
 test('a database that falls silent: 503 in time for every kind of request, no connection is kept, and all is well after it', async () => {
-  const url = new URL(space.env['DATABASE_URL'] ?? '');
-  const proxy = await createProxy(url);
-  url.hostname = '127.0.0.1';
-  url.port = String(proxy.port);
-  const cut = await startMember('api', { ...space.env, DATABASE_URL: url.href, DATABASE_POOL_SIZE: '4' });
+  const url = space.env['DATABASE_URL'] ?? '';
+  const proxy = await createProxy(new URL(url));
+  const cut = await startMember('api', { ...space.env, DATABASE_URL: proxy.through(url), DATABASE_POOL_SIZE: '4' });
   const body = conversation();
   expect((await post(cut.url, body)).status).toBe(202);
-  proxy.silence();
+  proxy.silence('up', 'down');
   // More than the pool has, twice: a connection that a request kept would be missed by the next ones.
   for (let round = 0; round < 2; round++) {
     const answers = await Promise.all([
@@ -128,11 +126,11 @@ test('a database that falls silent: 503 in time for every kind of request, no co
     ]);
     expect(answers.map((a) => a.status)).toEqual(Array(18).fill(503));
   }
-  proxy.restore();
+  await proxy.restore();
   await vi.waitFor(async () => expect((await post(cut.url, conversation())).status).toBe(202), { timeout: 30_000 });
   expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
   // And once more, so that it ends while its connections are dead.
-  proxy.silence();
+  proxy.silence('up', 'down');
   expect((await post(cut.url, conversation())).status).toBe(503);
   expect(await cut.stop()).toBe(0);
   await proxy.close();

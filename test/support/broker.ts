@@ -6,6 +6,8 @@ export type BrokerHand = {
   publish(queue: string, body: unknown, properties?: { messageId?: string; contentType?: string }): void;
   /** Takes everything that is in the queue now. */
   takeAll(queue: string): Promise<GetMessage[]>;
+  /** Message ids of what is in the queue now; everything stays. */
+  peekIds(queue: string): Promise<Set<string>>;
   depth(queue: string): Promise<number>;
   close(): Promise<void>;
 };
@@ -27,6 +29,16 @@ export async function openBroker(url: string): Promise<BrokerHand> {
         if (message === false) return messages;
         messages.push(message);
       }
+    },
+    async peekIds(queue) {
+      const ids = new Set<string>();
+      const peeking = await connection.createChannel();
+      for (let message = await peeking.get(queue); message !== false; message = await peeking.get(queue)) {
+        ids.add(String(message.properties.messageId));
+      }
+      peeking.nackAll(true);
+      await peeking.close();
+      return ids;
     },
     depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
     close: () => connection.close().catch(() => {}),

@@ -14,10 +14,13 @@ export async function call(
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
+  { timeoutMs = 60_000 } = {},
 ): Promise<Answer> {
   const answer = await request(new URL(path, base), {
     method,
     dispatcher: agent,
+    headersTimeout: timeoutMs,
+    signal: AbortSignal.timeout(timeoutMs),
     headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
     body: body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
   });
@@ -25,8 +28,8 @@ export async function call(
   return { status: answer.statusCode, headers: answer.headers, body: text.startsWith('{') ? JSON.parse(text) : text };
 }
 
-export const post = (base: string, body: unknown, headers?: Record<string, string>) =>
-  call(base, 'POST', '/v1/conversations/end', body, headers);
+export const post = (base: string, body: unknown, headers?: Record<string, string>, options?: { timeoutMs?: number }) =>
+  call(base, 'POST', '/v1/conversations/end', body, headers, options);
 
 /** A small valid body under a new id. */
 export function conversation(overrides: Record<string, unknown> = {}) {

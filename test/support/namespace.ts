@@ -13,14 +13,27 @@ export type Namespace = {
   dispose(): Promise<void>;
 };
 
-/** @param env  more settings for the processes under test. */
-export async function createNamespace(urls: { database: string; rabbitmq: string }, env: Record<string, string> = {}): Promise<Namespace> {
+/**
+ * @param env  more settings for the processes under test.
+ * @param options.ownUser  the processes get a database user with rights on this database alone, whom `read_only` binds.
+ */
+export async function createNamespace(
+  urls: { database: string; rabbitmq: string },
+  env: Record<string, string> = {},
+  { ownUser = false } = {},
+): Promise<Namespace> {
   const id = `t${randomBytes(5).toString('hex')}`;
   const base = new URL(urls.database);
   const admin = await mysql.createConnection(base.href);
   await admin.query(`CREATE DATABASE ${id}`);
+  if (ownUser) {
+    await admin.query(`CREATE USER '${id}'@'%' IDENTIFIED BY '${id}'`);
+    await admin.query(`GRANT ALL ON ${id}.* TO '${id}'@'%'`);
+  }
   await admin.end();
   base.pathname = `/${id}`;
+  const own = new URL(base);
+  if (ownUser) own.username = own.password = id;
   const store = await openStore(base.href, { poolSize: 2, connectTimeoutMs: 5_000 });
   await migrate(store);
   await store.close();
@@ -31,7 +44,7 @@ export async function createNamespace(urls: { database: string; rabbitmq: string
     queue: names.queue,
     deadQueue: names.deadQueue,
     env: {
-      DATABASE_URL: base.href,
+      DATABASE_URL: own.href,
       RABBITMQ_URL: urls.rabbitmq,
       RABBITMQ_QUEUE_NAME: names.queue,
       PORT: '0',
@@ -43,6 +56,7 @@ export async function createNamespace(urls: { database: string; rabbitmq: string
     },
     async dispose() {
       await database.query(`DROP DATABASE ${id}`);
+      if (ownUser) await database.query(`DROP USER '${id}'@'%'`);
       await database.end();
       const connection = await connect(urls.rabbitmq);
       const channel = await connection.createChannel();

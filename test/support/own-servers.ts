@@ -1,10 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { findServers, type Server } from '../../scripts/servers/index.ts';
+import { type Broker, findServers, type Server } from '../../scripts/servers/index.ts';
 
 /** A database and a broker that a fault test may kill: never those named in the environment. */
-export type OwnServers = { readonly database: Server; readonly broker: Server; dispose(): Promise<void> };
+export type OwnServers = { readonly database: Server; readonly broker: Broker; dispose(): Promise<void> };
 
 export async function startOwnServers(): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));

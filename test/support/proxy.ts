@@ -1,43 +1,140 @@
-import { connect, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
-/** A TCP proxy between a process and its server, for what a network does. */
-export type Proxy = {
+/** `up`: from the process to its server. */
+export type Direction = 'up' | 'down';
+
+/** A TCP proxy between processes and their server, for what a network does. */
+export type TcpProxy = {
   readonly port: number;
-  /** Nothing passes any more in either direction, on old and new connections; nobody is told. */
-  silence(): void;
-  /** New connections pass. Those that were silenced stay dead, as after a failover. */
-  restore(): void;
+  /** `url` through this proxy. */
+  through(url: string): string;
+  /** Nothing passes any more in these directions, on old and new connections; nobody is told. */
+  silence(...directions: Direction[]): void;
+  /** Ends every connection with a reset; new ones are refused. */
+  refuse(): Promise<void>;
+  /** Ends every connection with a reset; new ones pass. */
+  cut(): void;
+  /** Every chunk comes `ms` to `ms + jitterMs` later, in order. */
+  slow(ms: number, jitterMs: number): void;
+  /** Chunks come in pieces of `bytes`, `everyMs` apart. */
+  trickle(bytes: number, everyMs: number): void;
+  /** Holds back the next chunk that has `bytes` in it and silences its direction. Resolves when that has happened. */
+  holdAt(direction: Direction, bytes: Buffer | string): Promise<void>;
+  /** Lets the next chunk up that has `bytes` in it pass, and nothing down any more: its answer is lost. Resolves when that has happened. */
+  loseAnswerTo(bytes: Buffer | string): Promise<void>;
+  /** New connections pass as they come. Those that were silenced stay dead, as after a failover. */
+  restore(): Promise<void>;
   close(): Promise<void>;
 };
 
-export async function createProxy(target: URL): Promise<Proxy> {
+type Hold = { readonly direction: Direction; readonly bytes: Buffer; readonly silences: Direction; readonly seen: () => void };
+type Weather = { readonly lateMs: number; readonly jitterMs: number; readonly piece: number };
+const calm: Weather = { lateMs: 0, jitterMs: 0, piece: Number.POSITIVE_INFINITY };
+
+export async function createProxy(target: URL): Promise<TcpProxy> {
   // Read now: the caller may turn the same URL into the proxy's.
-  const { hostname, port } = target;
-  let silent = false;
+  const { hostname, port: targetPort } = target;
+  const silent = new Set<Direction>();
   const open = new Set<Socket>();
-  const server = createServer((client) => {
-    open.add(client);
-    client.on('error', () => {}).on('close', () => open.delete(client));
-    if (silent) return void client.pause();
-    const upstream = connect(Number(port), hostname);
-    open.add(upstream);
-    upstream.on('error', () => client.destroy()).on('close', () => open.delete(upstream));
-    client.pipe(upstream).pipe(client);
-    client.on('close', () => upstream.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-  const address = server.address();
+  const holds = new Set<Hold>();
+  let weather = calm;
+  let server: Server;
+
+  function onClient(client: Socket): void {
+    const upstream = connect({ port: Number(targetPort), host: hostname, noDelay: true });
+    client.setNoDelay(true);
+    for (const [socket, other] of [
+      [client, upstream],
+      [upstream, client],
+    ] as const) {
+      open.add(socket);
+      socket
+        .on('error', () => {})
+        .on('close', () => {
+          open.delete(socket);
+          other.destroy();
+        });
+    }
+    void carry(client, upstream, 'up');
+    void carry(upstream, client, 'down');
+  }
+
+  async function carry(from: Socket, to: Socket, direction: Direction): Promise<void> {
+    let dead = false;
+    try {
+      for await (const chunk of from as AsyncIterable<Buffer>) {
+        for (const hold of holds) {
+          if (hold.direction !== direction || !chunk.includes(hold.bytes)) continue;
+          holds.delete(hold);
+          silent.add(hold.silences);
+          hold.seen();
+        }
+        // What was silenced once never speaks again: bytes are missing.
+        dead ||= silent.has(direction);
+        if (dead) continue;
+        for (let at = 0; at < chunk.length; at += weather.piece) {
+          if (weather.lateMs + weather.jitterMs > 0) await delay(weather.lateMs + Math.random() * weather.jitterMs);
+          if (!to.write(chunk.subarray(at, at + weather.piece)))
+            await new Promise((resolve) => to.once('drain', resolve).once('close', resolve));
+        }
+      }
+      to.end();
+    } catch {
+      to.destroy();
+    }
+  }
+
+  function listen(port: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      server = createServer(onClient);
+      server.once('error', reject);
+      server.listen(port, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    });
+  }
+
+  function cut(): void {
+    for (const socket of open) socket.resetAndDestroy();
+  }
+
+  const port = await listen(0);
   return {
-    port: typeof address === 'object' && address !== null ? address.port : 0,
-    silence() {
-      silent = true;
-      for (const socket of open) socket.unpipe().pause();
+    port,
+    through(url) {
+      const parsed = new URL(url);
+      parsed.hostname = '127.0.0.1';
+      parsed.port = String(port);
+      return parsed.href;
     },
-    restore() {
-      silent = false;
+    silence(...directions) {
+      for (const direction of directions) silent.add(direction);
+    },
+    async refuse() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      cut();
+      await closed;
+    },
+    cut,
+    slow(ms, jitterMs) {
+      weather = { ...calm, lateMs: ms, jitterMs };
+    },
+    trickle(bytes, everyMs) {
+      weather = { lateMs: everyMs, jitterMs: 0, piece: bytes };
+    },
+    holdAt(direction, bytes) {
+      return new Promise((resolve) => holds.add({ direction, bytes: Buffer.from(bytes as string), silences: direction, seen: resolve }));
+    },
+    loseAnswerTo(bytes) {
+      return new Promise((resolve) => holds.add({ direction: 'up', bytes: Buffer.from(bytes as string), silences: 'down', seen: resolve }));
+    },
+    async restore() {
+      silent.clear();
+      holds.clear();
+      weather = calm;
+      if (!server.listening) await listen(port);
     },
     async close() {
-      for (const socket of open) socket.destroy();
+      cut();
       await new Promise((resolve) => server.close(resolve));
     },
   };

@@ -1,0 +1,198 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { openBroker } from '../../support/broker.ts';
+import { call } from '../../support/client.ts';
+import type { Fleet } from '../../support/fleet.ts';
+import { type Fault, untilSaid } from './fault.ts';
+
+/** What a broker does to us, and what it forgets. Accepting goes on throughout. */
+export const brokerFaults: readonly Fault[] = [
+  {
+    name: 'broker killed and started again',
+    async strike({ fleet, traffic, whileBroken }) {
+      await fleet.servers.broker.kill();
+      await traffic.more(30);
+      await whileBroken();
+      await fleet.servers.broker.start();
+    },
+  },
+  {
+    name: 'broker stopped and started again',
+    async strike({ fleet, traffic, whileBroken }) {
+      await fleet.servers.broker.stop();
+      await traffic.more(30);
+      await whileBroken();
+      await fleet.servers.broker.start();
+    },
+  },
+  {
+    name: 'broker comes back without its data',
+    async strike({ fleet, traffic, whileBroken }) {
+      await backlog(
+        fleet,
+        () => traffic.more(40),
+        async () => {
+          await fleet.servers.broker.kill();
+          await whileBroken();
+          await fleet.servers.broker.wipe();
+        },
+      );
+    },
+  },
+  {
+    name: 'queue purged',
+    async strike({ fleet, traffic, whileBroken }) {
+      await backlog(
+        fleet,
+        () => traffic.more(60),
+        async () => {
+          await withHand(fleet, async (hand) =>
+            expect((await hand.channel.purgeQueue(fleet.space.queue)).messageCount).toBeGreaterThan(10),
+          );
+        },
+      );
+      await whileBroken();
+    },
+  },
+  {
+    name: 'queue deleted under its consumers',
+    async strike({ fleet, traffic, whileBroken }) {
+      await backlog(
+        fleet,
+        () => traffic.more(60),
+        async () => {
+          await withHand(fleet, async (hand) =>
+            expect((await hand.channel.deleteQueue(fleet.space.queue)).messageCount).toBeGreaterThan(10),
+          );
+        },
+      );
+      await whileBroken();
+    },
+  },
+  {
+    name: 'broker refuses connections',
+    async strike({ fleet, traffic, whileBroken, longMs }) {
+      await fleet.network.broker.refuse();
+      await traffic.more(30);
+      await Promise.all([whileBroken(), delay(longMs)]);
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'broker falls silent (half-open connections)',
+    async strike({ fleet, traffic, whileBroken }) {
+      await untilSaid(fleet, 'broker session lost', async () => {
+        // Heartbeats find it: nobody else tells.
+        fleet.network.broker.silence('up', 'down');
+        await traffic.more(30);
+      });
+      await whileBroken();
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'broker hears and does not answer',
+    async strike({ fleet, traffic, whileBroken }) {
+      fleet.network.broker.silence('down');
+      await traffic.more(30);
+      await whileBroken();
+      fleet.network.broker.cut();
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'latency and jitter to the broker',
+    async strike({ fleet, traffic, whileBroken }) {
+      fleet.network.broker.slow(20, 60);
+      await traffic.more(60);
+      await whileBroken();
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'broker at a trickle (slow loris)',
+    async strike({ fleet, traffic, whileBroken }) {
+      fleet.network.broker.trickle(64, 5);
+      await traffic.more(60);
+      await whileBroken();
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'connections to the broker reset, again and again',
+    async strike({ fleet, traffic, whileBroken }) {
+      for (let i = 0; i < 5; i++) {
+        fleet.network.broker.cut();
+        await traffic.more(15);
+      }
+      await whileBroken();
+    },
+  },
+  {
+    name: 'memory alarm (connection.blocked)',
+    async strike({ fleet, traffic, whileBroken }) {
+      await untilSaid(fleet, 'broker blocks publishing', async () => {
+        await fleet.servers.broker.ctl('set_vm_memory_high_watermark', '0.000001');
+        await traffic.more(40);
+      });
+      await whileBroken();
+      expect((await call(fleet.url, 'GET', '/readyz')).status).toBe(200);
+      await fleet.servers.broker.ctl('set_vm_memory_high_watermark', '0.4');
+    },
+  },
+  {
+    name: 'queue full (reject-publish)',
+    async strike({ fleet, traffic, whileBroken }) {
+      const { queue } = fleet.space;
+      await fleet.servers.broker.ctl('set_policy', 'full', `^${queue}$`, '{"max-length":3}', '--apply-to', 'queues');
+      await backlog(
+        fleet,
+        () => untilSaid(fleet, 'the broker did not take every event', () => traffic.more(80)),
+        async () => {},
+      );
+      await whileBroken();
+      await fleet.servers.broker.ctl('clear_policy', 'full');
+    },
+  },
+  {
+    name: 'a consumer held too long: PRECONDITION_FAILED closes its channel',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      const { broker } = fleet.servers;
+      const set = (name: string, value: string) => broker.ctl('eval', `application:set_env(rabbit, ${name}, ${value}).`);
+      await set('channel_tick_interval', '300');
+      await set('consumer_timeout', '1000');
+      // New channels have the new limits.
+      fleet.network.broker.cut();
+      await traffic.more(10);
+      const sample = { ...[...traffic.accepted.values()][0]?.body, metadata: { act: 'burn', ms: 1_900 } };
+      const held = Array.from({ length: 6 }, (_, i) => ({
+        ...sample,
+        conversation_id: `${stream}_held_${i}`,
+        user_id: `${stream}_user_held`,
+      }));
+      await untilSaid(fleet, 'consume channel failed', () => Promise.all(held.map((body) => traffic.send(body))));
+      await whileBroken();
+      await set('consumer_timeout', '1800000');
+      await set('channel_tick_interval', '60000');
+      fleet.network.broker.cut();
+    },
+  },
+];
+
+/** Holds the workers still while `fill` goes on, so that the queue has something in it; then `then`, and they go on. */
+async function backlog(fleet: Fleet, fill: () => Promise<void>, then: () => Promise<void>): Promise<void> {
+  const members = fleet.livingWorkers();
+  for (const member of members) member.signal('SIGSTOP');
+  try {
+    await fill();
+    await then();
+  } finally {
+    for (const member of members) member.signal('SIGCONT');
+  }
+}
+
+async function withHand(fleet: Fleet, work: (hand: Awaited<ReturnType<typeof openBroker>>) => Promise<unknown>): Promise<void> {
+  const hand = await openBroker(fleet.servers.broker.url);
+  await work(hand);
+  await hand.close();
+}

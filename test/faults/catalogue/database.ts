@@ -1,0 +1,181 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import mysql from 'mysql2/promise';
+import { expect, vi } from 'vitest';
+import { rows } from '../../support/client.ts';
+import type { Fleet } from '../../support/fleet.ts';
+import { type Fault, untilSaid } from './fault.ts';
+
+/** What a database does to us. Callers get 503 and repeat; what was scored is held. */
+export const databaseFaults: readonly Fault[] = [
+  {
+    name: 'database killed during an accept',
+    async strike({ fleet, whileBroken }) {
+      await fleet.network.database.holdAt('up', 'INSERT INTO conversation_events');
+      await fleet.servers.database.kill();
+      await whileBroken();
+      await fleet.servers.database.start();
+      fleet.network.database.cut();
+      await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'database killed during a settle',
+    async strike({ fleet, whileBroken }) {
+      await fleet.network.database.holdAt('up', 'UPDATE conversation_events e');
+      await fleet.servers.database.kill();
+      await whileBroken();
+      await fleet.servers.database.start();
+      fleet.network.database.cut();
+      await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'the answer to a commit lost',
+    async strike({ fleet, traffic, whileBroken }) {
+      for (let i = 0; i < 3; i++) {
+        await fleet.network.database.loseAnswerTo('COMMIT');
+        fleet.network.database.cut();
+        await fleet.network.database.restore();
+        await traffic.more(10);
+      }
+      await whileBroken();
+    },
+  },
+  {
+    name: 'database and broker restarted while nothing happens',
+    async strike({ fleet, traffic, whileBroken }) {
+      traffic.pause();
+      await vi.waitUntil(async () => (await openEvents(fleet)) === 0, { timeout: 60_000, interval: 100 });
+      await Promise.all([fleet.servers.database.stop(), fleet.servers.broker.stop()]);
+      await whileBroken();
+      await Promise.all([fleet.servers.database.start(), fleet.servers.broker.start()]);
+      traffic.resume();
+    },
+  },
+  {
+    name: 'database falls silent (half-open connections)',
+    async strike({ fleet, whileBroken, traffic }) {
+      const before = traffic.repeats;
+      fleet.network.database.silence('up', 'down');
+      await vi.waitUntil(() => traffic.repeats > before + 20, { timeout: 30_000, interval: 50 });
+      await whileBroken();
+      await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'database refuses connections',
+    async strike({ fleet, whileBroken, traffic, longMs }) {
+      const before = traffic.repeats;
+      await fleet.network.database.refuse();
+      await vi.waitUntil(() => traffic.repeats > before + 20, { timeout: 30_000, interval: 50 });
+      await Promise.all([whileBroken(), delay(longMs)]);
+      await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'latency and jitter to the database',
+    async strike({ fleet, traffic, whileBroken }) {
+      fleet.network.database.slow(10, 40);
+      await traffic.more(40);
+      await whileBroken();
+      await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'lock waits that run out',
+    async strike({ fleet, traffic, users, whileBroken }) {
+      await using hand = await openHand(fleet);
+      await hand.connection.query('START TRANSACTION');
+      await hand.connection.query('SELECT 1 FROM friendship_status WHERE user_id LIKE ? FOR UPDATE', [users]);
+      // Longer than innodb_lock_wait_timeout of our sessions (5 s).
+      await untilSaid(fleet, '"errno":1205', () => traffic.more(20));
+      await whileBroken();
+      await hand.connection.query('ROLLBACK');
+    },
+  },
+  {
+    name: 'deadlocks with somebody else',
+    async strike({ fleet, traffic, users, whileBroken }) {
+      await using hand = await openHand(fleet);
+      // We hold the users and then ask for events; a settle holds its events and then asks for the users.
+      const before = fleet.said('"errno":1213');
+      let ours = 0;
+      while (ours + fleet.said('"errno":1213') === before) {
+        await hand.connection.query('START TRANSACTION');
+        await hand.connection.query('UPDATE friendship_status SET updated_at = updated_at WHERE user_id LIKE ?', [users]);
+        await traffic.more(10);
+        await hand.connection
+          .query("SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') ORDER BY event_id LIMIT 50 FOR UPDATE")
+          .catch(() => ours++);
+        await hand.connection.query('ROLLBACK');
+      }
+      await traffic.more(10);
+      await whileBroken();
+    },
+  },
+  {
+    name: 'every connection of the pools held (table locked)',
+    async strike({ fleet, whileBroken, traffic }) {
+      await using hand = await openHand(fleet);
+      const before = traffic.repeats;
+      await hand.connection.query('LOCK TABLES conversation_events WRITE');
+      await vi.waitUntil(() => traffic.repeats > before + 30, { timeout: 30_000, interval: 50 });
+      await whileBroken();
+      await hand.connection.query('UNLOCK TABLES');
+    },
+  },
+  {
+    name: 'connections killed by the server',
+    async strike({ fleet, traffic, whileBroken }) {
+      const user = new URL(fleet.space.env['DATABASE_URL'] ?? '').username;
+      for (let i = 0; i < 5; i++) {
+        const found: { id: number }[] = await rows(fleet.space.database, 'SELECT id FROM information_schema.PROCESSLIST WHERE user = ?', [
+          user,
+        ]);
+        expect(found.length).toBeGreaterThan(0);
+        for (const { id } of found) await fleet.space.database.query(`KILL ${id}`).catch(() => {}); // may be gone by itself
+        await traffic.more(10);
+      }
+      await whileBroken();
+    },
+  },
+  {
+    name: 'database read-only',
+    async strike({ fleet, traffic, whileBroken }) {
+      const before = traffic.repeats;
+      await fleet.space.database.query('SET GLOBAL read_only = 1');
+      await vi.waitUntil(() => traffic.repeats > before + 20, { timeout: 30_000, interval: 50 });
+      await whileBroken();
+      await fleet.space.database.query('SET GLOBAL read_only = 0');
+    },
+  },
+  ...(['INSERT', 'UPDATE'] as const).map(
+    (verb): Fault => ({
+      name: `disk full at ${verb}`,
+      async strike({ fleet, traffic, whileBroken }) {
+        const seen = () => (verb === 'INSERT' ? traffic.repeats : fleet.said('cannot be written yet'));
+        const before = seen();
+        // The server's own error 1114, raised where it would be.
+        await fleet.space.database.query(
+          `CREATE TRIGGER full_disk BEFORE ${verb} ON conversation_events FOR EACH ROW
+           SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'`,
+        );
+        await vi.waitUntil(() => seen() > before + 2, { timeout: 30_000, interval: 50 });
+        await whileBroken();
+        await fleet.space.database.query('DROP TRIGGER full_disk');
+      },
+    }),
+  ),
+];
+
+async function openEvents(fleet: Fleet): Promise<number> {
+  return (await rows(fleet.space.database, "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING')")).length;
+}
+
+/** A connection of an administrator, not through the network that breaks. */
+async function openHand(fleet: Fleet): Promise<{ readonly connection: mysql.Connection } & AsyncDisposable> {
+  const url = new URL(fleet.servers.database.url);
+  url.pathname = new URL(fleet.space.env['DATABASE_URL'] ?? '').pathname;
+  const connection = await mysql.createConnection(url.href);
+  return { connection, [Symbol.asyncDispose]: () => connection.end() };
+}

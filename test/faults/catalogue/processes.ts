@@ -1,0 +1,214 @@
+import { fileURLToPath } from 'node:url';
+import { expect, vi } from 'vitest';
+import { post, rows } from '../../support/client.ts';
+import type { Fleet } from '../../support/fleet.ts';
+import { runCommand } from '../../support/member.ts';
+import { createProxy, type TcpProxy } from '../../support/proxy.ts';
+import { type Body, realBody } from '../../support/traffic.ts';
+import { amqp, type Fault, untilSaid } from './fault.ts';
+
+/** Processes that die, at the worst moments; processes that are told to stop. */
+export const processFaults: readonly Fault[] = [
+  {
+    name: 'workers killed in mid-scoring',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      const slow = bodies(stream, 'slow', 16).map((body) => ({ ...body, metadata: { act: 'burn', ms: 250 } }));
+      await Promise.all(slow.map((body) => traffic.send(body)));
+      await vi.waitFor(async () => expect(await processedOf(fleet, `${stream}_slow`)).toBeGreaterThan(1), {
+        timeout: 20_000,
+        interval: 20,
+      });
+      for (const worker of fleet.workers) worker.member.signal('SIGKILL');
+      await whileBroken();
+    },
+  },
+  {
+    name: 'a worker killed between commit and ack',
+    async strike({ fleet, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      const victim = await fleet.start('worker', own.env, { mayDie: true });
+      await own.broker.holdAt('up', amqp.ack);
+      victim.signal('SIGKILL');
+      await victim.ended;
+      await whileBroken();
+    },
+  },
+  {
+    name: 'an API killed between commit and publish',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      const victim = await fleet.start('api', own.env, { mayDie: true });
+      await ready(victim.url);
+      const held = own.broker.holdAt('up', amqp.publish);
+      await Promise.all(bodies(stream, 'unpublished', 20).map((body) => traffic.send(body, victim.url)));
+      await held;
+      victim.signal('SIGKILL');
+      await whileBroken();
+    },
+  },
+  {
+    name: 'an API killed between publish and confirm mark',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      const victim = await fleet.start('api', own.env, { mayDie: true });
+      await ready(victim.url);
+      const held = own.broker.holdAt('down', amqp.ack);
+      await Promise.all(bodies(stream, 'unmarked', 20).map((body) => traffic.send(body, victim.url)));
+      await held;
+      victim.signal('SIGKILL');
+      await whileBroken();
+    },
+  },
+  {
+    name: 'an API killed with accepts on their way to the database',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      const victim = await fleet.start('api', own.env, { mayDie: true });
+      const held = own.database.holdAt('up', 'INSERT INTO conversation_events');
+      const sends = bodies(stream, 'unstored', 30).map((body) => traffic.send(body, victim.url));
+      await held;
+      victim.signal('SIGKILL');
+      await whileBroken();
+      await Promise.all(sends);
+    },
+  },
+  {
+    name: 'an API killed with accepts stored and not answered',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      const victim = await fleet.start('api', own.env, { mayDie: true });
+      const lost = own.database.loseAnswerTo('INSERT INTO conversation_events');
+      const sends = bodies(stream, 'unanswered', 30).map((body) => traffic.send(body, victim.url));
+      await lost;
+      fleet.api.member.signal('SIGKILL');
+      victim.signal('SIGKILL');
+      await whileBroken();
+      await Promise.all(sends);
+    },
+  },
+  {
+    name: 'a relay killed in the middle of a claim',
+    async strike({ fleet, traffic, whileBroken }) {
+      await using own = await ownNetwork(fleet);
+      // Nobody publishes until events are due; then the victim is the only one who has a broker.
+      await fleet.network.broker.refuse();
+      await traffic.more(30);
+      await vi.waitFor(async () => expect(await dueNow(fleet)).toBeGreaterThan(5), { timeout: 20_000, interval: 50 });
+      const held = own.database.holdAt('up', 'UPDATE conversation_events FORCE INDEX (PRIMARY)');
+      const victim = await fleet.start('api', own.env, { mayDie: true });
+      await held;
+      victim.signal('SIGKILL');
+      await whileBroken();
+      await fleet.network.broker.restore();
+    },
+  },
+  {
+    name: 'rolling restart of all roles',
+    async strike({ fleet, traffic, whileBroken }) {
+      await whileBroken();
+      for (const post of [...fleet.workers, fleet.api]) {
+        expect(await fleet.restart(post)).toBe(0);
+        await traffic.more(10);
+      }
+    },
+  },
+  {
+    name: 'a second SIGTERM in the drain',
+    async strike({ fleet, traffic, stream }) {
+      const slow = bodies(stream, 'stuck', 4).map((body) => ({ ...body, metadata: { act: 'burn', ms: 1_500 } }));
+      await Promise.all(slow.map((body) => traffic.send(body)));
+      const victims = fleet.workers.map((worker) => worker.member);
+      for (const victim of victims) victim.signal('SIGTERM');
+      await vi.waitFor(() => expect(victims.every((v) => v.lines.some((line) => line.includes('"draining"')))).toBe(true), {
+        timeout: 10_000,
+      });
+      for (const victim of victims) victim.signal('SIGTERM');
+      // At once with 143; one that had nothing left to finish is out already, with 0.
+      for (const victim of victims) expect([0, 143]).toContain(await victim.ended);
+    },
+  },
+  {
+    name: 'wall clock jumps three hours ahead and back',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      const clock = { NODE_OPTIONS: `--import ${fileURLToPath(new URL('../../fixtures/clock-jump.ts', import.meta.url))}` };
+      const [api, worker] = await Promise.all([fleet.start('api', clock), fleet.start('worker', clock)]);
+      for (let jump = 0; jump < 3; jump++) {
+        for (const member of [api, worker]) await untilSaid(fleet, 'clock jumped', () => member.signal('SIGUSR2'));
+        await Promise.all(bodies(stream, `jump${jump}`, 15).map((body) => traffic.send(body, api.url)));
+        await traffic.more(10);
+      }
+      await whileBroken();
+      for (const member of [api, worker]) expect(await member.stop()).toBe(0);
+    },
+  },
+  {
+    name: 'migrations started by several processes at once',
+    async strike({ fleet, whileBroken }) {
+      const [migrated] = await Promise.all([
+        Promise.all(Array.from({ length: 4 }, () => runCommand(['migrate'], fleet.space.env))),
+        whileBroken(),
+      ]);
+      expect(migrated.map((m) => m.code)).toEqual([0, 0, 0, 0]);
+    },
+  },
+  {
+    name: 'one body by 100 clients at once, with time-outs and repeats',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      const [body] = bodies(stream, 'same', 1) as [Body];
+      const impatient = Array.from({ length: 50 }, () => post(fleet.url, body, {}, { timeoutMs: 20 }).catch(() => null));
+      const patient = Array.from({ length: 50 }, () => traffic.send(body));
+      await Promise.all([...impatient, ...patient, whileBroken()]);
+      expect(
+        await rows(fleet.space.database, 'SELECT 1 FROM conversation_events WHERE conversation_id = ?', [body.conversation_id]),
+      ).toHaveLength(1);
+    },
+  },
+];
+
+function bodies(stream: string, name: string, n: number): Body[] {
+  return Array.from({ length: n }, (_, i) => {
+    const body = realBody(stream, i, 4);
+    return { ...body, conversation_id: `${stream}_${name}_${i}` };
+  });
+}
+
+async function processedOf(fleet: Fleet, prefix: string): Promise<number> {
+  const found = await rows(
+    fleet.space.database,
+    "SELECT 1 FROM conversation_events WHERE status = 'PROCESSED' AND conversation_id LIKE ?",
+    [`${prefix}\\_%`],
+  );
+  return found.length;
+}
+
+async function dueNow(fleet: Fleet): Promise<number> {
+  const found = await rows(fleet.space.database, 'SELECT 1 FROM conversation_events WHERE next_attempt_at <= UTC_TIMESTAMP(3)');
+  return found.length;
+}
+
+async function ready(url: string): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      const answer = await fetch(`${url}/readyz`);
+      if (((await answer.json()) as { broker: string }).broker !== 'up') throw new Error('no broker yet');
+    },
+    { timeout: 20_000, interval: 50 },
+  );
+}
+
+/** A network for one process alone. */
+async function ownNetwork(
+  fleet: Fleet,
+): Promise<{ readonly database: TcpProxy; readonly broker: TcpProxy; readonly env: Record<string, string> } & AsyncDisposable> {
+  const { DATABASE_URL = '', RABBITMQ_URL = '' } = fleet.space.env;
+  const database = await createProxy(new URL(DATABASE_URL));
+  const broker = await createProxy(new URL(RABBITMQ_URL));
+  return {
+    database,
+    broker,
+    env: { DATABASE_URL: database.through(DATABASE_URL), RABBITMQ_URL: `${broker.through(RABBITMQ_URL)}?heartbeat=60` },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([database.close(), broker.close()]);
+    },
+  };
+}
