@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
-import pkg from '../package.json' with { type: 'json' };
 import { exitCodes } from './commands/exit-codes.ts';
 import { parsers } from './commands/option-parsers.ts';
 import { addTools } from './commands/tool-commands.ts';
 import { type Config, loadConfig } from './config.ts';
+import { version } from './version.ts';
 
 // Before anything reads the environment: also the default address of `send` follows PORT.
 dotenv.config({ quiet: true });
@@ -14,7 +14,7 @@ const program = new Command('afterword')
   .description(
     'Scores finished conversations behind a 202 Accepted API. Configuration comes from the environment and .env (see .env.example).',
   )
-  .version(pkg.version)
+  .version(version)
   .showHelpAfterError('(add --help for the usage)')
   .exitOverride();
 

@@ -1,6 +1,7 @@
 import { v7 as uuidv7 } from 'uuid';
 import type { EventId, NewEvent } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
+import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { requestDigest } from './digest.ts';
@@ -20,6 +21,7 @@ export type Acceptor = {
   accept(request: ConversationRequest): Promise<Accepted>;
   /** Resolves when no accept waits or commits. */
   idle(): Promise<void>;
+  readonly gauge: Gauge;
 };
 
 /** Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions). */
@@ -62,6 +64,7 @@ export function createAcceptor(options: {
       }
     },
     idle: () => group.idle(),
+    gauge: { name: 'accepts_waiting', bound: maxQueued, held: () => group.queued },
   };
 }
 

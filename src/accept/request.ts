@@ -39,7 +39,9 @@ const time = z.string('must be a string').transform((s, context) => {
 });
 
 const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
-const count = z.int('must be a whole number').min(0, 'must not be negative').nullish();
+/** Far beyond any conversation, and far below what a score can hold: a larger one would be accepted only to fail. */
+const maxCount = 100_000;
+const count = z.int('must be a whole number').min(0, 'must not be negative').max(maxCount, `must be at most ${maxCount}`).nullish();
 
 const metadata = z
   .looseObject(

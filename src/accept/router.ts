@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { Conversation } from '../event/event.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
-import { bodyBudget, jsonBody } from '../runtime/http/index.ts';
+import { type BodyBudget, jsonBody } from '../runtime/http/index.ts';
 import type { Acceptor } from './accept.ts';
 import { type ConversationRequest, parseConversationRequest } from './request.ts';
 
@@ -14,10 +14,10 @@ export function acceptRouter(options: {
   /** Scores without storing; rejects with a PipelineError. */
   readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
   readonly maxBodyBytes: number;
-  readonly bufferBytes: number;
+  readonly budget: BodyBudget;
 }): Router {
   const router = Router();
-  const body = [bodyBudget(options.bufferBytes, options.maxBodyBytes), ...jsonBody(options.maxBodyBytes)];
+  const body = [options.budget.handler, ...jsonBody(options.maxBodyBytes)];
 
   router.post('/v1/conversations/end', ...body, async (request, response) => {
     const conversation = parseConversationRequest(request.body);

@@ -1,5 +1,6 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
@@ -20,6 +21,7 @@ export type Publisher = {
   queueDepth(): Promise<number | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
+  readonly gauges: readonly Gauge[];
   close(): Promise<void>;
 };
 
@@ -154,6 +156,10 @@ export function createPublisher(options: { url: string; topology: TopologyOption
       return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;
     },
     firstSession: link.firstSession,
+    gauges: [
+      { name: 'publishes_unconfirmed', bound: maxUnconfirmed, held: () => unconfirmed },
+      { name: 'publish_bytes_unconfirmed', bound: maxUnconfirmedBytes, held: () => unconfirmedBytes },
+    ],
     close: () => link.close(),
   };
 }

@@ -3,8 +3,9 @@ import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import { operateRouter } from '../operate/index.ts';
-import { healthRouter, reportRouter } from '../report/index.ts';
-import { createApp, listen } from '../runtime/http/index.ts';
+import { createClosedWatch, healthRouter, reportRouter } from '../report/index.ts';
+import { warnWhenNearlyFull } from '../runtime/gauge.ts';
+import { createApp, createBodyBudget, listen } from '../runtime/http/index.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import {
@@ -18,6 +19,7 @@ import {
   retryFailed,
   skipEvent,
 } from '../store/index.ts';
+import { version } from '../version.ts';
 import { createDryRun } from './dry-run.ts';
 import {
   checkConnectionBudget,
@@ -61,11 +63,15 @@ export async function runApi(config: Config): Promise<void> {
   });
   const dryRun = stack.adopt(createDryRun(config, log), (d) => d.close());
   const deadlineMs = config.acceptDeadlineMs;
+  const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
+  const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs));
+  const gauges = [budget.gauge, acceptor.gauge, ...publisher.gauges, outbox.gauge, closedWatch.gauge, dryRun.gauge];
+  stack.defer(warnWhenNearlyFull(gauges, log));
 
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
-      acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, bufferBytes: config.acceptBufferBytes }),
+      acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, budget }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
         skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
@@ -75,12 +81,15 @@ export async function runApi(config: Config): Promise<void> {
         findEvent: (conversationId, { withLog }) => findEvent(store, { conversationId }, { withLog, deadlineMs }),
         listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
-        findClosed: (ids) => findClosed(store, ids, deadlineMs),
+        closedWatch,
       }),
       healthRouter({
         pingDatabase: () => ping(store, deadlineMs),
         brokerReady: () => publisher.ready,
         draining: () => stop.signal.aborted,
+        queueDepth: () => publisher.queueDepth(),
+        gauges,
+        version,
       }),
     ],
     log,

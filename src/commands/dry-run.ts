@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import type { Conversation } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
+import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ScorePool } from '../score/index.ts';
 import { startPool } from './parts.ts';
@@ -33,6 +34,7 @@ export function createDryRun(config: Config, log: Logger) {
         waiting--;
       }
     },
+    gauge: { name: 'dry_runs', bound: maxWaiting, held: () => waiting } satisfies Gauge,
     async close(): Promise<void> {
       await (await pool?.catch(() => null))?.close();
     },

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import { createIntake, type Intake } from '../consume/index.ts';
 import type { EventId, EventRef } from '../event/event.ts';
 import { encodeMessage } from '../outbox/index.ts';
+import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
@@ -46,7 +47,7 @@ export async function runWorker(config: Config): Promise<void> {
   const name = `afterword worker ${hostname()} ${process.pid}`;
   const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), log };
   const publisher = stack.adopt(createPublisher({ ...broker, name: `${name} relay` }), (p) => p.close());
-  stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
+  const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 
   const giveUp = new AbortController();
   const settler = createSettler({
@@ -90,6 +91,7 @@ export async function runWorker(config: Config): Promise<void> {
       stop.abort('misconfigured broker');
     },
   );
+  stack.defer(warnWhenNearlyFull([...publisher.gauges, outbox.gauge], log));
   const reporting = reportProgress(intake, log);
 
   await aborted(stop.signal);

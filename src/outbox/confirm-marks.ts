@@ -1,4 +1,5 @@
 import type { EventId } from '../event/event.ts';
+import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 
 export type ConfirmMark = { readonly eventId: EventId; readonly attemptCount: number };
@@ -9,6 +10,7 @@ export type ConfirmMarks = {
   add(mark: ConfirmMark): void;
   /** Writes what is noted, now. */
   flush(): Promise<void>;
+  readonly gauge: Gauge;
 };
 
 /**
@@ -59,5 +61,6 @@ export function createConfirmMarks(options: {
       timer ??= setTimeout(flush, options.graceMs * lagOfGrace);
     },
     flush,
+    gauge: { name: 'confirm_marks', bound: maxHeld, held: () => held.length },
   };
 }

@@ -1,4 +1,5 @@
 import type { NewEvent, OutboxEvent } from '../event/event.ts';
+import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { type ConfirmMarks, createConfirmMarks, type StoreMarks } from './confirm-marks.ts';
@@ -18,6 +19,7 @@ export type Outbox = {
   publishNew(event: NewEvent): void;
   /** Stops the relay, waits for confirms under way (at most `withinMs`), writes the last marks. */
   close(withinMs: number): Promise<void>;
+  readonly gauge: Gauge;
 };
 
 const claimLimit = 200;
@@ -54,6 +56,7 @@ export function createOutbox(options: {
       await settlesWithin(Promise.allSettled([...loops, ...underWay]), withinMs);
       await settlesWithin(marks.flush(), withinMs);
     },
+    gauge: marks.gauge,
   };
 }
 

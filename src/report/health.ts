@@ -1,30 +1,52 @@
 import { Router } from 'express';
+import type { Gauge } from '../runtime/gauge.ts';
 
 /** @throws if the database does not answer. */
 export type PingDatabase = () => Promise<void>;
 
 /**
  * `/healthz`: the process lives. `/readyz`: it can accept, which needs the database; a broker that is away only degrades
- * it, for accepting does not depend on it. While the process drains it is not ready.
+ * it, for accepting does not depend on it. While the process drains it is not ready. `/health/detailed`: what a person looks at.
  */
 export function healthRouter(options: {
   readonly pingDatabase: PingDatabase;
   readonly brokerReady: () => boolean;
   readonly draining: () => boolean;
+  /** Messages that wait in the broker's queue; null if it cannot be asked. */
+  readonly queueDepth: () => Promise<number | null>;
+  readonly gauges: readonly Gauge[];
+  readonly version: string;
 }): Router {
   const router = Router();
   router.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
   });
   router.get('/readyz', async (_request, response) => {
+    const { status, database, broker } = await look();
+    const serves = status === 'ready' || status === 'degraded';
+    response.status(serves ? 200 : 503).json({ status, database, broker });
+  });
+  router.get('/health/detailed', async (_request, response) => {
+    const { rss, heapUsed } = process.memoryUsage();
+    response.json({
+      ...(await look()),
+      version: options.version,
+      node: process.version,
+      uptime_seconds: Math.round(process.uptime()),
+      memory: { rss_bytes: rss, heap_used_bytes: heapUsed },
+      messages_waiting: await options.queueDepth().catch(() => null),
+      queues: options.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
+    });
+  });
+  return router;
+
+  async function look() {
     const database = await options.pingDatabase().then(
       () => 'up' as const,
       () => 'down' as const,
     );
     const broker = options.brokerReady() ? 'up' : 'down';
     const status = options.draining() ? 'draining' : database === 'down' ? 'unavailable' : broker === 'down' ? 'degraded' : 'ready';
-    const serves = status === 'ready' || status === 'degraded';
-    response.status(serves ? 200 : 503).json({ status, database, broker });
-  });
-  return router;
+    return { status, database, broker };
+  }
 }

@@ -1,3 +1,4 @@
 export { healthRouter } from './health.ts';
 export { reportRouter } from './router.ts';
 export { presentEvent } from './views.ts';
+export { createClosedWatch } from './watch-closed.ts';

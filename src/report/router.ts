@@ -5,7 +5,7 @@ import { type EventId, type EventStatus, eventStatuses, isOpen } from '../event/
 import { Problem } from '../runtime/http/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { type EventView, type FriendshipView, presentEvent, presentFriendship } from './views.ts';
-import { createClosedWatch, type FindClosed } from './watch-closed.ts';
+import type { ClosedWatch } from './watch-closed.ts';
 
 export type FindEvent = (conversationId: string, options: { readonly withLog: boolean }) => Promise<EventView | null>;
 export type ListEvents = (
@@ -43,10 +43,9 @@ export function reportRouter(options: {
   readonly findEvent: FindEvent;
   readonly listEvents: ListEvents;
   readonly findFriendship: FindFriendship;
-  readonly findClosed: FindClosed;
+  readonly closedWatch: ClosedWatch;
 }): Router {
   const router = Router();
-  const untilClosed = createClosedWatch(options.findClosed);
 
   router.get('/v1/conversations/:id', async (request, response) => {
     const conversationId = request.params.id;
@@ -57,7 +56,7 @@ export function reportRouter(options: {
       const gone = new AbortController();
       response.once('close', () => gone.abort());
       response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
-      await untilClosed(conversationId, waitSeconds * 1_000, gone.signal);
+      await options.closedWatch.untilClosed(conversationId, waitSeconds * 1_000, gone.signal);
       row = await options.findEvent(conversationId, { withLog });
     }
     if (!row) throw new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');

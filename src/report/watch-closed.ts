@@ -1,5 +1,13 @@
+import type { Gauge } from '../runtime/gauge.ts';
+
 /** Says which of these conversations are closed. */
 export type FindClosed = (conversationIds: readonly string[]) => Promise<readonly string[]>;
+
+export type ClosedWatch = {
+  /** Resolves when the conversation is closed, or `withinMs` are over, or `signal` fires (the client has gone). */
+  untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<void>;
+  readonly gauge: Gauge;
+};
 
 const pollMs = 50;
 const maxWatched = 2_000;
@@ -9,7 +17,7 @@ const maxBatch = 500;
  * Waits until conversations are closed. All waiting callers of the process share one query every 50 ms, which runs only
  * while somebody waits. Beyond 2,000 waiting callers a new one is told at once that its wait is over.
  */
-export function createClosedWatch(findClosed: FindClosed) {
+export function createClosedWatch(findClosed: FindClosed): ClosedWatch {
   const watched = new Map<string, Set<() => void>>();
   let count = 0;
   let polling = false;
@@ -25,8 +33,7 @@ export function createClosedWatch(findClosed: FindClosed) {
     if (polling) setTimeout(poll, pollMs);
   }
 
-  /** Resolves when the conversation is closed, or `withinMs` are over, or `signal` fires (the client has gone). */
-  return function untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<void> {
+  function untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<void> {
     if (count >= maxWatched || withinMs <= 0 || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const callers = watched.get(conversationId) ?? new Set();
@@ -46,5 +53,7 @@ export function createClosedWatch(findClosed: FindClosed) {
       if (!polling) setTimeout(poll, pollMs);
       polling = true;
     });
-  };
+  }
+
+  return { untilClosed, gauge: { name: 'status_waits', bound: maxWatched, held: () => count } };
 }

@@ -1,5 +1,6 @@
 import express, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
-import { Problem } from './problem.ts';
+import type { Gauge } from '../gauge.ts';
+import { Problem, sendProblem } from './problem.ts';
 
 const mediaType = /^application\/(?:[\w.+-]+\+)?json\s*(?:;|$)/i;
 const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
@@ -50,23 +51,41 @@ function parse(request: Request, _response: Response, next: NextFunction): void 
   next();
 }
 
+export type BodyBudget = { readonly handler: RequestHandler; readonly gauge: Gauge };
+
 /**
- * Bounds the memory that request bodies may take: a request whose declared length (or `maxBytes`, if it declares none)
- * does not fit into what is left of `budgetBytes` is answered 503 before its body is read.
+ * Bounds the memory that request bodies take, by the bytes that have come: a client that announces much and sends little
+ * holds little. Beyond `budgetBytes` a request is answered 503, before its body is read or in the middle of it.
  */
-export function bodyBudget(budgetBytes: number, maxBytes: number): RequestHandler {
-  let inUse = 0;
-  return (request, response, next) => {
-    const declared = Number(request.headers['content-length'] ?? maxBytes);
-    // A compressed body may grow up to the limit.
-    const cost = request.headers['content-encoding'] ? maxBytes : Math.min(declared, maxBytes);
-    if (inUse + cost > budgetBytes) {
-      throw new Problem(503, 'overloaded', 'too many request bodies are being held; try again shortly', { retryAfterSeconds: 1 });
-    }
-    inUse += cost;
-    response.once('close', () => {
-      inUse -= cost;
-    });
-    next();
+export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBudget {
+  let held = 0;
+  return {
+    gauge: { name: 'request_body_bytes', bound: budgetBytes, held: () => held },
+    handler(request, response, next) {
+      // A compressed body may grow up to the limit, unseen from here.
+      let cost = request.headers['content-encoding'] ? maxBytes : 0;
+      let over = false;
+      if (held + cost >= budgetBytes) throw overloaded();
+      held += cost;
+      request.on('data', (chunk: Buffer) => {
+        if (over) return; // the rest of a body that was refused
+        cost += chunk.length;
+        held += chunk.length;
+        if (held <= budgetBytes || response.headersSent) return;
+        // The rest is never read: the connection ends with the answer, and what came of the body goes with it.
+        response.setHeader('Connection', 'close');
+        response.once('finish', () => request.destroy());
+        sendProblem(response, overloaded());
+      });
+      response.once('close', () => {
+        over = true;
+        held -= cost;
+      });
+      next();
+    },
   };
+}
+
+function overloaded(): Problem {
+  return new Problem(503, 'overloaded', 'too many request bodies are being held; try again shortly', { retryAfterSeconds: 1 });
 }
