@@ -14,11 +14,14 @@ export function findBrokerProgram(): Promise<string | null> {
   return findProgram('rabbitmq-server', ['/usr/lib/rabbitmq/bin', '/usr/local/lib/rabbitmq/bin']);
 }
 
+/** A node of a cluster: nodes that shall meet share the port of one epmd (the first to start brings it) and the cookie in one home. */
+export type ClusterNode = { readonly name: string; readonly home: string; readonly epmdPort: number; readonly bringsEpmd: boolean };
+
 /**
  * A RabbitMQ of our own: data, cookie and name resolution (epmd) in and for `folder`, loopback only, ports of its own.
  * epmd is started by us, on a leash too: the one that RabbitMQ starts by itself would stay behind.
  */
-export async function startPrivateBroker(folder: string): Promise<Broker> {
+export async function startPrivateBroker(folder: string, node?: ClusterNode): Promise<Broker> {
   const program = await findBrokerProgram();
   const epmdProgram = await findProgram('epmd');
   if (program === null || epmdProgram === null) throw new Error('rabbitmq-server is not installed');
@@ -27,7 +30,7 @@ export async function startPrivateBroker(folder: string): Promise<Broker> {
   const portPath = join(folder, 'port');
   const port = await freePort(Number(await readFile(portPath, 'utf8').catch(() => '0')));
   await writeFile(portPath, String(port));
-  const [distribution, epmdPort] = [await freePort(), await freePort()];
+  const [distribution, epmdPort] = [await freePort(), node?.epmdPort ?? (await freePort())];
   const config = join(folder, 'rabbitmq.conf');
   await writeFile(config, `listeners.tcp.1 = 127.0.0.1:${port}\nloopback_users.guest = true\n`);
   const plugins = join(folder, 'plugins');
@@ -35,8 +38,8 @@ export async function startPrivateBroker(folder: string): Promise<Broker> {
   const env = {
     PATH: process.env['PATH'],
     LANG: 'C.UTF-8',
-    HOME: folder,
-    RABBITMQ_NODENAME: 'afterword@localhost',
+    HOME: node?.home ?? folder,
+    RABBITMQ_NODENAME: `${node?.name ?? 'afterword'}@localhost`,
     RABBITMQ_MNESIA_BASE: join(folder, 'data'),
     RABBITMQ_LOG_BASE: join(folder, 'log'),
     RABBITMQ_LOGS: '-',
@@ -51,23 +54,32 @@ export async function startPrivateBroker(folder: string): Promise<Broker> {
   };
   const url = `amqp://guest:guest@127.0.0.1:${port}`;
   let server: Leashed;
-  let epmd: Leashed;
+  let epmd: Leashed | undefined;
 
   async function start(): Promise<void> {
     const logFd = openSync(logPath, 'a');
-    epmd = startLeashed(epmdProgram as string, ['-address', '127.0.0.1', '-port', String(epmdPort)], { env, logFd });
+    if (node?.bringsEpmd !== false) {
+      epmd ??= startLeashed(epmdProgram as string, ['-address', '127.0.0.1', '-port', String(epmdPort)], { env, logFd });
+    }
     server = startLeashed(program as string, [], { env, logFd });
     await untilAnswers(() => probes.broker(url), { what: 'the private RabbitMQ', withinMs: 120_000, server, logPath });
   }
 
   async function stop(): Promise<void> {
     await server.terminate();
-    await epmd.terminate();
+    await endEpmd((own) => own.terminate());
   }
 
   async function kill(): Promise<void> {
     await server.kill();
-    await epmd.kill();
+    await endEpmd((own) => own.kill());
+  }
+
+  /** A cluster's epmd serves the other nodes, too: it goes at the end, by its leash. */
+  async function endEpmd(how: (epmd: Leashed) => Promise<void>): Promise<void> {
+    if (node !== undefined || epmd === undefined) return;
+    await how(epmd);
+    epmd = undefined;
   }
 
   await start();
@@ -75,7 +87,10 @@ export async function startPrivateBroker(folder: string): Promise<Broker> {
     url,
     start,
     stop,
-    dispose: stop,
+    async dispose() {
+      await stop();
+      await epmd?.terminate();
+    },
     kill,
     async wipe() {
       await kill();

@@ -125,7 +125,7 @@ const request = fc.record(
 const almostGood = fc
   .record({
     good: fc.record({
-      conversation_id: fc.uuid(),
+      conversation_id: fc.oneof({ weight: 20, arbitrary: fc.uuid() }, fc.constant('conv_again')),
       user_id: fc.constantFrom('user_a', 'USER_A', 'ngườidùng', '用户😀'),
       bot_type: fc.constantFrom('TALK', 'NEXT_LESSON'),
       bot_id: fc.constant('b'),

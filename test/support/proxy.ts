@@ -32,9 +32,8 @@ type Hold = { readonly direction: Direction; readonly bytes: Buffer; readonly si
 type Weather = { readonly lateMs: number; readonly jitterMs: number; readonly piece: number };
 const calm: Weather = { lateMs: 0, jitterMs: 0, piece: Number.POSITIVE_INFINITY };
 
-export async function createProxy(target: URL): Promise<TcpProxy> {
-  // Read now: the caller may turn the same URL into the proxy's.
-  const { hostname, port: targetPort } = target;
+/** @param target  where new connections go; a function is asked for each. */
+export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> {
   const silent = new Set<Direction>();
   const open = new Set<Socket>();
   const holds = new Set<Hold>();
@@ -42,6 +41,7 @@ export async function createProxy(target: URL): Promise<TcpProxy> {
   let server: Server;
 
   function onClient(client: Socket): void {
+    const { hostname, port: targetPort } = typeof target === 'function' ? target() : target;
     const upstream = connect({ port: Number(targetPort), host: hostname, noDelay: true });
     client.setNoDelay(true);
     for (const [socket, other] of [

@@ -39,7 +39,10 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
 
 /** Listens; every request has a time limit for arriving, so that slow clients cannot collect. */
 export async function listen(app: Express, host: string, port: number): Promise<{ server: Server; url: string }> {
-  const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 65_000 }, app);
+  const server = createServer(
+    { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 5_000, keepAliveTimeout: 65_000 },
+    app,
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port, backlog: 1_024 }, () => resolve());
