@@ -1,5 +1,7 @@
 import { fileURLToPath } from 'node:url';
+import { expect, vi } from 'vitest';
 import { freePort } from '../../scripts/servers/index.ts';
+import { call } from './client.ts';
 import { type Member, startMember } from './member.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
 import { type OwnServers, startOwnServers } from './own-servers.ts';
@@ -20,6 +22,8 @@ export type Fleet = {
   readonly workers: readonly Post[];
   /** One more process that nobody supervises. */
   start(role: 'api' | 'worker', env?: Record<string, string>, options?: { mayDie?: boolean }): Promise<Member>;
+  /** Resolves when every post has a process that is ready, and the API has both servers. */
+  healthy(): Promise<void>;
   /** SIGTERM to a post's process, and its successor. @returns the exit code. */
   restart(post: Post): Promise<number | NodeJS.Signals>;
   /** Every worker that lives, supervised or not. */
@@ -111,6 +115,13 @@ export async function startFleet(options: { readonly workers: number; readonly e
       keep(role, member);
       return member;
     },
+    async healthy() {
+      await Promise.all(posts.map((p) => p.filled()));
+      await vi.waitFor(async () => expect((await call(`http://127.0.0.1:${port}`, 'GET', '/readyz')).body.status).toBe('ready'), {
+        timeout: 90_000,
+        interval: 50,
+      });
+    },
     async restart(post) {
       const code = await post.member.stop();
       await (post as (typeof posts)[number]).filled();
@@ -120,6 +131,8 @@ export async function startFleet(options: { readonly workers: number; readonly e
     said: (text) => past.reduce((n, { member }) => n + member.lines.filter((line) => line.includes(text)).length, 0),
     async stop() {
       stopping = true;
+      // A fault that failed may have left it broken, and nothing starts or ends in silence.
+      await Promise.all([network.database.restore(), network.broker.restore()]);
       await Promise.all(posts.map((p) => p.filled()));
       const codes = await Promise.all(posts.map((p) => p.member.stop()));
       const connections = await leftConnections(servers, space);

@@ -51,6 +51,8 @@ export async function runStorm(
   for (let round = shuffled(faults, random); !options.enough(traffic, n); round = round.length > 0 ? round : shuffled(faults, random)) {
     const [fault] = round.splice(0, 1);
     if (!fault) continue;
+    // A fault is struck at what works: only then can it be seen to strike.
+    await fleet.healthy();
     options.say(`${((performance.now() - began) / 1_000).toFixed(0)} s, ${traffic.accepted.size} accepted: ${fault.name}`);
     const scene = { fleet, traffic, stream: `${stream}_s${n++}`, users: `${stream}\\_user%`, whileBroken, failing, longMs: options.longMs };
     await fault.strike(scene);
