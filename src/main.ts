@@ -68,18 +68,18 @@ function role(name: string, description: string, run: (config: Config) => Promis
 /** Prints what a person can use, and says by the exit code whether starting again could help. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  const { name, message, code, path, mayPass, kind } = error as {
+  const { name, message, code, path, mayPass } = error as {
     name?: string;
     message?: string;
     code?: string;
     path?: string;
     mayPass?: boolean;
-    kind?: string;
   };
   if (name === 'StoppedError') return exitCodes.ok;
   if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
     process.stderr.write(`afterword: ${message}\n`);
-    return mayPass || kind === 'transient' ? exitCodes.failed : exitCodes.config;
+    const asConfigured = name === 'PipelineError' ? code === 'TOPOLOGY_MISMATCH' || code === 'SCORER_MODULE' : !mayPass;
+    return asConfigured ? exitCodes.config : exitCodes.failed;
   }
   if (code === 'ENOENT' && path) {
     process.stderr.write(`afterword: there is no file ${path}\n`);

@@ -1,8 +1,8 @@
-import type { GetMessage } from 'amqplib';
+import type { Channel, ChannelModel, GetMessage } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
-import { declareTopology, type TopologyOptions } from './topology.ts';
+import { topologyNames } from './topology.ts';
 
 /** A message in the dead-letter queue, in our hands until it is settled or the walk ends. */
 export type DeadLetter = {
@@ -34,30 +34,49 @@ export type DeadLetters = {
 
 const confirmMs = 10_000;
 
-/** @throws if the broker cannot be reached; {PipelineError} if it is set up differently. */
+/**
+ * Opens the dead-letter queue as it is: nothing is declared, and a queue that is not there has no letters. Only one at a time: a walk
+ * holds letters that another would miss.
+ *
+ * @throws if the broker cannot be reached; {PipelineError} transient, `LETTERS_HELD`, if somebody else has it open.
+ */
 export async function openDeadLetters(options: {
   readonly url: string;
-  readonly topology: TopologyOptions;
+  readonly queueName: string;
   readonly name: string;
 }): Promise<DeadLetters> {
   const model = await connectBroker(options.url, options.name);
   model.on('error', () => {}); // the calls under way say the same
-  const { queue, deadQueue } = await declareTopology(model, options.topology);
+  const { queue, deadQueue } = topologyNames(options.queueName);
+  try {
+    await claim(model, `${deadQueue}_open`);
+  } catch (error) {
+    await end(model);
+    throw error;
+  }
 
-  return {
-    async count() {
-      const channel = await model.createChannel();
+  async function count(): Promise<number> {
+    const channel = await quietChannel(model);
+    try {
       const { messageCount } = await channel.checkQueue(deadQueue);
       await channel.close();
       return messageCount;
-    },
+    } catch (error) {
+      if ((error as { code?: unknown }).code === 404) return 0;
+      throw error;
+    }
+  }
+
+  return {
+    count,
 
     async walk(limit, visit) {
-      const channel = await model.createChannel();
+      // What dies while we walk (a replay that fails again) is for the next walk.
+      const most = Math.min(limit, await count());
+      if (most === 0) return;
+      const channel = await quietChannel(model);
       try {
-        // What dies while we walk (a replay that fails again) is for the next walk.
-        const { messageCount } = await channel.checkQueue(deadQueue);
-        for (let n = 0; n < Math.min(limit, messageCount); n++) {
+        for (let n = 0; n < most; n++) {
           const message = await channel.get(deadQueue);
           if (message === false) return;
           const verdict = await visit(toLetter(message));
@@ -65,17 +84,13 @@ export async function openDeadLetters(options: {
           if (verdict === 'stop') return;
         }
       } finally {
-        // Given back by name: a closed channel counts against the delivery limit, and these letters are in order.
-        channel.nackAll(true);
-        await settlesWithin(
-          channel.close().catch(() => {}),
-          2_000,
-        );
+        await giveBack(channel);
       }
     },
 
     async publish(letter) {
       const channel = await model.createConfirmChannel();
+      channel.on('error', () => {});
       let returned = false;
       channel.on('return', () => {
         returned = true;
@@ -98,19 +113,52 @@ export async function openDeadLetters(options: {
     },
 
     async purge() {
-      const channel = await model.createChannel();
+      const channel = await quietChannel(model);
       const { messageCount } = await channel.purgeQueue(deadQueue);
       await channel.close();
       return messageCount;
     },
 
-    async close() {
-      await settlesWithin(
-        model.close().catch(() => {}),
-        2_000,
-      );
-    },
+    close: () => end(model),
   };
+}
+
+/** An exclusive queue as a flag: it goes with the connection, however that ends. */
+async function claim(model: ChannelModel, flag: string): Promise<void> {
+  const channel = await quietChannel(model);
+  try {
+    await channel.assertQueue(flag, { exclusive: true, durable: false });
+  } catch (cause) {
+    if ((cause as { code?: unknown }).code !== 405) throw cause;
+    throw new PipelineError('transient', 'LETTERS_HELD', 'another tool has the dead letters open; try again when it is done', { cause });
+  }
+}
+
+/** Given back by a nack: a closed channel counts against the delivery limit. */
+async function giveBack(channel: Channel): Promise<void> {
+  try {
+    channel.nackAll(true);
+  } catch {
+    return; // closed: the broker takes them back by itself
+  }
+  await settlesWithin(
+    channel.close().catch(() => {}),
+    2_000,
+  );
+}
+
+/** Without a listener an error of the channel would end the connection; the call that failed says the same. */
+async function quietChannel(model: ChannelModel): Promise<Channel> {
+  const channel = await model.createChannel();
+  channel.on('error', () => {});
+  return channel;
+}
+
+async function end(model: ChannelModel): Promise<void> {
+  await settlesWithin(
+    model.close().catch(() => {}),
+    2_000,
+  );
 }
 
 function toLetter(message: GetMessage): DeadLetter {

@@ -23,7 +23,7 @@ export type BrokerFacts = {
 
 const probeMs = 3_000;
 
-/** Declares nothing that stays. @throws if the broker cannot be reached. */
+/** Declares what is missing only where a part of it is there already, as the next start would. @throws if the broker cannot be reached. */
 export async function inspectBroker(options: {
   readonly url: string;
   readonly topology: TopologyOptions;
@@ -40,7 +40,7 @@ export async function inspectBroker(options: {
     const queue = await look(model, names.queue);
     const deadQueue = await look(model, names.deadQueue);
     // Declaring again what is there as we want it changes nothing; a difference is refused with its name.
-    const mismatch = queue === null ? null : await difference(model, options.topology);
+    const mismatch = queue === null && deadQueue === null ? null : await difference(model, options.topology);
     const confirmMs = await probe(model);
     const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> }).serverProperties;
     return { product: String(product), version: String(version), queue, deadQueue, mismatch, confirmMs, blocked };

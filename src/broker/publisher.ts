@@ -17,7 +17,7 @@ export type Publisher = {
   publish(message: OutgoingMessage): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
-  /** Messages that wait in the queue (none that was delivered); null while there is no connection. */
+  /** Messages that wait in the queue (none that was delivered); null while there is no connection, or it is blocked. */
   queueDepth(): Promise<number | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
@@ -144,7 +144,8 @@ export function createPublisher(options: { url: string; topology: TopologyOption
       });
     },
     async queueDepth() {
-      if (model === null) return null;
+      // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
+      if (model === null || blocked) return null;
       // A channel of its own: a queue that is gone closes the channel that asks for it.
       const asking = await model.createChannel();
       asking.on('error', () => {});

@@ -75,7 +75,7 @@ export async function runApi(config: Config): Promise<void> {
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
         skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
-        retryFailed: (filter, limit) => retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs }),
+        retryFailed: async (filter, limit) => (await retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs })).retried,
       }),
       reportRouter({
         findEvent: (conversationId, { withLog }) => findEvent(store, { conversationId }, { withLog, deadlineMs }),

@@ -7,15 +7,14 @@ import {
   failedPage,
   findEvent,
   findOddEvents,
-  readChanges,
   readUserPage,
   type Store,
   stillFailed,
   usersSince,
 } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
-import { printJson, printLine } from './print.ts';
-import { openToolLetters, openToolStore } from './tools.ts';
+import { plain, printJson, printLine } from './print.ts';
+import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
 export type AuditOptions = {
   readonly since?: Date;
@@ -37,7 +36,6 @@ export async function runAudit(config: Config, options: AuditOptions): Promise<n
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   const report = await audit(auditSources(config, store, { overdueMs: options.overdue }), {
     since: options.since ?? null,
-    overdueMs: options.overdue,
     letters: options.letters,
   });
   if (options.json) printJson(report);
@@ -51,33 +49,38 @@ export function auditSources(config: Config, store: Store, options: { readonly o
     countStatus: (status) => countStatus(store, status, deadlineMs),
     endOfUserPage: (after, size) => endOfUserPage(store, after, size, deadlineMs),
     readUserPage: (users) => readUserPage(store, users, deadlineMs),
-    readChanges: (userId) => readChanges(store, userId, deadlineMs),
     usersSince: (page) => usersSince(store, page, deadlineMs),
     failedPage: (page) => failedPage(store, { ...page, settledMs: letterOnItsWayMs }, deadlineMs),
-    stillFailed: (ids) => stillFailed(store, ids, deadlineMs),
+    stillFailed: (ids) => stillFailed(store, ids, letterOnItsWayMs, deadlineMs),
     deadLetters: (limit) => lookAtLetters(config, store, limit),
   };
 }
 
-/** Null if the broker does not answer: the database is audited all the same. */
-async function lookAtLetters(config: Config, store: Store, limit: number) {
-  const letters = await openToolLetters(config).catch(() => null);
-  if (letters === null) return null;
+/** A broker that does not answer is an obstacle and no failure: the database is audited all the same. */
+async function lookAtLetters(config: Config, store: Store, limit: number): ReturnType<AuditSources['deadLetters']> {
+  const eventIds = new Set<EventId>();
+  let databaseFailed: unknown;
   try {
+    await using stack = new AsyncDisposableStack();
+    const letters = stack.adopt(await openToolLetters(config), (l) => l.close());
     const count = await letters.count();
-    const eventIds = new Set<EventId>();
     await letters.walk(limit, async (letter) => {
       const ref = letterRef(letter);
       if (ref !== null && 'eventId' in ref) eventIds.add(ref.eventId);
       else if (ref !== null) {
-        const event = await findEvent(store, ref, { withLog: false, deadlineMs });
+        const event = await findEvent(store, ref, { withLog: false, deadlineMs }).catch((error: unknown) => {
+          databaseFailed = error;
+          throw error;
+        });
         if (event) eventIds.add(event.event_id as EventId);
       }
       return 'leave';
     });
     return { count, eventIds };
-  } finally {
-    await letters.close();
+  } catch (error) {
+    if (databaseFailed !== undefined) throw databaseFailed;
+    const [obstacle = ''] = (brokerAway(config, error) as Error).message.split('\n');
+    return { obstacle };
   }
 }
 
@@ -103,11 +106,13 @@ function print(report: AuditReport): void {
   );
   for (const [rule, text] of rules) {
     const broken = report.violations.filter((v) => v.rule === rule);
-    const note = rule === 'dead-letter' && report.failedWithoutLetter > 0 && broken.length === 0 ? ' (see the note)' : '';
-    printLine(`${broken.length === 0 ? 'ok  ' : 'FAIL'}  ${text}${broken.length > 0 ? `: ${broken.length} violations` : note}`);
+    // Not asked for: what is missing is a note.
+    const unknown = rule === 'dead-letter' && report.failedWithoutLetter !== 0;
+    const verdict = broken.length > 0 ? 'FAIL' : unknown ? '?   ' : 'ok  ';
+    printLine(`${verdict}  ${text}${broken.length > 0 ? `: ${broken.length} violations` : unknown ? ' (see the note)' : ''}`);
     for (const v of broken.slice(0, shown)) {
-      const ids = [v.event_id, v.user_id, v.topic_id].filter((id) => id !== undefined).join(' ');
-      printLine(`        ${ids}: ${v.detail}`);
+      const ids = [v.event_id, v.user_id, v.topic_id].filter((id) => id !== undefined);
+      printLine(`        ${plain([...ids, v.detail].join(' '))}`);
     }
     if (broken.length > shown) printLine(`        … and ${broken.length - shown} more (--json has them)`);
   }

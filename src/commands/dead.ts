@@ -7,7 +7,7 @@ import { type EventRow, findEvent, makeDue, retryEvent, type Store } from '../st
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
 import { printJson, printLine, printTable } from './print.ts';
-import { openToolLetters, openToolStore } from './tools.ts';
+import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
 /** A letter beside the row of its event. */
 type Seen = {
@@ -19,6 +19,8 @@ type Seen = {
 
 /** Letters that one command looks at. */
 const maxWalk = 1_000_000;
+/** Replays that fail before the rest is left alone. */
+const maxFailures = 20;
 
 export async function runDeadList(config: Config, options: { readonly limit: number; readonly json: boolean }): Promise<number> {
   await using tools = await open(config);
@@ -68,34 +70,47 @@ export async function runDeadReplay(config: Config, selection: ReplaySelection, 
   const { store, letters } = tools;
   const came: Record<Replayed, number> = { reopened: 0, 'made due': 0, published: 0, closed: 0 };
   let matched = 0;
-  await walk(tools, maxWalk, async ({ letter, event, ...one }) => {
-    if (!isSelected({ letter, event, ...one }, selection)) return 'leave';
+  let failed = 0;
+  const replayOne = ({ letter, event }: Seen) =>
+    replay(event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status }, {
+      reopen: async (conversationId) => (await retryEvent(store, conversationId, deadlineMs)).kind === 'done',
+      makeDue: (eventId) => makeDue(store, eventId, deadlineMs),
+      publish: () => letters.publish(letter),
+    });
+  const walked = walk(tools, maxWalk, async (one) => {
+    if (!isSelected(one, selection)) return 'leave';
     matched++;
-    const replayed = await replay(
-      event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status },
-      {
-        reopen: async (conversationId) => (await retryEvent(store, conversationId, deadlineMs)).kind === 'done',
-        makeDue: (eventId) => makeDue(store, eventId, deadlineMs),
-        publish: () => letters.publish(letter),
-      },
-    );
-    came[replayed]++;
-    return 'settled';
+    try {
+      came[await replayOne(one)]++;
+      return 'settled';
+    } catch (error) {
+      failed++;
+      process.stderr.write(`afterword: ${one.id} was not replayed and stays: ${(error as Error).message}\n`);
+      // One that is refused for now need not stop the others; a server that is gone would refuse them all.
+      return failed < maxFailures ? 'leave' : 'stop';
+    }
   });
-  if (matched === 0 && typeof selection === 'object' && 'id' in selection) return notThere(selection.id);
-  if (options.json) printJson({ replayed: matched, ...came });
+  // However it ends, what was done is told.
+  const broken = await walked.then(
+    () => null,
+    (error: unknown) => ({ error }),
+  );
+  if (broken === null && matched === 0 && typeof selection === 'object' && 'id' in selection) return notThere(selection.id);
+  const replayed = Object.values(came).reduce((sum, n) => sum + n, 0);
+  if (options.json) printJson({ replayed, failed, ...came });
   else {
-    printLine(`${matched} dead letters replayed`);
+    printLine(`${replayed} dead letters replayed${failed > 0 ? `, ${failed} not (they stay)` : ''}`);
     for (const [what, n] of Object.entries(came)) if (n > 0) printLine(`  ${n} ${meaning[what as Replayed]}`);
   }
-  return exitCodes.ok;
+  if (broken) throw broken.error;
+  return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }
 
 const meaning: Record<Replayed, string> = {
   reopened: 'failed events start over with a fresh count of attempts',
   'made due': 'were open already and are due now',
   published: 'have no event here: the message went back to the queue as it was',
-  closed: 'needed nothing: the event is closed by now',
+  closed: 'needed nothing: the event is closed, or was started over by somebody else',
 };
 
 export async function runDeadPurge(config: Config, options: { readonly yes: boolean }): Promise<number> {
@@ -103,23 +118,24 @@ export async function runDeadPurge(config: Config, options: { readonly yes: bool
   const count = await tools.letters.count();
   if (!options.yes) {
     process.stderr.write(
-      `afterword: this would drop ${count} dead letters for good (their events stay FAILED in the database). If you mean it, add --yes\n`,
+      `afterword: this would drop ${count} dead letters for good. FAILED events stay in the database and can be retried;\n` +
+        'letters of events that this database does not have are lost. If you mean it, add --yes\n',
     );
     return exitCodes.usage;
   }
-  printLine(
-    `${await tools.letters.purge()} dead letters dropped; their events stay FAILED and can be retried with \`afterword events retry\``,
-  );
+  const dropped = count === 0 ? 0 : await tools.letters.purge();
+  printLine(`${dropped} dead letters dropped; FAILED events stay and can be retried with \`afterword events retry\``);
   return exitCodes.ok;
 }
 
-type Tools = { readonly store: Store; readonly letters: DeadLetters } & AsyncDisposable;
+type Tools = { readonly config: Config; readonly store: Store; readonly letters: DeadLetters } & AsyncDisposable;
 
 async function open(config: Config): Promise<Tools> {
   const store = await openToolStore(config);
   try {
     const letters = await openToolLetters(config);
     return {
+      config,
       store,
       letters,
       async [Symbol.asyncDispose]() {
@@ -133,12 +149,19 @@ async function open(config: Config): Promise<Tools> {
   }
 }
 
-function walk({ store, letters }: Tools, limit: number, visit: (one: Seen) => Promise<'settled' | 'leave' | 'stop'>): Promise<void> {
-  return letters.walk(limit, async (letter) => {
+async function walk(
+  { config, store, letters }: Tools,
+  limit: number,
+  visit: (one: Seen) => Promise<'settled' | 'leave' | 'stop'>,
+): Promise<void> {
+  const walked = letters.walk(limit, async (letter) => {
     const ref = letterRef(letter);
     const event = ref && (await findEvent(store, ref, { withLog: false, deadlineMs }));
     const named = event?.event_id ?? (ref === null ? undefined : 'eventId' in ref ? ref.eventId : ref.conversationId);
     return visit({ id: named ?? `body-${hash('sha256', letter.body).slice(0, 12)}`, letter, event });
+  });
+  await walked.catch((error: unknown) => {
+    throw brokerAway(config, error);
   });
 }
 

@@ -31,7 +31,11 @@ async function database(config: Config): Promise<Finding[]> {
     await using stack = new AsyncDisposableStack();
     const store = stack.adopt(await openToolStore(config, { anySchema: true }), (s) => s.close());
     const facts = await inspectDatabase(store, statementDeadlineMs);
-    return judgeDatabase(facts, { replicas: config.workerReplicas, poolSize: config.databasePoolSize });
+    return judgeDatabase(facts, {
+      replicas: config.workerReplicas,
+      poolSize: config.databasePoolSize,
+      maxBodyBytes: config.maxBodyBytes,
+    });
   } catch (error) {
     return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
@@ -68,6 +72,8 @@ async function surroundings(config: Config): Promise<Finding[]> {
 
 /** Null: unlimited, or not told on this system. */
 function openFileLimit(): number | null {
+  // Or it looks up the name of every peer, and everything stands still meanwhile.
+  Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   const soft = Number(userLimits?.open_files?.soft);
   return Number.isFinite(soft) ? soft : null;

@@ -1,6 +1,8 @@
 import type { Config } from '../config.ts';
-import { type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
+import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
+import { faultOf } from '../event/fault.ts';
 import { presentEvent } from '../report/index.ts';
+import { pause } from '../runtime/wait.ts';
 import { type EventRow, findEvent, listEvents, republishOpen, retryEvent, retryFailed, type Store, skipEvent } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
@@ -10,6 +12,8 @@ import { openToolStore } from './tools.ts';
 /** The API's operator calls from a shell. They go to the database: they also work while no API runs. */
 
 const batch = 1_000;
+const maxTries = 5;
+const never = new AbortController().signal;
 
 export async function runEventsList(
   config: Config,
@@ -75,14 +79,15 @@ export async function runEventsRetry(
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   let retried = 0;
-  for (let n = batch; n > 0 && retried < filter.limit; retried += n) {
-    const limit = Math.min(batch, filter.limit - retried);
-    n = await retryFailed(
-      store,
-      { ...(filter.error !== undefined && { errorCode: filter.error }), ...(filter.before && { before: filter.before }) },
-      { limit, deadlineMs },
+  let after: EventId | null = null;
+  do {
+    const given = { ...(filter.error !== undefined && { errorCode: filter.error }), ...(filter.before && { before: filter.before }) };
+    const page: Awaited<ReturnType<typeof retryFailed>> = await patiently(() =>
+      retryFailed(store, { ...given, ...(after && { after }) }, { limit: Math.min(batch, filter.limit - retried), deadlineMs }),
     );
-  }
+    retried += page.retried;
+    after = page.last;
+  } while (after !== null && retried < filter.limit);
   printLine(`${retried} FAILED events are due again; the fleet publishes them`);
   return exitCodes.ok;
 }
@@ -100,12 +105,33 @@ export async function runEventsSkip(config: Config, id: string, options: { reado
 
 /** @param olderThan  milliseconds since the event was accepted. */
 export async function runEventsRepublish(config: Config, options: { readonly olderThan: number }): Promise<number> {
+  const before = new Date(Date.now() - options.olderThan);
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   let due = 0;
-  for (let n = batch; n === batch; due += n) n = await republishOpen(store, { olderThanMs: options.olderThan, limit: batch, deadlineMs });
+  for (const status of ['PENDING', 'PROCESSING'] as const) {
+    let after: EventId | null = null;
+    do {
+      const options = { status, after, before, graceMs: config.publishGraceMs, limit: batch, deadlineMs };
+      const page: Awaited<ReturnType<typeof republishOpen>> = await patiently(() => republishOpen(store, options));
+      due += page.made;
+      after = page.next;
+    } while (after !== null);
+  }
   printLine(`${due} open events are due now; the fleet publishes them. What is scored twice by that counts once`);
   return exitCodes.ok;
+}
+
+/** A fleet at work beside us may win a deadlock: the page is tried again. */
+async function patiently<T>(page: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await page();
+    } catch (error) {
+      if (faultOf(error) !== 'transient' || tries === maxTries) throw error;
+      await pause(100 * tries, never);
+    }
+  }
 }
 
 /** An event id or a conversation id. */

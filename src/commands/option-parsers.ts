@@ -26,6 +26,12 @@ export const parsers = {
     throw new InvalidArgumentError('must be a duration back from now (2h, 1d) or a time with zone (2026-01-31T20:00:00Z)');
   },
 
+  /** As long as the API takes it. */
+  reason(text: string): string {
+    if ([...text].length > 500) throw new InvalidArgumentError('must have at most 500 characters');
+    return text;
+  },
+
   status(text: string): EventStatus {
     const status = eventStatuses.find((s) => s === text.toUpperCase());
     if (status === undefined) throw new InvalidArgumentError(`must be one of ${eventStatuses.join(', ')}`);

@@ -7,7 +7,7 @@ export function printTable(head: readonly string[], rows: readonly (readonly (st
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
     chars: Object.fromEntries(borders.map((name) => [name, ''])),
   });
-  table.push(...rows.map((row) => row.map((cell) => cell ?? '-')));
+  table.push(...rows.map((row) => row.map((cell) => (cell === null ? '-' : plain(String(cell))))));
   printLine(
     table
       .toString()
@@ -15,6 +15,11 @@ export function printTable(head: readonly string[], rows: readonly (readonly (st
       .map((line) => line.trimEnd())
       .join('\n'),
   );
+}
+
+/** Ids are callers' texts: what would move a terminal's cursor is shown and not obeyed. */
+export function plain(text: string): string {
+  return text.replace(/\p{Cc}/gu, '\ufffd');
 }
 
 export function printLine(text: string): void {

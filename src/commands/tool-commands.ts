@@ -69,7 +69,7 @@ function addEvents(events: Command): void {
     .command('skip')
     .description('a PENDING event is never scored')
     .argument('<id>', 'event id or conversation id')
-    .option('--reason <text>', 'kept with the event', 'skipped by an operator')
+    .option('--reason <text>', 'kept with the event', parsers.reason, 'skipped by an operator')
     .action(
       runWith(async (config, id: string, options: { reason: string }) => (await import('./events.ts')).runEventsSkip(config, id, options)),
     );

@@ -2,7 +2,7 @@ import { type DeadLetters, openDeadLetters } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
 import { createLogger } from '../runtime/log.ts';
 import { needsMigration, type Store } from '../store/index.ts';
-import { openDatabase, schemaIsOld, topologyOf } from './parts.ts';
+import { openDatabase, schemaIsOld } from './parts.ts';
 import { StartError } from './start-error.ts';
 
 /** What the commands of a person on duty share: servers are asked once and not waited for, nothing is logged. */
@@ -18,7 +18,7 @@ export async function openToolStore(config: Config, { anySchema = false } = {}):
 
 /** @throws {StartError} that says what to do. */
 export async function openToolLetters(config: Config): Promise<DeadLetters> {
-  return openDeadLetters({ url: config.rabbitmqUrl, topology: topologyOf(config), name: `afterword tool ${process.pid}` }).catch(
+  return openDeadLetters({ url: config.rabbitmqUrl, queueName: config.queueName, name: `afterword tool ${process.pid}` }).catch(
     (error: unknown) => {
       throw brokerAway(config, error);
     },

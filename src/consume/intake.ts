@@ -113,6 +113,8 @@ export function createIntake(options: {
   return {
     onDelivery(delivery) {
       if (draining) return delivery.requeue();
+      // Those of a lost channel are somebody else's by now: what waits is at most one channel's prefetch.
+      for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--) if (!waiting[i]?.live) waiting.splice(i, 1);
       waiting.push(delivery);
       next();
     },

@@ -25,15 +25,20 @@ type DatabaseFacts = {
 
 /** Oldest releases that the tests run on. */
 const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
-/** A batch of accepts is at most 4 MiB, one row at most MAX_BODY_BYTES and its quotes. */
+/** A batch of accepts is at most 4 MiB of text, which quoting may double. */
 const leastPacket = 8 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
 /** 10,000 clients and some. */
 const leastFiles = 4_096;
 
-export function judgeDatabase(db: DatabaseFacts, plan: { readonly replicas: number; readonly poolSize: number }): Finding[] {
+export function judgeDatabase(
+  db: DatabaseFacts,
+  plan: { readonly replicas: number; readonly poolSize: number; readonly maxBodyBytes: number },
+): Finding[] {
   const server = db.isMariaDb ? 'mariadb' : 'mysql';
   const needed = (plan.replicas + 1) * plan.poolSize;
+  // A row of the largest body goes alone.
+  const packet = Math.max(leastPacket, 2 * plan.maxBodyBytes + 1_048_576);
   return [
     judge('database version', isAtLeast(db.version, oldest[server]), `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`, {
       warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
@@ -42,7 +47,8 @@ export function judgeDatabase(db: DatabaseFacts, plan: { readonly replicas: numb
     judge('writable', !db.readOnly, db.readOnly ? 'read_only is on' : 'yes', {
       fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, or SET GLOBAL read_only = 0',
     }),
-    judge('durable commits', db.flushAtCommit === 1, `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`, {
+    // 3 is MariaDB's: 1, and durable also before the binary log.
+    judge('durable commits', db.flushAtCommit === 1 || db.flushAtCommit === 3, `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`, {
       fail: 'a crash of the server loses accepted conversations: set innodb_flush_log_at_trx_commit = 1',
     }),
     judge('durable binary log', !db.binaryLog || db.syncBinlog === 1, db.binaryLog ? `sync_binlog = ${db.syncBinlog}` : 'no binary log', {
@@ -65,8 +71,8 @@ export function judgeDatabase(db: DatabaseFacts, plan: { readonly replicas: numb
     judge('connections', needed + 5 <= db.maxConnections, `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`, {
       warn: '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with some to spare for people: lower the pool or raise max_connections',
     }),
-    judge('packet size', db.maxAllowedPacket >= leastPacket, `max_allowed_packet = ${db.maxAllowedPacket} bytes`, {
-      warn: `large conversations would be refused: set max_allowed_packet to at least ${leastPacket}`,
+    judge('packet size', db.maxAllowedPacket >= packet, `max_allowed_packet = ${db.maxAllowedPacket} bytes`, {
+      warn: `large conversations would be refused: set max_allowed_packet to at least ${packet}`,
     }),
   ];
 }

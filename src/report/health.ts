@@ -1,8 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
 import type { Gauge } from '../runtime/gauge.ts';
 
 /** @throws if the database does not answer. */
 export type PingDatabase = () => Promise<void>;
+
+/** A broker that has fallen silent is not waited for. */
+const brokerAnswerMs = 2_000;
 
 /**
  * `/healthz`: the process lives. `/readyz`: it can accept, which needs the database; a broker that is away only degrades
@@ -34,7 +38,7 @@ export function healthRouter(options: {
       node: process.version,
       uptime_seconds: Math.round(process.uptime()),
       memory: { rss_bytes: rss, heap_used_bytes: heapUsed },
-      messages_waiting: await options.queueDepth().catch(() => null),
+      messages_waiting: await Promise.race([options.queueDepth().catch(() => null), delay(brokerAnswerMs, null, { ref: false })]),
       queues: options.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
     });
   });

@@ -14,7 +14,7 @@ export type TopicSum = {
   readonly withoutResult: number;
   readonly change: number;
   readonly hasNegative: boolean;
-  /** Sum of `total_turns` of the details; null if not every scorer's details have it. */
+  /** Sum of `total_turns` of the details; null if another scorer than ours made one of them, whose details say what they like. */
   readonly turns: number | null;
   readonly lastEnd: Date;
 };
@@ -31,8 +31,12 @@ export type HeldTopic = {
   readonly turns: number;
   readonly lastDate: Date;
 };
+/** A change of one event, in the order of commits. */
+export type Change = { readonly userId: string; readonly topicId: string | null; readonly change: number; readonly processedAt: Date };
 /** Some users as one moment of the database has them. */
 export type UserPage = {
+  /** Of users with a negative change: the floor makes the order matter. */
+  readonly changes: readonly Change[];
   readonly sums: readonly TopicSum[];
   readonly friendships: readonly HeldFriendship[];
   readonly topics: readonly HeldTopic[];
@@ -59,7 +63,7 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
     const sums = await connection.query<Record<string, unknown>[]>(
       `SELECT user_id, agent_tag, COUNT(*) AS events, SUM(friendship_score_change IS NULL OR processed_at IS NULL) AS without_result,
          CAST(COALESCE(SUM(friendship_score_change), 0) * 10000 AS SIGNED) AS change_sum, COALESCE(MIN(friendship_score_change), 0) < 0 AS negative,
-         COUNT(JSON_VALUE(score_calculation_details, '$.total_turns')) AS with_turns,
+         SUM(JSON_VALUE(score_calculation_details, '$.scorer') LIKE 'friendship@%') AS with_turns,
          CAST(COALESCE(SUM(JSON_VALUE(score_calculation_details, '$.total_turns')), 0) AS SIGNED) AS turns, MAX(end_time) AS last_end
        FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE ${where} AND status = 'PROCESSED' GROUP BY user_id, agent_tag`,
       params,
@@ -74,7 +78,9 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
        FROM friendship_topic_metrics FORCE INDEX (PRIMARY) WHERE ${where}`,
       params,
     );
+    const falling = [...new Set(sums.filter((r) => Number(r['negative']) === 1).map((r) => String(r['user_id'])))];
     return {
+      changes: falling.length === 0 ? [] : await readChanges(connection, falling),
       sums: sums.map((r) => ({
         userId: String(r['user_id']),
         topicId: r['agent_tag'] as string | null,
@@ -100,22 +106,6 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
       })),
     };
   });
-}
-
-/** A user's changes in the order in which they were committed, for scores that may fall: the floor makes the order matter. */
-export async function readChanges(
-  store: Store,
-  userId: string,
-  deadlineMs: number,
-): Promise<{ readonly topicId: string | null; readonly change: number; readonly processedAt: Date }[]> {
-  const rows = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<{ agent_tag: string | null; change_sum: number; processed_at: Date }[]>(
-      `SELECT agent_tag, CAST(friendship_score_change * 10000 AS SIGNED) AS change_sum, processed_at
-       FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE user_id = ? AND status = 'PROCESSED' ORDER BY processed_at`,
-      [userId],
-    ),
-  );
-  return rows.map((r) => ({ topicId: r.agent_tag, change: Number(r.change_sum), processedAt: r.processed_at }));
 }
 
 /** Users with an event accepted from `from` on, by pages of events. */
@@ -195,16 +185,26 @@ export async function failedPage(
   return rows.map((r) => r.event_id);
 }
 
-/** Those of these events that are FAILED now. */
-export async function stillFailed(store: Store, ids: readonly EventId[], deadlineMs: number): Promise<EventId[]> {
+/** Those of these events that are FAILED and have been for `settledMs`. */
+export async function stillFailed(store: Store, ids: readonly EventId[], settledMs: number, deadlineMs: number): Promise<EventId[]> {
   if (ids.length === 0) return [];
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ event_id: EventId }[]>(
-      "SELECT event_id FROM conversation_events FORCE INDEX (PRIMARY) WHERE event_id IN (?) AND status = 'FAILED'",
-      [ids],
+      `SELECT event_id FROM conversation_events FORCE INDEX (PRIMARY)
+       WHERE event_id IN (?) AND status = 'FAILED' AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND`,
+      [ids, settledMs * 1_000],
     ),
   );
   return rows.map((r) => r.event_id);
+}
+
+async function readChanges(connection: Connection, userIds: readonly string[]): Promise<Change[]> {
+  const rows = await connection.query<{ user_id: string; agent_tag: string | null; change_sum: number; processed_at: Date }[]>(
+    `SELECT user_id, agent_tag, CAST(friendship_score_change * 10000 AS SIGNED) AS change_sum, processed_at
+     FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE user_id IN (?) AND status = 'PROCESSED' ORDER BY processed_at`,
+    [userIds],
+  );
+  return rows.map((r) => ({ userId: r.user_id, topicId: r.agent_tag, change: Number(r.change_sum), processedAt: r.processed_at }));
 }
 
 function which(users: Users): [string, readonly unknown[]] {

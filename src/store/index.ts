@@ -1,5 +1,5 @@
 export { countStart, findStarts, markProcessing, uncountStart } from './attempts.ts';
-export { countStatus, endOfUserPage, failedPage, findOddEvents, readChanges, readUserPage, stillFailed, usersSince } from './audit.ts';
+export { countStatus, endOfUserPage, failedPage, findOddEvents, readUserPage, stillFailed, usersSince } from './audit.ts';
 export {
   type EventRow,
   type FriendshipRow,

@@ -28,14 +28,14 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
 }
 
 /**
- * Reopens FAILED events, oldest first.
- * @returns how many.
+ * Reopens FAILED events, oldest first, after `filter.after`: whoever goes on from `last` meets none twice, even if some fail again meanwhile.
+ * @returns how many, at most `limit`, and the last of them.
  */
 export function retryFailed(
   store: Store,
-  filter: { readonly errorCode?: string; readonly before?: Date },
+  filter: { readonly errorCode?: string; readonly before?: Date; readonly after?: EventId },
   options: { readonly limit: number; readonly deadlineMs: number },
-): Promise<number> {
+): Promise<{ readonly retried: number; readonly last: EventId | null }> {
   return inTransaction(store, options.deadlineMs, async (connection) => {
     const conditions = ["status = 'FAILED'"];
     const params: unknown[] = [];
@@ -47,6 +47,10 @@ export function retryFailed(
       conditions.push('created_at < ?');
       params.push(filter.before);
     }
+    if (filter.after !== undefined) {
+      conditions.push('event_id > ?');
+      params.push(filter.after);
+    }
     const rows = await connection.query<{ event_id: EventId }[]>(
       `SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_status)
        WHERE ${conditions.join(' AND ')} ORDER BY event_id LIMIT ? FOR UPDATE SKIP LOCKED`,
@@ -57,7 +61,7 @@ export function retryFailed(
         rows.map((r) => r.event_id),
       ]);
     }
-    return rows.length;
+    return { retried: rows.length, last: rows.at(-1)?.event_id ?? null };
   });
 }
 
@@ -91,22 +95,33 @@ export async function makeDue(store: Store, eventId: EventId, deadlineMs: number
 }
 
 /**
- * Makes open events due at once that were accepted over `olderThanMs` ago, also those that wait for a retry.
- * Reads the due index, which holds open events only.
- *
- * @returns how many, at most `limit`: call again while it is that many.
+ * Makes open events due at once that were accepted before `before`, also those that wait for a retry; not those that a relay is
+ * publishing in this moment (`graceMs`). Goes through them by their ids, each once: call again with `next` until it is null.
  */
 export async function republishOpen(
   store: Store,
-  options: { readonly olderThanMs: number; readonly limit: number; readonly deadlineMs: number },
-): Promise<number> {
-  const { affectedRows } = await withConnection(store, options.deadlineMs, (connection) =>
-    connection.query<{ affectedRows: number }>(
-      `UPDATE conversation_events FORCE INDEX (ix_conversation_events_due) SET next_attempt_at = UTC_TIMESTAMP(3)
-       WHERE next_attempt_at > UTC_TIMESTAMP(3) AND created_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
-       ORDER BY next_attempt_at LIMIT ?`,
-      [options.olderThanMs * 1_000, options.limit],
-    ),
-  );
-  return affectedRows;
+  options: {
+    readonly status: 'PENDING' | 'PROCESSING';
+    readonly after: EventId | null;
+    readonly before: Date;
+    readonly graceMs: number;
+    readonly limit: number;
+    readonly deadlineMs: number;
+  },
+): Promise<{ readonly made: number; readonly next: EventId | null }> {
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const rows = await connection.query<{ event_id: EventId }[]>(
+      `SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_status)
+       WHERE status = ? AND event_id > ? AND created_at <= ? ORDER BY event_id LIMIT ?`,
+      [options.status, options.after ?? '', options.before, options.limit],
+    );
+    if (rows.length === 0) return { made: 0, next: null };
+    // By the primary key in its order, as settling locks them.
+    const { affectedRows } = await connection.query<{ affectedRows: number }>(
+      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = UTC_TIMESTAMP(3)
+       WHERE event_id IN (?) AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND`,
+      [rows.map((r) => r.event_id), options.graceMs * 1_000],
+    );
+    return { made: affectedRows, next: rows.length === options.limit ? (rows.at(-1)?.event_id ?? null) : null };
+  });
 }

@@ -29,13 +29,15 @@ beforeAll(async () => {
       IF(a.i > 0, 1, NULL), IF(a.i > 0, 'PHASE1_STRANGER', NULL), IF(a.i > 0, '{"total_turns": 2}', NULL), IF(a.i > 0, '2026-01-02', NULL),
       IF(a.i = 0 AND b.i >= 20, 'SCORER_FAILED', NULL), '2026-01-02', '2026-01-02'
     FROM n a JOIN n b`);
+  // One user's score fell once: its changes are read one by one.
+  await database.query("UPDATE conversation_events SET friendship_score_change = -1 WHERE conversation_id = 'conv_5_8'");
   await database.query(`
     INSERT INTO friendship_status (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
-    SELECT user_id, COUNT(*), 'PHASE2_ACQUAINTANCE', 1, MAX(end_time), '2026-01-02'
+    SELECT user_id, SUM(friendship_score_change), 'PHASE2_ACQUAINTANCE', 1, MAX(end_time), '2026-01-02'
     FROM conversation_events WHERE status = 'PROCESSED' GROUP BY user_id`);
   await database.query(`
     INSERT INTO friendship_topic_metrics (user_id, topic_id, score, turns, level, last_date)
-    SELECT user_id, 'pets', COUNT(*), 2 * COUNT(*), 'PHASE2_ACQUAINTANCE', MAX(end_time)
+    SELECT user_id, 'pets', SUM(friendship_score_change), 2 * COUNT(*), 'PHASE2_ACQUAINTANCE', MAX(end_time)
     FROM conversation_events WHERE status = 'PROCESSED' GROUP BY user_id`);
   await database.query('ANALYZE TABLE conversation_events, friendship_status, friendship_topic_metrics');
   store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, connectTimeoutMs: 5_000 });
@@ -52,17 +54,17 @@ test.each<[string, Date | null]>([
   'an audit %s on a million rows reads index ranges, and finds the one user that is wrong',
   async (_name, since) => {
     await space.database.query("UPDATE friendship_status SET friendship_score = friendship_score + 0.0001 WHERE user_id = 'user_7'");
-    const sources = { ...auditSources(loadConfig(space.env), store, { overdueMs: 300_000 }), deadLetters: () => Promise.resolve(null) };
-    const changes: unknown[] = [];
+    const sources = {
+      ...auditSources(loadConfig(space.env), store, { overdueMs: 300_000 }),
+      deadLetters: () => Promise.resolve({ obstacle: 'not here' }),
+    };
     const statements = await recordStatements(store, async () => {
-      const report = await audit(sources, { since, overdueMs: 300_000, letters: false });
+      const report = await audit(sources, { since, letters: false });
       expect(report.checked).toMatchObject({ users, processed: events - users, pending: 20, failed: users - 20 });
       expect(report.violations).toEqual([{ rule: 'friendship', user_id: 'user_7', detail: 'score 999.0001, the events come to 999' }]);
-      changes.push(await sources.readChanges('user_7'));
       await sources.stillFailed(await sources.failedPage({ after: '' as never, size: 100 }));
     });
     await space.database.query("UPDATE friendship_status SET friendship_score = friendship_score - 0.0001 WHERE user_id = 'user_7'");
-    expect(changes).toEqual([expect.objectContaining({ length: 999 })]);
 
     // One of each shape: values differ, plans should not.
     const shapes = Map.groupBy(statements, (sql) => sql.replace(/'[^']*'|\b\d+\b/g, '?').replace(/\((\?, )+\?\)/g, '(?)'));

@@ -139,8 +139,12 @@ describe('audit', () => {
   });
 
   test('without a broker the database is audited all the same; without a database it says so', async () => {
-    const alone = await runCommand(['audit', '--json'], { ...space.env, RABBITMQ_URL: 'amqp://127.0.0.1:1' });
-    expect(JSON.parse(alone.output)).toMatchObject({ ok: true, checked: { deadLetters: null } });
+    const without = { ...space.env, RABBITMQ_URL: 'amqp://127.0.0.1:1' };
+    const alone = await runCommand(['audit', '--json'], without);
+    expect(JSON.parse(alone.output)).toMatchObject({ ok: true, failedWithoutLetter: null, checked: { deadLetters: null } });
+    // What was asked for and cannot be told is no success.
+    const asked = await runCommand(['audit', '--letters'], without);
+    expect(asked).toMatchObject({ code: 1, output: expect.stringMatching(/FAIL {2}every failed event has its dead letter/) });
     const nothing = await runCommand(['audit'], { ...space.env, DATABASE_URL: 'mysql://u:secret@127.0.0.1:1/x' });
     expect(nothing).toMatchObject({ code: 1, output: expect.stringContaining('cannot use the database mysql://u:***@127.0.0.1:1/x') });
     expect(nothing.output).not.toContain('secret');
@@ -215,6 +219,29 @@ describe('dead letters', () => {
     expect(await wrongSums(space.database)).toEqual([]);
   });
 
+  test('are open to one tool at a time, and the second one says so', async () => {
+    await failOnce(1);
+    const flag = await broker.channel.assertQueue(`${space.deadQueue}_open`, { exclusive: true, durable: false });
+    expect(await afterword('dead', 'list')).toMatchObject({ code: 1, output: expect.stringContaining('another tool') });
+    expect((await json('audit')).body).toMatchObject({ ok: true, notes: [expect.stringContaining('another tool')] });
+    await broker.channel.deleteQueue(flag.queue);
+    expect((await json('dead', 'replay', '--all')).code).toBe(0);
+    await letters(0);
+  });
+
+  test('of an event that fails again while all are retried are not retried again', async () => {
+    const bodies = Array.from({ length: 30 }, () => conversation({ metadata: { act: 'refuse' } }));
+    await postAll(api.url, bodies);
+    for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
+    const failed = await rows(space.database, "SELECT 1 FROM conversation_events WHERE status = 'FAILED'");
+    expect((await afterword('events', 'retry', '--failed')).output).toMatch(new RegExp(`^${failed.length} FAILED events`));
+    for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
+    await letters(60);
+    await afterword('dead', 'purge', '--yes');
+    for (const { conversation_id } of bodies)
+      await space.database.query('DELETE FROM conversation_events WHERE conversation_id = ?', [conversation_id]);
+  });
+
   test('a command line that does not say which is refused', async () => {
     for (const args of [[], ['x', '--all'], ['--all', '--error', 'X']]) expect((await afterword('dead', 'replay', ...args)).code).toBe(2);
   });
@@ -235,6 +262,7 @@ describe('events', () => {
     expect(await afterword('events', 'show', 'nobody')).toMatchObject({ code: 1 });
     expect((await afterword('events', 'retry')).code).toBe(2);
     expect((await afterword('events', 'list', '--status', 'lost')).code).toBe(2);
+    expect((await afterword('events', 'skip', id, '--reason', 'x'.repeat(501))).code).toBe(2);
   });
 
   test('all FAILED ones are retried at once', async () => {
@@ -249,6 +277,9 @@ describe('events', () => {
     const bodies = Array.from({ length: 10 }, () => conversation({ user_id: 'republished' }));
     await postAll(api.url, bodies);
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(10), { timeout: 10_000 });
+    // Confirmed, and waiting for hours.
+    const later = 'SELECT 1 FROM conversation_events WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 1 HOUR';
+    await vi.waitFor(async () => expect(await rows(space.database, later)).toHaveLength(10), { timeout: 20_000, interval: 100 });
     await broker.channel.purgeQueue(space.queue);
     expect((await afterword('events', 'republish')).output).toMatch(/^0 open events/);
     expect((await afterword('events', 'republish', '--older-than', '0s')).output).toMatch(/^10 open events/);

@@ -1,5 +1,5 @@
 import type { EventId, EventStatus } from '../../event/event.ts';
-import { judgeUsers, type ReadChanges, type UserPage } from './judge-users.ts';
+import { judgeUsers, type UserPage } from './judge-users.ts';
 
 type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
 type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
@@ -10,12 +10,13 @@ export type AuditSources = {
   readonly countStatus: (status: EventStatus) => Promise<number>;
   readonly endOfUserPage: (after: string, size: number) => Promise<string | null>;
   readonly readUserPage: (users: Users) => Promise<UserPage>;
-  readonly readChanges: ReadChanges;
   readonly usersSince: (page: { from: EventId; size: number }) => Promise<{ users: readonly string[]; next: EventId | null }>;
   readonly failedPage: (page: { after: EventId; size: number }) => Promise<readonly EventId[]>;
   readonly stillFailed: (ids: readonly EventId[]) => Promise<readonly EventId[]>;
-  /** Events that have a dead letter, looking at `limit` letters at most; null if the broker cannot be asked. */
-  readonly deadLetters: (limit: number) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | null>;
+  /** Dead letters, and the events of the first `limit` of them; or why the broker could not be asked. */
+  readonly deadLetters: (
+    limit: number,
+  ) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | { readonly obstacle: string }>;
 };
 
 export type Violation = {
@@ -43,8 +44,8 @@ export type AuditReport = {
   readonly violations: readonly Violation[];
   /** There were more than were kept. */
   readonly cut: boolean;
-  /** FAILED events without a dead letter: violations if they were asked for, else worth knowing. */
-  readonly failedWithoutLetter: number;
+  /** FAILED events without a dead letter: violations if they were asked for, else worth knowing. Null: they could not be told. */
+  readonly failedWithoutLetter: number | null;
   readonly notes: readonly string[];
 };
 
@@ -62,7 +63,7 @@ const maxLetters = 10_000;
  */
 export async function audit(
   sources: AuditSources,
-  options: { readonly since: Date | null; readonly overdueMs: number; readonly letters: boolean },
+  options: { readonly since: Date | null; readonly letters: boolean },
 ): Promise<AuditReport> {
   const violations: Violation[] = [];
   const notes: string[] = [];
@@ -76,7 +77,7 @@ export async function audit(
   for (const e of odd.openAndNeverDue) report({ rule: 'open-is-due', event_id: e.eventId, detail: `${e.status} and never due` });
   for (const e of odd.closedAndDue) report({ rule: 'closed-is-not-due', event_id: e.eventId, detail: `${e.status} and due` });
   for (const e of odd.overdue) {
-    report({ rule: 'overdue', event_id: e.eventId, detail: `due since ${e.nextAttemptAt?.toISOString()}: nobody publishes it` });
+    report({ rule: 'overdue', event_id: e.eventId, detail: `due since ${e.nextAttemptAt?.toISOString()}, not published yet` });
   }
 
   const checked = { users: 0, topics: 0, processed: 0 };
@@ -85,7 +86,7 @@ export async function audit(
     checked.users += page.friendships.length;
     checked.topics += page.topics.length;
     checked.processed += page.sums.reduce((sum, s) => sum + s.events, 0);
-    for (const v of await judgeUsers(page, sources.readChanges)) {
+    for (const v of judgeUsers(page)) {
       report({ rule: v.rule, user_id: v.userId, ...(v.topicId !== undefined && { topic_id: v.topicId }), detail: v.detail });
     }
   };
@@ -93,11 +94,12 @@ export async function audit(
   else await eachUserSince(sources, options.since, judge);
 
   const letters = await compareLetters(sources, options.since);
-  if (letters.inspected === null) notes.push('the broker could not be asked: dead letters were not compared');
-  else if (!letters.complete) notes.push(`only the first ${maxLetters} dead letters were looked at: missing ones cannot be told`);
-  const reported = options.letters && letters.complete ? letters.missing : [];
-  for (const id of reported) report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
-  if (letters.complete && letters.missing.length > 0 && !options.letters) {
+  if (letters.obstacle !== null) {
+    notes.push(`dead letters were not compared: ${letters.obstacle}`);
+    if (options.letters) report({ rule: 'dead-letter', detail: `not compared: ${letters.obstacle}` });
+  } else if (options.letters) {
+    for (const id of letters.missing) report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
+  } else if (letters.missing.length > 0) {
     notes.push(
       `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); \`afterword events retry\` reaches them`,
     );
@@ -112,11 +114,11 @@ export async function audit(
       processing: await sources.countStatus('PROCESSING'),
       failed: await sources.countStatus('FAILED'),
       skipped: await sources.countStatus('SKIPPED'),
-      deadLetters: letters.inspected,
+      deadLetters: letters.count,
     },
     violations,
     cut,
-    failedWithoutLetter: letters.missing.length,
+    failedWithoutLetter: letters.obstacle === null ? letters.missing.length : null,
     notes,
   };
 }
@@ -141,22 +143,27 @@ async function eachUserSince(sources: AuditSources, since: Date, judge: (users: 
   }
 }
 
+type Comparison = { readonly count: number | null; readonly obstacle: string | null; readonly missing: readonly EventId[] };
+
 /** FAILED events first, letters after: an event that fails meanwhile is not looked for. */
-async function compareLetters(sources: AuditSources, since: Date | null) {
+async function compareLetters(sources: AuditSources, since: Date | null): Promise<Comparison> {
   const failed: EventId[] = [];
-  for (let after = since === null ? ('' as EventId) : firstIdOf(since); ; ) {
+  for (let after = since === null ? ('' as EventId) : firstIdOf(since); failed.length <= maxLetters; ) {
     const page = await sources.failedPage({ after, size: eventPage });
-    failed.push(...page.slice(0, maxViolations - failed.length));
+    failed.push(...page);
     const last = page.at(-1);
-    if (page.length < eventPage || last === undefined || failed.length >= maxViolations) break;
+    if (page.length < eventPage || last === undefined) break;
     after = last;
   }
-  const letters = await sources.deadLetters(maxLetters);
-  if (letters === null) return { inspected: null, complete: false, missing: [] };
+  // Without a FAILED event there is nothing to compare: the letters are left alone.
+  const letters = await sources.deadLetters(failed.length === 0 ? 0 : maxLetters);
+  if ('obstacle' in letters) return { count: null, obstacle: letters.obstacle, missing: [] };
+  if (failed.length > 0 && Math.max(failed.length, letters.count) > maxLetters) {
+    return { count: letters.count, obstacle: `there are more than ${maxLetters} (--since looks at less)`, missing: [] };
+  }
   const without = failed.filter((id) => !letters.eventIds.has(id));
   // Replayed meanwhile: neither FAILED nor in the queue.
-  const missing = without.length > 0 ? await sources.stillFailed(without) : [];
-  return { inspected: letters.count, complete: letters.count <= maxLetters, missing };
+  return { count: letters.count, obstacle: null, missing: without.length > 0 ? await sources.stillFailed(without) : [] };
 }
 
 /** The least event id of a moment: UUIDv7 begins with its milliseconds (RFC 9562). */

@@ -13,6 +13,12 @@ export type TopicSum = {
   readonly lastEnd: Date;
 };
 export type UserPage = {
+  readonly changes: readonly {
+    readonly userId: string;
+    readonly topicId: string | null;
+    readonly change: number;
+    readonly processedAt: Date;
+  }[];
   readonly sums: readonly TopicSum[];
   readonly friendships: readonly {
     readonly userId: string;
@@ -28,10 +34,6 @@ export type UserPage = {
     readonly lastDate: Date;
   }[];
 };
-export type ReadChanges = (
-  userId: string,
-) => Promise<readonly { readonly topicId: string | null; readonly change: number; readonly processedAt: Date }[]>;
-
 export type UserViolation = {
   readonly rule: 'result' | 'friendship' | 'topic';
   readonly userId: string;
@@ -46,9 +48,10 @@ const units = 10_000;
  * Holds each user's friendship and topics against the sums of their processed events: score with its floor, level, last date, turns.
  * (A streak depends on the order in which events came, which is not kept; it is not checked.)
  */
-export async function judgeUsers(page: UserPage, readChanges: ReadChanges): Promise<UserViolation[]> {
+export function judgeUsers(page: UserPage): UserViolation[] {
   const violations: UserViolation[] = [];
   const sums = Map.groupBy(page.sums, (s) => s.userId);
+  const changesOf = Map.groupBy(page.changes, (c) => c.userId);
   const friendships = new Map(page.friendships.map((f) => [f.userId, f]));
   const topics = new Map(page.topics.map((t) => [key(t.userId, t.topicId), t]));
 
@@ -58,7 +61,7 @@ export async function judgeUsers(page: UserPage, readChanges: ReadChanges): Prom
       violations.push({ rule, userId, detail, ...(topicId !== undefined && { topicId }) });
     const withoutResult = total(own, (s) => s.withoutResult);
     if (withoutResult > 0) report('result', `${withoutResult} PROCESSED events have no result`);
-    const changes = own.some((s) => s.hasNegative) ? await readChanges(userId) : null;
+    const changes = changesOf.get(userId) ?? null;
 
     const held = friendships.get(userId);
     if (held === undefined) {

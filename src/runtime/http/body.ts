@@ -33,7 +33,9 @@ function requireJson(request: Request, _response: Response, next: NextFunction):
   next();
 }
 
-function parse(request: Request, _response: Response, next: NextFunction): void {
+function parse(request: Request, response: Response, next: NextFunction): void {
+  // Refused in the middle of the body: what came of it is not an accept.
+  if (response.headersSent) return;
   const raw: unknown = request.body;
   if (!Buffer.isBuffer(raw) || raw.length === 0) throw new Problem(400, 'empty_body', 'the request has no body');
   let text: string;

@@ -131,8 +131,9 @@ export const brokerFaults: readonly Fault[] = [
         await fleet.servers.broker.ctl('set_vm_memory_high_watermark', '0.000001');
         await traffic.more(40);
       });
-      await whileBroken();
       expect((await call(fleet.url, 'GET', '/readyz')).status).toBe(200);
+      expect((await call(fleet.url, 'GET', '/health/detailed')).body).toMatchObject({ messages_waiting: null });
+      await whileBroken();
       await fleet.servers.broker.ctl('set_vm_memory_high_watermark', '0.4');
     },
   },

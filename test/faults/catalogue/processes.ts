@@ -105,11 +105,11 @@ export const processFaults: readonly Fault[] = [
   {
     name: 'rolling restart of all roles',
     async strike({ fleet, traffic, whileBroken }) {
-      await whileBroken();
       for (const post of [...fleet.workers, fleet.api]) {
         expect(await fleet.restart(post)).toBe(0);
         await traffic.more(10);
       }
+      await whileBroken();
     },
   },
   {
