@@ -1,25 +1,9 @@
 import type { ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import type { BrokerFacts, QueueFacts } from '../runtime/server-facts.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';
-
-export type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
-
-/** What a person should know about the broker, as far as AMQP tells it. */
-export type BrokerFacts = {
-  readonly product: string;
-  readonly version: string;
-  /** Null: not declared yet. */
-  readonly queue: QueueFacts | null;
-  readonly deadQueue: QueueFacts | null;
-  /** What differs between our declaration and what is there; null: nothing. */
-  readonly mismatch: string | null;
-  /** Milliseconds until a persistent message to a queue of its own was confirmed; null: it was not. */
-  readonly confirmMs: number | null;
-  /** The broker blocks publishers (memory or disk alarm). */
-  readonly blocked: boolean;
-};
 
 const probeMs = 3_000;
 

@@ -1,26 +1,11 @@
+import type { BrokerFacts, DatabaseFacts } from '../runtime/server-facts.ts';
+
 /** One thing that was looked at. `advice` says what to do when it is not `ok`. */
 export type Finding = {
   readonly check: string;
   readonly status: 'ok' | 'warn' | 'fail';
   readonly found: string;
   readonly advice?: string;
-};
-
-type DatabaseFacts = {
-  readonly version: string;
-  readonly isMariaDb: boolean;
-  readonly flushAtCommit: number;
-  readonly binaryLog: boolean;
-  readonly syncBinlog: number;
-  readonly maxConnections: number;
-  readonly connections: number;
-  readonly maxAllowedPacket: number;
-  readonly readOnly: boolean;
-  readonly charset: string;
-  readonly sessionOffsetMinutes: number;
-  readonly clockSkewMs: number;
-  readonly roundTripMs: number;
-  readonly schemaCurrent: boolean;
 };
 
 /** Oldest releases that the tests run on. */
@@ -77,20 +62,7 @@ export function judgeDatabase(
   ];
 }
 
-type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
-
-export function judgeBroker(
-  broker: {
-    readonly product: string;
-    readonly version: string;
-    readonly queue: QueueFacts | null;
-    readonly deadQueue: QueueFacts | null;
-    readonly mismatch: string | null;
-    readonly confirmMs: number | null;
-    readonly blocked: boolean;
-  },
-  plan: { readonly queueType: string; readonly maxLength: number },
-): Finding[] {
+export function judgeBroker(broker: BrokerFacts, plan: { readonly queueType: string; readonly maxLength: number }): Finding[] {
   const { queue, deadQueue } = broker;
   return [
     judge(

@@ -1,49 +1,8 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { FriendshipLevel } from '../event/friendship.ts';
+import type { Change, OddEvent, UserPage, Users } from '../event/holdings.ts';
 import { type Connection, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-
-/** Scores here are whole ten-thousandths of a point, the precision of the columns, so that sums are exact. */
-
-/** What a user's processed events add up to on one topic; `topicId` null: events without one. */
-export type TopicSum = {
-  readonly userId: string;
-  readonly topicId: string | null;
-  readonly events: number;
-  /** Of these, rows that lack their result. */
-  readonly withoutResult: number;
-  readonly change: number;
-  readonly hasNegative: boolean;
-  /** Sum of `total_turns` of the details; null if another scorer than ours made one of them, whose details say what they like. */
-  readonly turns: number | null;
-  readonly lastEnd: Date;
-};
-export type HeldFriendship = {
-  readonly userId: string;
-  readonly score: number;
-  readonly level: FriendshipLevel;
-  readonly lastInteraction: Date | null;
-};
-export type HeldTopic = {
-  readonly userId: string;
-  readonly topicId: string;
-  readonly score: number;
-  readonly turns: number;
-  readonly lastDate: Date;
-};
-/** A change of one event, in the order of commits. */
-export type Change = { readonly userId: string; readonly topicId: string | null; readonly change: number; readonly processedAt: Date };
-/** Some users as one moment of the database has them. */
-export type UserPage = {
-  /** Of users with a negative change: the floor makes the order matter. */
-  readonly changes: readonly Change[];
-  readonly sums: readonly TopicSum[];
-  readonly friendships: readonly HeldFriendship[];
-  readonly topics: readonly HeldTopic[];
-};
-
-/** Users after `after` (and up to `upTo`) in the order of their ids, or those named. */
-export type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
 
 /** The last id of the page of `size` users that starts after `after`; null if that page reaches the end. */
 export async function endOfUserPage(store: Store, after: string, size: number, deadlineMs: number): Promise<string | null> {
@@ -122,8 +81,6 @@ export async function usersSince(
   );
   return { users: rows.map((r) => r.user_id), next: rows.length === page.size ? (rows.at(-1)?.event_id ?? null) : null };
 }
-
-export type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
 
 /** Open events that nothing would ever bring back, closed ones that would be, and open ones that are due for longer than `overdueMs`. */
 export async function findOddEvents(

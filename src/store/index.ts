@@ -12,7 +12,7 @@ export {
   type TopicRow,
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
-export { type DatabaseFacts, inspectDatabase } from './inspect.ts';
+export { inspectDatabase } from './inspect.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';

@@ -1,28 +1,6 @@
+import type { DatabaseFacts } from '../runtime/server-facts.ts';
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-
-/** What a person should know about the database server. */
-export type DatabaseFacts = {
-  readonly version: string;
-  readonly isMariaDb: boolean;
-  /** `innodb_flush_log_at_trx_commit`: 1 is durable. */
-  readonly flushAtCommit: number;
-  readonly binaryLog: boolean;
-  /** `sync_binlog`: 1 is durable, and only matters with a binary log. */
-  readonly syncBinlog: number;
-  readonly maxConnections: number;
-  readonly connections: number;
-  /** Bytes. */
-  readonly maxAllowedPacket: number;
-  readonly readOnly: boolean;
-  readonly charset: string;
-  /** Minutes that a session of ours is from UTC. */
-  readonly sessionOffsetMinutes: number;
-  /** Server's clock minus ours, milliseconds; as exact as half a round trip. */
-  readonly clockSkewMs: number;
-  readonly roundTripMs: number;
-  readonly schemaCurrent: boolean;
-};
 
 type Row = Record<string, unknown>;
 

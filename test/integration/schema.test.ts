@@ -12,10 +12,12 @@ import {
   insertEvents,
   listEvents,
   loadOutboxEvent,
+  makeDue,
   makeLostDue,
   markConfirmed,
   markProcessing,
   openStore,
+  republishOpen,
   retryEvent,
   retryFailed,
   type Store,
@@ -166,7 +168,12 @@ describe('every hot or operator query reads an index range', () => {
     ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
     ['retry one', (store) => retryEvent(store, 'conv_1_1', deadlineMs)],
     ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', deadlineMs)],
-    ['retry many', (store) => retryFailed(store, { errorCode: 'X', before: new Date() }, { limit: 100, deadlineMs })],
+    ['retry many', (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, deadlineMs })],
+    ['make one due', (store) => makeDue(store, id, deadlineMs)],
+    [
+      'republish',
+      (store) => republishOpen(store, { status: 'PENDING', after: null, before: new Date(), graceMs: 1, limit: 100, deadlineMs }),
+    ],
   ])('%s', async (_name, act) => {
     const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, connectTimeoutMs: 5_000 });
     const statements = await recordStatements(store, act);

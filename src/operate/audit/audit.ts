@@ -1,8 +1,6 @@
 import type { EventId, EventStatus } from '../../event/event.ts';
-import { judgeUsers, type UserPage } from './judge-users.ts';
-
-type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
-type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
+import type { OddEvent, UserPage, Users } from '../../event/holdings.ts';
+import { judgeUsers } from './judge-users.ts';
 
 /** What the audit reads. Each call is one short statement or snapshot. */
 export type AuditSources = {

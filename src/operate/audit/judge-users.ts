@@ -1,39 +1,7 @@
-import { type FriendshipLevel, levelOf } from '../../event/friendship.ts';
+import { levelOf } from '../../event/friendship.ts';
+import type { UserPage } from '../../event/holdings.ts';
 import { replayBounds } from './replay-bounds.ts';
 
-/** Scores are whole ten-thousandths of a point. Shapes as in store/audit.ts. */
-export type TopicSum = {
-  readonly userId: string;
-  readonly topicId: string | null;
-  readonly events: number;
-  readonly withoutResult: number;
-  readonly change: number;
-  readonly hasNegative: boolean;
-  readonly turns: number | null;
-  readonly lastEnd: Date;
-};
-export type UserPage = {
-  readonly changes: readonly {
-    readonly userId: string;
-    readonly topicId: string | null;
-    readonly change: number;
-    readonly processedAt: Date;
-  }[];
-  readonly sums: readonly TopicSum[];
-  readonly friendships: readonly {
-    readonly userId: string;
-    readonly score: number;
-    readonly level: FriendshipLevel;
-    readonly lastInteraction: Date | null;
-  }[];
-  readonly topics: readonly {
-    readonly userId: string;
-    readonly topicId: string;
-    readonly score: number;
-    readonly turns: number;
-    readonly lastDate: Date;
-  }[];
-};
 export type UserViolation = {
   readonly rule: 'result' | 'friendship' | 'topic';
   readonly userId: string;
