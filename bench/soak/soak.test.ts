@@ -15,7 +15,8 @@ beforeAll(async () => {
   fleet = await startFleet({ workers: 2, env: { MESSAGE_CONCURRENCY_PER_WORKER: '50' } });
 });
 afterAll(async () => {
-  await fleet.stop();
+  const { connections, leaked } = await fleet.stop();
+  expect({ connections, leaked }).toEqual({ connections: [], leaked: [] });
 });
 
 test(`${events} conversations through faults in the order of SOAK_SEED=${seed}`, async () => {

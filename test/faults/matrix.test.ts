@@ -13,10 +13,11 @@ beforeAll(async () => {
   fleet = await startFleet({ workers: 2 });
 });
 afterAll(async () => {
-  const { codes, connections } = await fleet.stop();
+  const { codes, connections, leaked } = await fleet.stop();
   printMatrix();
   expect(codes).toEqual([0, 0, 0]);
   expect(connections).toEqual([]);
+  expect(leaked).toEqual([]);
 });
 
 test.each(faults.map((fault, i) => [fault.name, fault, `m${i}`] as const))('%s', async (_name, fault, stream) => {

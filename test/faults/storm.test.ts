@@ -12,7 +12,8 @@ beforeAll(async () => {
   fleet = await startFleet({ workers: 2 });
 });
 afterAll(async () => {
-  await fleet.stop();
+  const { connections, leaked } = await fleet.stop();
+  expect({ connections, leaked }).toEqual({ connections: [], leaked: [] });
 });
 
 test(`${strikes} faults in the order of STORM_SEED=${seed}`, { timeout: 600_000 }, async () => {

@@ -30,8 +30,8 @@ export type Fleet = {
   livingWorkers(): Member[];
   /** How many lines with this text the processes of the fleet have printed, in all. */
   said(text: string): number;
-  /** Ends everything. @returns exit codes, and connections that the servers still had of it. */
-  stop(): Promise<{ codes: (number | NodeJS.Signals)[]; connections: string[] }>;
+  /** Ends everything. @returns exit codes, connections that the servers still had of it, and processes that were still there. */
+  stop(): Promise<{ codes: (number | NodeJS.Signals)[]; connections: string[]; leaked: number[] }>;
 };
 
 /** Short waits, so that what takes minutes in production takes seconds here. */
@@ -136,10 +136,11 @@ export async function startFleet(options: { readonly workers: number; readonly e
       await Promise.all(posts.map((p) => p.filled()));
       const codes = await Promise.all(posts.map((p) => p.member.stop()));
       const connections = await leftConnections(servers, space);
+      const leaked = past.filter((p) => !p.ended).map((p) => p.member.pid);
       await space.dispose();
       await Promise.all([network.database.close(), network.broker.close()]);
       await servers.dispose();
-      return { codes, connections };
+      return { codes, connections, leaked };
     },
   };
 }
