@@ -20,13 +20,14 @@ afterAll(async () => {
 });
 
 test(`${events} conversations through faults in the order of SOAK_SEED=${seed}`, async () => {
-  const { proof, traffic, struck, hit, seconds } = await runStorm(fleet, {
+  const { proof, traffic, struck, unseen, hit, seconds } = await runStorm(fleet, {
     seed,
     rate,
     users: 500,
     enough: ({ accepted }) => accepted.size >= events,
     longMs: 60_000,
     restMs: 1_800_000,
+    goOn: true,
     say: (line) => process.stdout.write(`${line}\n`),
   });
   const [server] = await rows<{ version: string }>(fleet.space.database, 'SELECT VERSION() AS version');
@@ -42,6 +43,7 @@ test(`${events} conversations through faults in the order of SOAK_SEED=${seed}`,
     restarts: fleet.api.restarts + fleet.workers.reduce((sum, worker) => sum + worker.restarts, 0),
     hit,
     strikes: [...struck.values()].reduce((sum, n) => sum + n, 0),
+    unseen,
     lost: lost.length,
     double: wrongSums.length,
     wronglyEnded: wronglyEnded.length,

@@ -24,6 +24,7 @@ test(`${strikes} faults in the order of STORM_SEED=${seed}`, { timeout: 600_000 
     enough: (_traffic, struck) => struck >= strikes,
     longMs: 2_000,
     restMs: 150_000,
+    goOn: false,
     say: (line) => process.stdout.write(`· storm ${seed}: ${line}\n`),
   });
   const { proof, traffic } = storm;
