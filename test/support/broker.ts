@@ -40,7 +40,19 @@ export async function openBroker(url: string): Promise<BrokerHand> {
       await peeking.close();
       return ids;
     },
-    depth: async (queue) => (await channel.checkQueue(queue)).messageCount,
+    async depth(queue) {
+      // A queue that nobody has declared yet closes the channel that asks.
+      const asking = await connection.createChannel();
+      asking.on('error', () => {});
+      try {
+        const { messageCount } = await asking.checkQueue(queue);
+        await asking.close();
+        return messageCount;
+      } catch (error) {
+        if ((error as { code?: unknown }).code === 404) return 0;
+        throw error;
+      }
+    },
     close: () => connection.close().catch(() => {}),
   };
 }

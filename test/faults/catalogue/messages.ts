@@ -68,7 +68,6 @@ export const messageFaults: readonly Fault[] = [
   },
   ...(
     [
-      ['a scorer that throws once', { act: 'throw', times: 1 }, 4, false],
       ['a scorer that throws every time', { act: 'throw' }, 3, true],
       ['a scorer that hangs', { act: 'hang' }, 2, true],
       ['a scorer that eats memory without end', { act: 'eat' }, 2, true],
@@ -86,6 +85,15 @@ export const messageFaults: readonly Fault[] = [
       },
     }),
   ),
+  {
+    name: 'a scorer that throws for a moment',
+    async strike(scene) {
+      // Longer than the first attempt takes to come, shorter than MAX_ATTEMPTS with their delays.
+      const ids = await misbehaving(scene, { act: 'wait', until: Date.now() + 350 }, 4, false);
+      await scene.whileBroken();
+      await ended(scene, ids);
+    },
+  },
   {
     name: 'scores that fall below zero',
     async strike({ traffic, stream, whileBroken }) {
