@@ -23,11 +23,14 @@ export type TcpProxy = {
   holdAt(direction: Direction, bytes: Buffer | string): Promise<void>;
   /** Lets the next chunk up that has `bytes` in it pass, and nothing down any more: its answer is lost. Resolves when that has happened. */
   loseAnswerTo(bytes: Buffer | string): Promise<void>;
+  /** Lets `change` spoil the next chunk up that has `bytes` in it, in place; `at` is where they end. Resolves when that has happened. */
+  spoil(bytes: Buffer, change: (chunk: Buffer, at: number) => void): Promise<void>;
   /** New connections pass as they come. Those that were silenced stay dead, as after a failover. */
   restore(): Promise<void>;
   close(): Promise<void>;
 };
 
+type Spoil = { readonly bytes: Buffer; readonly change: (chunk: Buffer, at: number) => void; readonly seen: () => void };
 type Hold = { readonly direction: Direction; readonly bytes: Buffer; readonly silences: Direction; readonly seen: () => void };
 type Weather = { readonly lateMs: number; readonly jitterMs: number; readonly piece: number };
 const calm: Weather = { lateMs: 0, jitterMs: 0, piece: Number.POSITIVE_INFINITY };
@@ -37,6 +40,7 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
   const silent = new Set<Direction>();
   const open = new Set<Socket>();
   const holds = new Set<Hold>();
+  const spoils = new Set<Spoil>();
   let weather = calm;
   let server: Server;
 
@@ -70,6 +74,7 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
           silent.add(hold.silences);
           hold.seen();
         }
+        if (direction === 'up') spoilOnce(chunk);
         // What was silenced once never speaks again: bytes are missing.
         dead ||= silent.has(direction);
         if (dead) continue;
@@ -82,6 +87,16 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
       to.end();
     } catch {
       to.destroy();
+    }
+  }
+
+  function spoilOnce(chunk: Buffer): void {
+    for (const spoil of spoils) {
+      const at = chunk.indexOf(spoil.bytes);
+      if (at < 0) continue;
+      spoils.delete(spoil);
+      spoil.change(chunk, at + spoil.bytes.length);
+      spoil.seen();
     }
   }
 
@@ -127,9 +142,11 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
     loseAnswerTo(bytes) {
       return new Promise((resolve) => holds.add({ direction: 'up', bytes: Buffer.from(bytes as string), silences: 'down', seen: resolve }));
     },
+    spoil: (bytes, change) => new Promise((resolve) => spoils.add({ bytes, change, seen: resolve })),
     async restore() {
       silent.clear();
       holds.clear();
+      spoils.clear();
       weather = calm;
       if (!server.listening) await listen(port);
     },

@@ -3,7 +3,7 @@ import { expect, vi } from 'vitest';
 import { openBroker } from '../../support/broker.ts';
 import { call } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
-import { type Fault, untilSaid } from './fault.ts';
+import { amqp, type Fault, untilSaid } from './fault.ts';
 
 /** What a broker does to us, and what it forgets. Accepting goes on throughout. */
 export const brokerFaults: readonly Fault[] = [
@@ -149,6 +149,16 @@ export const brokerFaults: readonly Fault[] = [
       );
       await whileBroken();
       await fleet.servers.broker.ctl('clear_policy', 'full');
+    },
+  },
+  {
+    name: 'a bad ack: PRECONDITION_FAILED closes the channel',
+    async strike({ fleet, whileBroken }) {
+      await untilSaid(fleet, 'consume channel failed', () =>
+        // The tag of a delivery that never was, in the place of the right one.
+        fleet.network.broker.spoil(amqp.ack, (chunk, at) => chunk.writeBigUInt64BE(987_654_321n, at)),
+      );
+      await whileBroken();
     },
   },
   {
