@@ -105,11 +105,12 @@ export async function openDeadLetters(options: {
         () => !returned,
         () => false,
       );
-      const inTime = await settlesWithin(confirmed, confirmMs);
-      if (!inTime || !(await confirmed)) {
+      const good = (await settlesWithin(confirmed, confirmMs)) && (await confirmed);
+      // Not waited for: a blocked broker answers no close.
+      channel.close().catch(() => {});
+      if (!good) {
         throw new PipelineError('transient', 'NOT_CONFIRMED', 'the broker did not confirm the replay; the letter stays where it is');
       }
-      await channel.close();
     },
 
     async purge() {

@@ -75,7 +75,7 @@ function mismatch(name: string, cause: unknown): PipelineError {
     `${name} exists on the broker with other arguments: ${difference}\n` +
       'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to what is there, or choose another RABBITMQ_QUEUE_NAME,\n' +
       `or stop the fleet and delete it (rabbitmqctl delete_queue ${name}): it is declared anew. Open events come back from the database by\n` +
-      'themselves; FAILED ones stay there without their dead letters (`afterword events retry --failed`).',
+      'themselves; FAILED ones stay there without their dead letters (`afterword dead replay --all` before, or `events retry --failed` after).',
     { cause },
   );
 }

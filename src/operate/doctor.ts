@@ -13,7 +13,7 @@ const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
 /** A batch of accepts is at most 4 MiB of text, which quoting may double. */
 const leastPacket = 8 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
-/** 10,000 clients and some. */
+/** Each client holds one; a thousand clients and their connections to the servers fit with room to spare. */
 const leastFiles = 4_096;
 
 export function judgeDatabase(

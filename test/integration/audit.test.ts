@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { type BrokerHand, openBroker } from '../support/broker.ts';
-import { call, conversation, postAll, rows } from '../support/client.ts';
+import { conversation, postAll, rows } from '../support/client.ts';
+import { onDuty } from '../support/duty.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
@@ -28,25 +29,7 @@ afterAll(async () => {
   await space.dispose();
 });
 
-const afterword = (...args: string[]) => runCommand(args, space.env);
-const json = async (...args: string[]) => {
-  const { code, output } = await afterword(...args, '--json');
-  return { code, body: JSON.parse(output) };
-};
-const status = async (id: string) => (await call(api.url, 'GET', `/v1/conversations/${id}`)).body;
-const becomes = (id: string, expected: string) =>
-  vi.waitFor(async () => expect((await status(id)).status).toBe(expected), { timeout: 20_000, interval: 50 });
-const letters = (n: number) =>
-  vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBe(n), { timeout: 20_000, interval: 50 });
-/** Refused at its first run, fine at the second. */
-const failOnce = async (n: number, overrides: object = {}) => {
-  const bodies = Array.from({ length: n }, () => conversation({ ...overrides, metadata: { act: 'refuse', times: 1 } }));
-  const before = await broker.depth(space.deadQueue);
-  await postAll(api.url, bodies);
-  for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
-  await letters(before + n);
-  return bodies.map((body) => body.conversation_id);
-};
+const { json, afterword, status, becomes, failOnce } = onDuty(() => ({ space, api, broker }));
 
 test('a fleet that works breaks nothing, with retries, failures and skips behind it', async () => {
   const [id = ''] = await failOnce(2, { user_id: 'audited', agent_tag: 'pets' });

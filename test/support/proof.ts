@@ -82,11 +82,11 @@ export async function prove(
 
 /** Our own sums, apart from the audit's. Users who were scolded are left to the audit, which knows the floor. */
 async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
-  const mine = "user_id LIKE ? AND user_id NOT LIKE '%\\_scolded'";
+  const mine = "e.user_id LIKE ? AND e.user_id NOT LIKE '%\\_scolded'";
   const users = await rows<{ id: string }>(
     fleet.space.database,
     `SELECT e.user_id AS id FROM conversation_events e LEFT JOIN friendship_status f ON f.user_id = e.user_id
-     WHERE e.status = 'PROCESSED' AND e.${mine.replace('AND user_id', 'AND e.user_id')}
+     WHERE e.status = 'PROCESSED' AND ${mine}
      GROUP BY e.user_id, f.friendship_score HAVING f.friendship_score IS NULL OR f.friendship_score <> SUM(e.friendship_score_change)`,
     [`${stream}\\_%`],
   );
@@ -94,7 +94,7 @@ async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
     fleet.space.database,
     `SELECT CONCAT(e.user_id, ' ', e.agent_tag) AS id FROM conversation_events e
      LEFT JOIN friendship_topic_metrics t ON t.user_id = e.user_id AND t.topic_id = e.agent_tag
-     WHERE e.status = 'PROCESSED' AND e.agent_tag IS NOT NULL AND e.${mine.replace('AND user_id', 'AND e.user_id')}
+     WHERE e.status = 'PROCESSED' AND e.agent_tag IS NOT NULL AND ${mine}
      GROUP BY e.user_id, e.agent_tag, t.score HAVING t.score IS NULL OR t.score <> SUM(e.friendship_score_change)`,
     [`${stream}\\_%`],
   );

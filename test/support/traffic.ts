@@ -41,8 +41,6 @@ export function startTraffic(options: {
   /** Conversations a second. */
   readonly rate: number;
   readonly users: number;
-  /** Called for each body before it is sent. */
-  readonly spice?: (body: Body, n: number) => Body;
 }): Traffic {
   const accepted = new Map<string, Accepted>();
   const contradicted: string[] = [];
@@ -74,8 +72,7 @@ export function startTraffic(options: {
   function launch(): void {
     // Clients that wait are clients: no more than a thousand at once.
     if (paused || underWay.size >= 1_000) return;
-    const plain = realBody(options.stream, n++, options.users);
-    const body = options.spice?.(plain, n) ?? plain;
+    const body = realBody(options.stream, n++, options.users);
     const sent = n % twice === 0 ? Promise.all([send(body), send(body)]).then(() => {}) : send(body);
     underWay.add(sent);
     void sent.finally(() => underWay.delete(sent));

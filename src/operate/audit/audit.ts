@@ -165,7 +165,7 @@ async function compareLetters(sources: AuditSources, since: Date | null): Promis
 }
 
 /** The least event id of a moment: UUIDv7 begins with its milliseconds (RFC 9562). */
-export function firstIdOf(time: Date): EventId {
+function firstIdOf(time: Date): EventId {
   const hex = Math.max(0, time.getTime()).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000` as EventId;
 }
