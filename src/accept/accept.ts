@@ -1,5 +1,4 @@
-import { v7 as uuidv7 } from 'uuid';
-import type { EventId, NewEvent } from '../event/event.ts';
+import { type EventId, type NewEvent, newEventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit.ts';
@@ -24,9 +23,12 @@ export type Acceptor = {
   readonly gauge: Gauge;
 };
 
-/** Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions). */
+/** Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions/0002). */
 const maxBatch = 100;
+/** 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many. */
+const batchSizes = [...Array(maxBatch).keys()].map((i) => i + 1).filter((size) => size <= 16 || size % 4 === 0);
 const maxBatchesInFlight = 2;
+const secondBatchFrom = 20;
 /** Well below `max_allowed_packet` (16 MiB by default), and a batch stays short. */
 const maxBatchBytes = 4 * 1_024 * 1_024;
 /** Requests that wait for a batch. At 3,000 a second this is over a second of them: more would miss their deadline. */
@@ -41,6 +43,8 @@ export function createAcceptor(options: {
   const group = createGroupCommit<NewEvent, Stored>({
     commit: options.storeEvents,
     maxItems: maxBatch,
+    sizes: batchSizes,
+    furtherFrom: secondBatchFrom,
     maxWeight: maxBatchBytes,
     weigh: (event) => event.logJson.length + (event.metadataJson?.length ?? 0),
     maxInFlight: maxBatchesInFlight,
@@ -73,7 +77,7 @@ function toNewEvent(request: ConversationRequest): NewEvent {
   const logJson = JSON.stringify(turns);
   return {
     ...fields,
-    eventId: uuidv7() as EventId,
+    eventId: newEventId(),
     logJson,
     metadataJson: metadata === null ? null : JSON.stringify(metadata),
     digest: requestDigest(request, logJson),

@@ -1,6 +1,7 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
+import { type Acks, createAcks } from './acks.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
@@ -41,6 +42,7 @@ export function createConsumer(options: {
 }): Consumer {
   let channel: Channel | null = null;
   let consumerTag: string | null = null;
+  let acks: Acks | null = null;
   let taking = true;
   let closing = false;
 
@@ -53,18 +55,21 @@ export function createConsumer(options: {
     fresh.on('close', () => {
       if (channel === fresh) {
         channel = null;
+        acks = null;
         consumerTag = null;
       }
       if (!closing) restart('consume channel closed');
     });
     await fresh.prefetch(options.prefetch);
     channel = fresh;
+    const freshAcks = createAcks(fresh);
+    acks = freshAcks;
     // A reconnect during the drain brings answers nothing (old tags are dead) and must not bring new work.
     if (!taking) return;
     const consume = await fresh.consume(queue, (message) => {
       // null: the broker cancelled the consumer, because the queue was deleted or moved.
       if (message === null) restart('consumer cancelled by the broker');
-      else options.onDelivery(toDelivery(fresh, message));
+      else options.onDelivery(toDelivery(fresh, freshAcks, message));
     });
     consumerTag = consume.consumerTag;
     if (!taking) await cancel();
@@ -92,6 +97,7 @@ export function createConsumer(options: {
     async close() {
       taking = false;
       closing = true;
+      acks?.flush();
       // The channel first: it sends the answers that are still buffered.
       if (channel)
         await settlesWithin(
@@ -102,7 +108,8 @@ export function createConsumer(options: {
     },
   };
 
-  function toDelivery(from: Channel, message: ConsumeMessage): Delivery {
+  function toDelivery(from: Channel, acksOf: Acks, message: ConsumeMessage): Delivery {
+    acksOf.opened(message);
     const answer = (act: () => void) => {
       if (channel !== from) return;
       try {
@@ -119,9 +126,9 @@ export function createConsumer(options: {
       get live() {
         return channel === from;
       },
-      ack: () => answer(() => from.ack(message)),
-      deadLetter: () => answer(() => from.nack(message, false, false)),
-      requeue: () => answer(() => from.nack(message, false, true)),
+      ack: () => answer(() => acksOf.ack(message)),
+      deadLetter: () => answer(() => acksOf.nack(message, false)),
+      requeue: () => answer(() => acksOf.nack(message, true)),
     };
   }
 }

@@ -58,10 +58,11 @@ export async function runWorker(config: Config): Promise<void> {
       calendarDay: createCalendar(config.scoringTimezone),
     },
     maxQueued: config.concurrency,
+    running: () => intake.inFlight,
     giveUp: giveUp.signal,
     log,
   });
-  const intake = createIntake({
+  const intake: Intake = createIntake({
     concurrency: config.concurrency,
     poisonStarts: config.poisonStarts,
     // Often enough that one missed write does not make a running attempt look lost.

@@ -41,6 +41,7 @@ export function createAttempt(options: {
   /** Aborted when the drain is over: waiting ends, the delivery goes back. */
   readonly giveUp: AbortSignal;
   readonly log: Logger;
+  readonly now: () => number;
 }) {
   const { steps, giveUp, log } = options;
   // Events that were started twice and never finished run one after the other: whichever kills the process is then known.
@@ -98,7 +99,7 @@ export function createAttempt(options: {
   async function settle(eventId: EventId, outcome: Outcome, delivery: Received, running: Running): Promise<Settled> {
     running.settling = true;
     await running.marking;
-    return steps.settle({ eventId, outcome, redelivered: delivery.redelivered });
+    return steps.settle({ eventId, outcome, redelivered: delivery.redelivered, runningMs: options.now() - running.startedAt });
   }
 
   /** Repeats a step while the database is away. */

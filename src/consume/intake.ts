@@ -47,7 +47,7 @@ export function createIntake(options: {
 }): Intake {
   const { log, giveUp, steps } = options;
   const now = options.now ?? (() => performance.now());
-  const attempt = createAttempt({ ...options, giveUp: giveUp.signal });
+  const attempt = createAttempt({ ...options, giveUp: giveUp.signal, now });
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: options.remarkMs, log, now });
   const waiting: Delivery[] = [];
   const unfinished = new Map<Delivery, Running>();

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto';
+
 /** The fact a client submitted. The id is made by the API (UUIDv7) and is the event's for life. */
 export type EventId = string & { readonly __brand: 'EventId' };
 
@@ -60,6 +62,15 @@ export type OutboxEvent = Omit<NewEvent, 'digest' | 'logJson'> & { readonly logJ
 
 /** How an event is named by a message: older publishers know the conversation only. */
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };
+
+/**
+ * UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, of which Node keeps a store. Ids of one millisecond
+ * have no order among themselves.
+ */
+export function newEventId(): EventId {
+  const time = Date.now().toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` as EventId;
+}
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

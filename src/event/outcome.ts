@@ -27,6 +27,8 @@ export type AttemptResult = {
   readonly outcome: Outcome;
   /** The broker's flag: somebody had this delivery before. */
   readonly redelivered: boolean;
+  /** From its delivery to this outcome, milliseconds. */
+  readonly runningMs: number;
 };
 
 /** What settling did with an attempt; the broker's answer follows from it. */

@@ -30,14 +30,23 @@ export type EventWrite =
     }
   | { readonly kind: 'failed'; readonly eventId: EventId; readonly attemptCount: number; readonly code: string; readonly details: string };
 
-/** The statements of one settling transaction, in the order they must be used: events, then users, then the rest. */
+export type TopicKey = { readonly userId: string; readonly topicId: string };
+
+/** The steps of one settling transaction, in the order they must be used: events, then users, then what is written. */
 export type SettleTransaction = {
   lockEvents(ids: readonly EventId[]): Promise<readonly LockedEvent[]>;
-  /** Creates missing users, locks all of them in one order, and reads them. */
-  lockFriendships(userIds: readonly string[]): Promise<readonly Friendship[]>;
-  /** No lock of their own: a topic row belongs to a user, whose lock is held. */
-  readTopics(keys: readonly { readonly userId: string; readonly topicId: string }[]): Promise<readonly TopicMetrics[]>;
-  writeFriendships(rows: readonly Friendship[]): Promise<void>;
-  writeTopics(rows: readonly TopicMetrics[]): Promise<void>;
-  writeEvents(writes: readonly EventWrite[]): Promise<void>;
+  /**
+   * Creates missing users, locks all of them in one order, and reads them and their topics. Topics have no lock of their own: a topic row
+   * belongs to a user, whose lock is held.
+   */
+  lockFriendships(
+    userIds: readonly string[],
+    topics: readonly TopicKey[],
+  ): Promise<{ readonly friendships: readonly Friendship[]; readonly topics: readonly TopicMetrics[] }>;
+  /** Notes what is to be written; it goes to the database with the commit. */
+  write(changes: {
+    readonly friendships: readonly Friendship[];
+    readonly topics: readonly TopicMetrics[];
+    readonly events: readonly EventWrite[];
+  }): void;
 };

@@ -24,7 +24,20 @@ export type GroupCommitOptions<T, R> = {
   /** Most bytes (or whatever `weigh` counts) of one batch; a heavier single item goes alone. */
   readonly maxWeight?: number;
   readonly weigh?: (item: T) => number;
+  /** Sizes that a batch may have, ascending from 1; the largest that is full is taken. Default: any up to `maxItems`. */
+  readonly sizes?: readonly number[];
   readonly maxInFlight: number;
+  /**
+   * How many must wait for a batch to start beside one that is under way (default 1). A small batch costs nearly what a large one does:
+   * one that waits for the other to end is larger.
+   */
+  readonly furtherFrom?: number;
+  /**
+   * Items that will have to be committed soon, those submitted included. When items come so slowly that each would be committed alone,
+   * a batch then gathers until as many wait as are still to come, at most `lingerMs` of its first item.
+   */
+  readonly expected?: () => number;
+  readonly lingerMs?: (item: T) => number;
   readonly maxQueued: number;
 };
 
@@ -39,34 +52,75 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   const waiting = new Set<Waiting<T, R>>();
   const idleWaiters: (() => void)[] = [];
   let inFlight = 0;
+  let committing = 0;
   let scheduled = false;
+  /** Runs from the first item that had to linger. */
+  let linger: NodeJS.Timeout | undefined;
+  let lingered = false;
+  const gapMs = createAverage();
+  const commitMs = createAverage();
+  let submittedAt = performance.now();
 
   function schedule(): void {
-    if (scheduled || inFlight >= options.maxInFlight || waiting.size === 0) return;
+    if (scheduled || !mayStart()) return;
+    if (!lingered && moreToCome()) {
+      startLinger();
+      return;
+    }
     scheduled = true;
+    clearTimeout(linger);
+    linger = undefined;
+    lingered = false;
     // One turn of the event loop: what arrives in the same read of a socket travels together.
     setImmediate(() => {
       scheduled = false;
-      while (inFlight < options.maxInFlight && waiting.size > 0) void run(takeBatch());
+      while (mayStart()) void run(takeBatch());
       notifyIdle();
     });
   }
 
+  function mayStart(): boolean {
+    return inFlight < options.maxInFlight && waiting.size >= (inFlight === 0 ? 1 : (options.furtherFrom ?? 1));
+  }
+
+  function startLinger(): void {
+    const [first] = waiting;
+    if (linger !== undefined || first === undefined) return;
+    linger = setTimeout(() => {
+      lingered = true;
+      schedule();
+    }, options.lingerMs?.(first.item));
+  }
+
+  function moreToCome(): boolean {
+    if (options.expected === undefined) return false;
+    // Two or more come while one batch commits: they gather by themselves, and lingering would only leave the database idle.
+    if (gapMs.value < commitMs.value / 2) return false;
+    return waiting.size < options.maxItems && options.expected() - committing - waiting.size > waiting.size;
+  }
+
   function takeBatch(): Waiting<T, R>[] {
     const batch: Waiting<T, R>[] = [];
+    const size = batchSize(waiting.size);
     let weight = 0;
     for (const entry of waiting) {
       weight += options.weigh?.(entry.item) ?? 0;
       if (batch.length > 0 && weight > (options.maxWeight ?? Number.POSITIVE_INFINITY)) break;
       batch.push(entry);
       waiting.delete(entry);
-      if (batch.length >= options.maxItems) break;
+      if (batch.length >= size) break;
     }
     return batch;
   }
 
+  function batchSize(ready: number): number {
+    return options.sizes?.findLast((size) => size <= ready) ?? Math.min(ready, options.maxItems);
+  }
+
   async function run(batch: readonly Waiting<T, R>[]): Promise<void> {
     inFlight++;
+    committing += batch.length;
+    const began = performance.now();
     try {
       const results = await options.commit(batch.map((entry) => entry.item));
       for (const [i, entry] of batch.entries()) {
@@ -78,6 +132,8 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
       for (const entry of batch) entry.reject(error);
     } finally {
       inFlight--;
+      committing -= batch.length;
+      commitMs.add(performance.now() - began);
       schedule();
       notifyIdle();
     }
@@ -113,6 +169,9 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
           }, deadlineMs);
         }
         waiting.add(entry);
+        const now = performance.now();
+        gapMs.add(now - submittedAt);
+        submittedAt = now;
         schedule();
       });
     },
@@ -122,6 +181,19 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
     },
     get queued() {
       return waiting.size;
+    },
+  };
+}
+
+/** Of the last ten or so. */
+function createAverage() {
+  let value = 0;
+  return {
+    get value() {
+      return value;
+    },
+    add(next: number): void {
+      value += (next - value) / 10;
     },
   };
 }

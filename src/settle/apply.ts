@@ -1,5 +1,5 @@
 import type { EventId } from '../event/event.ts';
-import type { TopicMetrics } from '../event/friendship.ts';
+import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { AttemptResult, Settled } from '../event/outcome.ts';
 import type { EventWrite, LockedEvent, SettleTransaction } from '../event/settlement.ts';
 import { type Decision, decide } from './decide.ts';
@@ -42,8 +42,8 @@ export async function applyBatch(tx: SettleTransaction, attempts: readonly Attem
     if (decision.kind === 'retry' || decision.kind === 'failed') writes.push({ ...decision, eventId });
   }
 
-  if (processing.length > 0) writes.push(...(await addUp(tx, processing, policy)));
-  if (writes.length > 0) await tx.writeEvents(writes);
+  const sums = processing.length > 0 ? await addUp(tx, processing, policy) : { friendships: [], topics: [], events: [] };
+  tx.write({ ...sums, events: [...writes, ...sums.events] });
   return settled;
 }
 
@@ -56,18 +56,21 @@ const answers = {
 } as const satisfies Record<Decision['kind'], Settled>;
 
 /** Adds the processed events to their users and topics, in the order they came, and says what is to be written of each. */
-async function addUp(tx: SettleTransaction, processing: readonly Processing[], policy: SettlePolicy): Promise<EventWrite[]> {
-  const users = await tx.lockFriendships([...new Set(processing.map((p) => p.row.userId))]);
-  const friendships = new Map(users.map((f) => [f.userId, f]));
+async function addUp(
+  tx: SettleTransaction,
+  processing: readonly Processing[],
+  policy: SettlePolicy,
+): Promise<{ friendships: Friendship[]; topics: TopicMetrics[]; events: EventWrite[] }> {
   const topicKeys = new Map(
     processing.flatMap(({ row }) =>
       row.agentTag === null ? [] : [[topicKey(row.userId, row.agentTag), { userId: row.userId, topicId: row.agentTag }] as const],
     ),
   );
-  const known = topicKeys.size === 0 ? [] : await tx.readTopics([...topicKeys.values()]);
-  const topics = new Map(known.map((t) => [topicKey(t.userId, t.topicId), t]));
+  const held = await tx.lockFriendships([...new Set(processing.map((p) => p.row.userId))], [...topicKeys.values()]);
+  const friendships = new Map(held.friendships.map((f) => [f.userId, f]));
+  const topics = new Map(held.topics.map((t) => [topicKey(t.userId, t.topicId), t]));
 
-  const writes = processing.map(({ row, outcome }): EventWrite => {
+  const events = processing.map(({ row, outcome }): EventWrite => {
     const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime: row.endTime };
     const friendship = addToFriendship(friendships.get(row.userId) ?? newFriendship(row.userId), event, policy.calendarDay);
     friendships.set(row.userId, friendship);
@@ -78,9 +81,7 @@ async function addUp(tx: SettleTransaction, processing: readonly Processing[], p
     return { kind: 'processed', eventId: row.eventId, change: outcome.change, level: friendship.level, detailsJson: outcome.detailsJson };
   });
 
-  await tx.writeFriendships([...friendships.values()]);
-  if (topics.size > 0) await tx.writeTopics([...topics.values()]);
-  return writes;
+  return { friendships: [...friendships.values()], topics: [...topics.values()], events };
 }
 
 function newTopic(userId: string, topicId: string, lastDate: Date): TopicMetrics {

@@ -20,14 +20,23 @@ export type Settler = {
 };
 
 const maxBatch = 100;
-/** Two batches: while one waits for its commit the other runs its statements. */
+/** Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain (docs/decisions/0013). */
 const maxBatchesInFlight = 2;
+const secondBatchFrom = 20;
+/**
+ * How long a result may wait for others that are still being scored: a tenth of the time it took to come, so that its event is never
+ * much later for it.
+ */
+const lingerShare = 0.1;
+const lingerMs = (attempt: AttemptResult) => Math.min(100, attempt.runningMs * lingerShare);
 
 export function createSettler(options: {
   readonly inTransaction: InSettleTransaction;
   readonly policy: SettlePolicy;
   /** Most attempts at once: the prefetch. */
   readonly maxQueued: number;
+  /** Attempts that run now, from delivery to answer. */
+  readonly running: () => number;
   readonly giveUp: AbortSignal;
   readonly log: Logger;
 }): Settler {
@@ -72,6 +81,9 @@ export function createSettler(options: {
     commit,
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
+    furtherFrom: secondBatchFrom,
+    expected: options.running,
+    lingerMs,
     maxQueued: options.maxQueued,
   });
   return { settle: (attempt) => group.submit(attempt) };

@@ -1,13 +1,26 @@
-import type { PoolConnection } from 'mysql2';
+import type { ExecuteValues, PoolConnection } from 'mysql2';
 import type { EntityManager } from 'typeorm';
 import { PipelineError } from '../event/fault.ts';
 import { classify } from './errors.ts';
 import type { Store } from './open-store.ts';
 
+/** A statement with its values; `?` placeholders are escaped by the driver. */
+export type Statement = readonly [sql: string, params?: readonly unknown[]];
+
 /** A checked-out connection that speaks promises and throws classified errors. */
 export type Connection = {
-  /** Text protocol; `?` placeholders are escaped by the driver. @throws {PipelineError} */
-  query<T = unknown>(sql: string, params?: readonly unknown[]): Promise<T>;
+  /** Text protocol. @throws {PipelineError} */
+  query<T = unknown>(...statement: Statement): Promise<T>;
+  /**
+   * Prepared on first use and kept by the connection: neither side then reads the statement's text, nor escapes its values. For texts
+   * of which there are few, each run often. @throws {PipelineError}
+   */
+  prepared<T = unknown>(...statement: Statement): Promise<T>;
+  /**
+   * Several statements in one packet, and their results: one round trip instead of one each. The server stops at the first that
+   * fails; what ran before it is for the caller's transaction to undo. @throws {PipelineError}
+   */
+  batch(statements: readonly Statement[]): Promise<unknown[]>;
 };
 
 /**
@@ -35,7 +48,7 @@ export function withConnection<T>(store: Store, deadlineMs: number, work: (conne
       if (error) return finish(() => reject(classify(error)));
       if (done) return connection.release();
       raw = connection;
-      work({ query: (sql, params) => query(connection, sql, params) }).then(
+      work(speak(connection)).then(
         (result) =>
           finish(() => {
             connection.release();
@@ -95,6 +108,36 @@ export function withManager<T>(store: Store, deadlineMs: number, work: (manager:
 
 function deadlineMissed(deadlineMs: number): PipelineError {
   return new PipelineError('transient', 'DATABASE_TIMEOUT', `the database did not answer within ${deadlineMs} ms`);
+}
+
+function speak(connection: PoolConnection): Connection {
+  return {
+    query: (sql, params) => query(connection, sql, params),
+    prepared: (sql, params) => prepared(connection, sql, params),
+    batch: (statements) => batch(connection, statements),
+  };
+}
+
+/** `max_prepared_stmt_count` of the whole server is reached. */
+const noMorePrepared = 1461;
+
+function prepared<T>(connection: PoolConnection, sql: string, params: readonly unknown[] = []): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    connection.execute(sql, params as ExecuteValues[], (error, result) => {
+      if (error?.errno === noMorePrepared) query<T>(connection, sql, params).then(resolve, reject);
+      else if (error) reject(classify(error));
+      else resolve(result as T);
+    });
+  });
+}
+
+async function batch(connection: PoolConnection, statements: readonly Statement[]): Promise<unknown[]> {
+  if (statements.length === 1 && statements[0]) return [await query(connection, ...statements[0])];
+  return query<unknown[]>(
+    connection,
+    statements.map(([sql]) => sql).join(';\n'),
+    statements.flatMap(([, params]) => params ?? []),
+  );
 }
 
 function query<T>(connection: PoolConnection, sql: string, params: readonly unknown[] = []): Promise<T> {

@@ -33,6 +33,8 @@ const transientErrnos = new Set([
   1927,
   3024, // query or connection killed
   1969, // MariaDB: statement timeout
+  1243,
+  1615, // prepared statement unknown, or to be prepared again (behind a proxy, after a change of the table)
 ]);
 
 /** The row itself is refused: too long, wrong value, constraint, packet too large. */

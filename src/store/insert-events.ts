@@ -58,7 +58,7 @@ async function insertBatch(connection: Connection, events: readonly NewEvent[], 
     e.digest,
     graceMs * 1_000,
   ]);
-  const { info, affectedRows } = await connection.query<{ info: string; affectedRows: number }>(
+  const { info, affectedRows } = await connection.prepared<{ info: string; affectedRows: number }>(
     `INSERT INTO conversation_events (${columns}) VALUES ${sorted.map(() => row).join(',')} ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
     params,
   );

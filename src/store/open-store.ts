@@ -51,7 +51,16 @@ export async function openStore(url: string, options: { readonly poolSize: numbe
     charset: 'utf8mb4',
     connectTimeout: options.connectTimeoutMs,
     // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only ends a mistake.
-    extra: { queueLimit: 1_000, enableKeepAlive: true, decimalNumbers: true, jsonStrings: true },
+    // Several statements in a packet (Connection.batch): values only ever come in by placeholders.
+    // Prepared statements: of each connection, and counted by the server over all of its clients.
+    extra: {
+      queueLimit: 1_000,
+      enableKeepAlive: true,
+      decimalNumbers: true,
+      jsonStrings: true,
+      multipleStatements: true,
+      maxPreparedStatements: 48,
+    },
   });
   await dataSource.initialize();
   if (pool === undefined) throw new Error('TypeORM did not create a pool');

@@ -218,3 +218,16 @@ test('no line of the log has a word of a conversation in it', async () => {
   expect(api.lines.length).toBeGreaterThan(0);
   expect(api.lines.filter((line) => line.includes('xyzzy'))).toEqual([]);
 });
+
+test('a server that has no room for prepared statements is served all the same', async () => {
+  const [before] = await rows<{ n: number }>(space.database, 'SELECT @@max_prepared_stmt_count AS n');
+  const fresh = await startMember('api', space.env);
+  try {
+    await space.database.query('SET GLOBAL max_prepared_stmt_count = 0');
+    const answers = await Promise.all(Array.from({ length: 20 }, () => post(fresh.url, conversation())));
+    expect(answers.map((answer) => answer.status)).toEqual(Array(20).fill(202));
+  } finally {
+    await space.database.query('SET GLOBAL max_prepared_stmt_count = ?', [before?.n]);
+    expect(await fresh.stop()).toBe(0);
+  }
+});

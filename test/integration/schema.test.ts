@@ -144,18 +144,20 @@ describe('every hot or operator query reads an index range', () => {
       (store) =>
         settleTransaction(store, deadlineMs, async (tx) => {
           const [row] = await tx.lockEvents([newEvent(1).eventId, newEvent(2).eventId]);
-          const [friendship] = await tx.lockFriendships(['user_1', 'user_2']);
-          const topics = await tx.readTopics([{ userId: 'user_1', topicId: 't' }]);
+          const held = await tx.lockFriendships(['user_1', 'user_2'], [{ userId: 'user_1', topicId: 't' }]);
+          const [friendship] = held.friendships;
           if (!row || !friendship) throw new Error('nothing to settle');
-          await tx.writeFriendships([friendship]);
-          await tx.writeTopics([
-            ...topics,
-            { userId: 'user_1', topicId: 't', score: 1, turns: 1, level: 'PHASE1_STRANGER', lastDate: new Date() },
-          ]);
-          await tx.writeEvents([
-            { kind: 'processed', eventId: row.eventId, change: 1, level: 'PHASE1_STRANGER', detailsJson: '{}' },
-            { kind: 'retry', eventId: newEvent(2).eventId, attemptCount: 1, delayMs: 1, code: 'C', details: 'd' },
-          ]);
+          tx.write({
+            friendships: [friendship],
+            topics: [
+              ...held.topics,
+              { userId: 'user_1', topicId: 't', score: 1, turns: 1, level: 'PHASE1_STRANGER', lastDate: new Date() },
+            ],
+            events: [
+              { kind: 'processed', eventId: row.eventId, change: 1, level: 'PHASE1_STRANGER', detailsJson: '{}' },
+              { kind: 'retry', eventId: newEvent(2).eventId, attemptCount: 1, delayMs: 1, code: 'C', details: 'd' },
+            ],
+          });
         }),
     ],
     ['status', (store) => findEvent(store, { conversationId: 'conv_1_1' }, { withLog: true, deadlineMs })],

@@ -11,8 +11,10 @@ export async function recordStatements(store: Store, act: (store: Store) => Prom
   store.pool.on('acquire', (connection) => {
     const query = connection.query.bind(connection) as (...args: unknown[]) => unknown;
     connection.query = ((sql: string, params: unknown, ...rest: unknown[]) => {
-      if (/^\s*(SELECT|UPDATE)/i.test(sql) && /FROM|UPDATE/i.test(sql))
-        statements.push(mysql.format(sql, Array.isArray(params) ? params : []));
+      // Several may travel in one packet.
+      for (const statement of mysql.format(sql, Array.isArray(params) ? params : []).split(';\n')) {
+        if (/^\s*(SELECT|UPDATE)/i.test(statement) && /FROM|UPDATE/i.test(statement)) statements.push(statement);
+      }
       return query(sql, params, ...rest);
     }) as typeof connection.query;
   });

@@ -29,7 +29,14 @@ function createSteps(past: { status: EventStatus; unfinished: number } | null) {
     },
   };
   const giveUp = new AbortController();
-  const attempt = createAttempt({ steps, poisonStarts: 3, maxMessageBytes: 1_000, giveUp: giveUp.signal, log: pino({ level: 'silent' }) });
+  const attempt = createAttempt({
+    steps,
+    poisonStarts: 3,
+    maxMessageBytes: 1_000,
+    giveUp: giveUp.signal,
+    now: () => 0,
+    log: pino({ level: 'silent' }),
+  });
   return { attempt, said, scoring, giveUp };
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));

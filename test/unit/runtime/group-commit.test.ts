@@ -3,12 +3,27 @@ import { PipelineError } from '../../../src/event/fault.ts';
 import { createGroupCommit } from '../../../src/runtime/group-commit.ts';
 
 /** A commit whose end the test decides. */
-function createStage(options: { maxItems?: number; maxWeight?: number; maxInFlight?: number; maxQueued?: number } = {}) {
+function createStage(
+  options: {
+    maxItems?: number;
+    maxWeight?: number;
+    maxInFlight?: number;
+    maxQueued?: number;
+    sizes?: readonly number[];
+    furtherFrom?: number;
+    expected?: () => number;
+    lingerMs?: () => number;
+  } = {},
+) {
   const batches: { items: readonly number[]; finish: () => void; fail: (error: Error) => void }[] = [];
   const group = createGroupCommit<number, string>({
     maxItems: options.maxItems ?? 100,
     maxInFlight: options.maxInFlight ?? 1,
     maxQueued: options.maxQueued ?? 1_000,
+    ...(options.sizes && { sizes: options.sizes }),
+    ...(options.furtherFrom !== undefined && { furtherFrom: options.furtherFrom }),
+    ...(options.expected && { expected: options.expected }),
+    ...(options.lingerMs && { lingerMs: options.lingerMs }),
     ...(options.maxWeight !== undefined && { maxWeight: options.maxWeight, weigh: (n: number) => n }),
     commit: (items) =>
       new Promise((resolve, reject) => {
@@ -81,4 +96,57 @@ test('an item that misses its deadline while it waits is refused and never commi
   await first;
   await group.idle();
   expect(batches).toHaveLength(1);
+});
+
+test('with sizes, a batch has the largest that is full; nobody is left behind', async () => {
+  const { group, batches } = createStage({ sizes: [1, 2, 4], maxItems: 4 });
+  const answers = Promise.all([1, 2, 3, 4, 5, 6, 7].map((n) => group.submit(n)));
+  for (let i = 0; i < 3; i++) {
+    await vi.waitFor(() => expect(batches).toHaveLength(i + 1));
+    batches[i]?.finish();
+  }
+  expect((await answers).at(-1)).toBe('ok 7');
+  expect(batches.map((b) => b.items)).toEqual([[1, 2, 3, 4], [5, 6], [7]]);
+});
+
+test('beside a batch under way another starts only when enough wait', async () => {
+  const { group, batches } = createStage({ maxInFlight: 2, furtherFrom: 3 });
+  void group.submit(1);
+  await turn();
+  void group.submit(2);
+  void group.submit(3);
+  await turn();
+  expect(batches.map((b) => b.items)).toEqual([[1]]);
+  void group.submit(4);
+  await turn();
+  expect(batches.map((b) => b.items)).toEqual([[1], [2, 3, 4]]);
+  void group.submit(5);
+  batches[1]?.finish();
+  await turn();
+  expect(batches).toHaveLength(2);
+  batches[0]?.finish();
+  await vi.waitFor(() => expect(batches[2]?.items).toEqual([5]));
+});
+
+test('items that come one by one while others are on their way gather; the last of them goes at once', async () => {
+  let expected = 3;
+  const { group, batches } = createStage({ expected: () => expected, lingerMs: () => 60_000 });
+  const first = group.submit(1);
+  await turn();
+  expect(batches).toHaveLength(0); // two are still to come
+  void group.submit(2);
+  await turn();
+  expect(batches.map((b) => b.items)).toEqual([[1, 2]]); // one is
+  batches[0]?.finish();
+  await first;
+  expected = 1;
+  void group.submit(3);
+  await turn();
+  expect(batches[1]?.items).toEqual([3]); // none is
+});
+
+test('gathering ends in time, though what was expected never comes', async () => {
+  const { group, batches } = createStage({ expected: () => 100, lingerMs: () => 5 });
+  void group.submit(1);
+  await vi.waitFor(() => expect(batches.map((b) => b.items)).toEqual([[1]]));
 });

@@ -23,11 +23,8 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
             agentTag: null,
             endTime: new Date(0),
           })),
-        lockFriendships: async () => [],
-        readTopics: async () => [],
-        writeFriendships: async () => {},
-        writeTopics: async () => {},
-        writeEvents: async (writes) => void written.push(...writes),
+        lockFriendships: async () => ({ friendships: [], topics: [] }),
+        write: ({ events }) => void written.push(...events),
       };
       const result = await work(tx);
       const commit = () => {
@@ -46,6 +43,7 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
     },
     policy: { maxAttempts: 1, delayMs: () => 1, calendarDay: () => 1 },
     maxQueued: 100,
+    running: () => 0,
     giveUp: new AbortController().signal,
     log: pino({ level: 'silent' }),
   });
@@ -56,11 +54,13 @@ const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
 const scored = (n: number, detailsJson = '{}'): AttemptResult => ({
   eventId: id(n),
   redelivered: false,
+  runningMs: 1,
   outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
 });
 const failed = (n: number): AttemptResult => ({
   eventId: id(n),
   redelivered: false,
+  runningMs: 1,
   outcome: { kind: 'failed', permanent: true, code: 'C', details: 'd' },
 });
 

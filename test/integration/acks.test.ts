@@ -1,0 +1,90 @@
+import { connect } from 'amqplib';
+import { expect, inject, test, vi } from 'vitest';
+import { createConsumer, type Delivery, topologyNames } from '../../src/broker/index.ts';
+import { createLogger } from '../../src/runtime/log.ts';
+import { openBroker } from '../support/broker.ts';
+
+/** Acks leave together, some of them as one frame: whatever the order of the answers, the broker must have understood each as it was meant. */
+
+const queueName = `acks_${process.pid}_processing`;
+const names = topologyNames(queueName);
+const log = createLogger({ role: 'test', level: 'silent', format: 'json' });
+
+async function consume(count: number) {
+  const deliveries: Delivery[] = [];
+  const consumer = createConsumer({
+    url: inject('rabbitmqUrl'),
+    topology: { queueName, queueType: 'quorum', maxLength: 1_000 },
+    prefetch: count,
+    onDelivery: (delivery) => deliveries.push(delivery),
+    log,
+    name: 'acks',
+  });
+  await consumer.firstSession;
+  const broker = await openBroker(inject('rabbitmqUrl'));
+  for (let i = 0; i < count; i++) broker.publish(queueName, `${i}`);
+  await vi.waitFor(() => expect(deliveries).toHaveLength(count), { timeout: 10_000 });
+  return { deliveries, consumer, broker };
+}
+
+async function dispose(): Promise<void> {
+  const connection = await connect(inject('rabbitmqUrl'));
+  const channel = await connection.createChannel();
+  await channel.deleteQueue(names.queue);
+  await channel.deleteQueue(names.deadQueue);
+  await channel.deleteExchange(names.deadExchange);
+  await connection.close();
+}
+
+test('out of order, in several turns, between dead letters and returns: what stays open comes again, nothing else', async () => {
+  const { deliveries, consumer, broker } = await consume(12);
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const [a, b, c, d, e, f, g, h, i, j, k, l] = deliveries as [
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+    Delivery,
+  ];
+  c.ack();
+  e.ack(); // not the oldest: each by itself
+  await turn();
+  b.deadLetter();
+  a.ack(); // a run from the oldest on: a, (b), (c)
+  await turn();
+  f.ack();
+  h.ack();
+  d.ack(); // d, (e), f together; h alone, for g is still open
+  await turn();
+  j.deadLetter();
+  k.ack();
+  void [g, i, l]; // unanswered
+  await consumer.close(); // with an ack that has not left yet
+  const left = (await broker.takeAll(names.queue)).map((message) => message.content.toString());
+  expect(left.sort()).toEqual(['11', '6', '8']);
+  await vi.waitFor(async () => expect(await broker.depth(names.deadQueue)).toBe(2));
+  expect((await broker.takeAll(names.deadQueue)).map((message) => message.content.toString()).sort()).toEqual(['1', '9']);
+  await broker.close();
+  await dispose();
+});
+
+test('two hundred in random order: each is acked once, the channel never complains', async () => {
+  const { deliveries, consumer, broker } = await consume(200);
+  const order = deliveries.map((delivery) => ({ delivery, at: Math.random() })).sort((x, y) => x.at - y.at);
+  for (const [n, { delivery }] of order.entries()) {
+    delivery.ack();
+    if (n % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(deliveries.every((delivery) => delivery.live)).toBe(true);
+  await consumer.close();
+  expect(await broker.takeAll(names.queue)).toEqual([]);
+  await broker.close();
+  await dispose();
+});
