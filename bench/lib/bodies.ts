@@ -1,0 +1,13 @@
+import { samples } from '../../test/support/client.ts';
+
+/** Everything of a real conversation but its ids, as JSON text: a generator that shares the machine must cost little. */
+const rests = samples().map(({ conversation_id: _id, user_id: _user, ...rest }) => JSON.stringify(rest).slice(1));
+let n = 0;
+
+/** Real conversations (3 KB at the median) as JSON, each under an id of its own. `users`: how many share them. */
+export function nextBody(users = 168): string {
+  const i = n++;
+  // Ids that arrive in no order, as a client's do: an index that is filled from one end only is too easy.
+  const scattered = (Math.imul(i, 0x9e3779b1) >>> 0).toString(36);
+  return `{"conversation_id":"${scattered}_bench_${process.pid}_${i}","user_id":"user_${i % users}",${rests[i % rests.length]}`;
+}

@@ -1,0 +1,39 @@
+import autocannon from 'autocannon';
+import { post } from '../../test/support/client.ts';
+import { nextBody } from './bodies.ts';
+
+/** Closed loop: `connections` clients, each posting its next conversation when the last is answered. */
+export async function load(
+  url: string,
+  seconds: number,
+  { connections = 100, amount }: { readonly connections?: number; readonly amount?: number } = {},
+): Promise<Record<'/s' | 'p50 ms' | 'p99 ms', number>> {
+  const result = await autocannon({
+    url,
+    connections,
+    ...(amount === undefined ? { duration: seconds } : { amount }),
+    requests: [
+      {
+        method: 'POST',
+        path: '/v1/conversations/end',
+        headers: { 'content-type': 'application/json' },
+        setupRequest: (request) => ({ ...request, body: nextBody() }),
+      },
+    ],
+  });
+  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${url}: ${result.non2xx} refused, ${result.errors} failed`);
+  return { '/s': result['2xx'] / result.duration, 'p50 ms': result.latency.p50, 'p99 ms': result.latency.p99 };
+}
+
+/** Exactly `events` conversations. */
+export async function fill(url: string, events: number): Promise<void> {
+  let left = events;
+  await Promise.all(
+    Array.from({ length: 100 }, async () => {
+      while (left-- > 0) {
+        const { status } = await post(url, nextBody());
+        if (status !== 202) throw new Error(`refused with ${status}`);
+      }
+    }),
+  );
+}

@@ -1,0 +1,40 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { post } from '../../test/support/client.ts';
+import { nextBody } from './bodies.ts';
+
+export type Sent = {
+  readonly conversationId: string /** When it was due, milliseconds since 1970. */;
+  readonly dueAt: number;
+  readonly answeredMs: number;
+};
+
+const tickMs = 2;
+
+/**
+ * Open loop: requests are sent when they are due (exponential gaps at `rate` a second), whether or not earlier ones are answered, and
+ * their time counts from then. A server that stalls cannot hide it by keeping clients from asking.
+ *
+ * @throws if one is refused.
+ */
+export async function openLoop(url: string, rate: number, seconds: number): Promise<Sent[]> {
+  const sent: Promise<Sent>[] = [];
+  const began = performance.timeOrigin + performance.now();
+  let due = began + gap(rate);
+  while (due < began + seconds * 1_000) {
+    const now = performance.timeOrigin + performance.now();
+    for (; due <= now; due += gap(rate)) sent.push(send(url, due));
+    await delay(tickMs);
+  }
+  return Promise.all(sent);
+}
+
+async function send(url: string, dueAt: number): Promise<Sent> {
+  const body = nextBody();
+  const { status, body: answer } = await post(url, body);
+  if (status !== 202) throw new Error(`refused with ${status}`);
+  return { conversationId: String(answer.conversation_id), dueAt, answeredMs: performance.timeOrigin + performance.now() - dueAt };
+}
+
+function gap(rate: number): number {
+  return (-Math.log(1 - Math.random()) * 1_000) / rate;
+}

@@ -1,0 +1,63 @@
+import { readFile } from 'node:fs/promises';
+
+type Node = {
+  readonly id: number;
+  readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  readonly children?: readonly number[];
+};
+type CpuProfile = { readonly nodes: readonly Node[]; readonly samples: readonly number[]; readonly timeDeltas: readonly number[] };
+
+/** Microseconds of CPU by where they were spent. */
+export type Spent = ReadonlyMap<string, number>;
+
+const notCpu = new Set(['(idle)', '(program)', '(root)']);
+
+/**
+ * Reads a profile of `node --cpu-prof`.
+ *
+ * `byStage`: to the folder of `src/` that is nearest on the stack, or to the package or Node module at its bottom if none of ours is.
+ * `byFunction`: self time.
+ */
+export async function readProfile(file: string): Promise<{ readonly byStage: Spent; readonly byFunction: Spent }> {
+  const profile = JSON.parse(await readFile(file, 'utf8')) as CpuProfile;
+  const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
+  const parents = new Map(profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
+  const stageOf = new Map<number, string>();
+  const byStage = new Map<string, number>();
+  const byFunction = new Map<string, number>();
+  for (const [i, id] of profile.samples.entries()) {
+    const node = nodes.get(id);
+    const us = profile.timeDeltas[i] ?? 0;
+    if (node === undefined || notCpu.has(node.callFrame.functionName)) continue;
+    const stage = stageOf.get(id) ?? findStage(id);
+    stageOf.set(id, stage);
+    byStage.set(stage, (byStage.get(stage) ?? 0) + us);
+    const name = `${node.callFrame.functionName || '(anonymous)'} ${place(node.callFrame.url)}`;
+    byFunction.set(name, (byFunction.get(name) ?? 0) + us);
+  }
+  return { byStage, byFunction };
+
+  function findStage(id: number): string {
+    if (nodes.get(id)?.callFrame.functionName === '(garbage collector)') return 'garbage collection';
+    let bottom = 'node';
+    for (let at: number | undefined = id; at !== undefined; at = parents.get(at)) {
+      const url = nodes.get(at)?.callFrame.url ?? '';
+      const ours = /\/src\/([a-z]+)\//.exec(url)?.[1];
+      if (ours && !url.includes('/node_modules/')) return ours;
+      const named = place(url);
+      if (named && !named.startsWith('node:internal')) bottom = named.split('/')[0] ?? bottom;
+    }
+    return bottom;
+  }
+}
+
+function place(url: string): string {
+  const inPackage = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*\/node_modules\/)(.*)$/.exec(url);
+  if (inPackage) return `${inPackage[1]}/${inPackage[2]}`;
+  const inSource = /\/(src|bench)\/(.*)$/.exec(url);
+  return inSource ? `${inSource[1]}/${inSource[2]}` : url;
+}
+
+export function top(spent: Spent, n: number): [string, number][] {
+  return [...spent].sort(([, a], [, b]) => b - a).slice(0, n);
+}

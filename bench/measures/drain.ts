@@ -1,0 +1,110 @@
+/** Events a second from a backlog, by workers that do nothing else. */
+import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import { createNamespace } from '../../test/support/namespace.ts';
+import { burnEnv, type Contender, type Session, type Workload } from '../lib/contenders.ts';
+import { fill } from '../lib/load.ts';
+import type { Urls } from '../lib/peer-space.ts';
+import { startProcess } from '../lib/process.ts';
+import type { Subject } from '../lib/rounds.ts';
+import { consumeRate, settleRate } from './floors.ts';
+
+/** Until code is compiled and connections are warm. */
+const warmMs = 1_500;
+const pollMs = 200;
+
+/**
+ * Rate between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed, before the
+ * first worker starts.
+ */
+export async function drainRate(
+  contender: Contender,
+  workload: Workload,
+  { events, seconds, env = {} }: { readonly events: number; readonly seconds: number; readonly env?: Record<string, string> },
+): Promise<number> {
+  await using session = await contender.open(env);
+  await backlog(session, events);
+  const workers = await session.startWorkers(workload);
+  const rate = await watch(session, events, seconds);
+  await Promise.all(workers.map((worker) => worker.stop()));
+  return rate;
+}
+
+export async function backlog(session: Session, events: number): Promise<void> {
+  const api = await session.startApi();
+  await fill(api.url, events);
+  await session.queued(events);
+  await api.stop();
+}
+
+/** @param already  what was processed before the workers started. */
+export async function watch(session: Session, events: number, seconds: number, already = 0): Promise<number> {
+  while ((await session.processed()) === already) await delay(pollMs);
+  await delay(warmMs);
+  const began = performance.now();
+  const from = await session.processed();
+  const warmed = from - already;
+  if (warmed > events * 0.7) throw new Error(`a backlog of ${events} is too small: ${warmed} were done when the warm-up ended`);
+  for (;;) {
+    await delay(pollMs);
+    const n = await session.processed();
+    const elapsed = (performance.now() - began) / 1_000;
+    if (n - already >= events * 0.95 || elapsed >= seconds) return (n - from) / elapsed;
+  }
+}
+
+export const drainSettings = [1, 2, 4].flatMap((workers) => [10, 50].map((concurrency) => ({ workers, concurrency })));
+
+export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Contender[], seconds: number): Subject[] {
+  const peerSettings = drainSettings.filter(({ workers, concurrency }) => workers === 1 || (workers === 4 && concurrency === 10));
+  return [
+    { name: 'consume + ack', round: async () => ({ '/s': await consumeRate(urls.rabbitmq, 60_000) }) },
+    {
+      name: 'batched settle',
+      async round() {
+        const space = await createNamespace(urls);
+        const rate = await settleRate(space.env['DATABASE_URL'] ?? '', 30_000);
+        await space.dispose();
+        return { '/s': rate };
+      },
+    },
+    ...drainSettings.map((setting) => subject(ours, setting, { events: 24_000, seconds })),
+    ...peers.flatMap((peer) =>
+      peerSettings
+        // A Celery worker is a process for each unit of concurrency: 50 of them on these cores only wait for each other.
+        .filter(({ workers, concurrency }) => !peer.name.startsWith('Celery') || (workers === 1 && concurrency === 10))
+        .map((setting) => subject(peer, setting, { events: peer.name.startsWith('Celery') ? 4_000 : 9_000, seconds })),
+    ),
+  ];
+}
+
+function subject(contender: Contender, setting: Workload, options: { events: number; seconds: number }): Subject {
+  return {
+    name: `${contender.name} ${setting.workers} x ${setting.concurrency}`,
+    round: async () => ({ '/s': await drainRate(contender, setting, options) }),
+  };
+}
+
+/** With a scorer that uses CPU. The limit is what the cores allow: the scorer alone, a thread for each core. */
+export function scoringSubjects(ours: Contender, plain: Contender, seconds: number): Subject[] {
+  return [1, 5, 20].flatMap((burnMs) => {
+    const events = Math.ceil(Math.min((availableParallelism() * 1_000) / burnMs, 3_000) * (seconds + 4));
+    return [
+      {
+        name: `scorer alone, ${burnMs} ms`,
+        async round() {
+          // It says what it counted where others say their URL.
+          const alone = await startProcess('peers/scorer-alone.ts', [String(seconds)], burnEnv(burnMs));
+          await alone.stop();
+          return { '/s': Number(alone.url) };
+        },
+      },
+      ...[ours, plain].map((contender) => ({
+        name: `${contender.name}, ${burnMs} ms`,
+        round: async () => ({
+          '/s': await drainRate(contender, { workers: 1, concurrency: 50, burnMs }, { events, seconds: seconds * 2 }),
+        }),
+      })),
+    ];
+  });
+}

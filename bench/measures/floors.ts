@@ -1,0 +1,142 @@
+/** What the servers do at best for the bare statements and messages of the pipeline, with nothing of ours around them. Rates a second. */
+import { once } from 'node:events';
+import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
+import mysql, { type Connection } from 'mysql2/promise';
+import { newEventId } from '../../src/event/event.ts';
+import { nextBody } from '../lib/bodies.ts';
+
+const logs = Array.from({ length: 400 }, () => nextBody());
+const [day, nextDay] = ['2026-01-01', '2026-01-02'];
+let ids = 0;
+
+const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } } as const;
+
+/** Durable multi-row INSERT: 50 rows a statement, two connections. */
+export async function insertRate(databaseUrl: string, seconds: number): Promise<number> {
+  const table = `floor_insert_${Date.now()}`;
+  const [first, second] = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
+  await first.query(`CREATE TABLE ${table} LIKE conversation_events`);
+  const rate = await perSecond(seconds, [first, second], (connection) => insertFifty(connection, table));
+  await first.query(`DROP TABLE ${table}`);
+  await Promise.all([first.end(), second.end()]);
+  return rate;
+}
+
+async function insertFifty(connection: Connection, table: string): Promise<number> {
+  const rows = Array.from({ length: 50 }, () => {
+    const i = ids++;
+    const log = logs[i % logs.length];
+    return [newEventId(), `floor_${i}`, `user_${i % 168}`, 'TALK', 'b', 'n', day, nextDay, log, Buffer.alloc(32), 'PENDING', day, day, day];
+  });
+  await connection.query(
+    `INSERT INTO ${table} (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log, request_digest, status,
+       next_attempt_at, created_at, updated_at) VALUES ?`,
+    [rows],
+  );
+  return rows.length;
+}
+
+/** A confirm channel with a thousand messages on the way. */
+export async function publishRate(rabbitmqUrl: string, seconds: number): Promise<number> {
+  return withQueue(rabbitmqUrl, async (broker, queue) => {
+    const channel = await broker.createConfirmChannel();
+    return fill(channel, queue, { seconds });
+  });
+}
+
+/** Consume and ack each, prefetch 100, from a queue that is full enough. */
+export async function consumeRate(rabbitmqUrl: string, messages: number): Promise<number> {
+  return withQueue(rabbitmqUrl, async (broker, queue) => {
+    await fill(await broker.createConfirmChannel(), queue, { messages });
+    const channel = await broker.createChannel();
+    await channel.prefetch(100);
+    let left = messages;
+    const began = performance.now();
+    await new Promise<void>((resolve) => {
+      void channel.consume(queue, (message) => {
+        if (message === null) return;
+        channel.ack(message);
+        if (--left === 0) resolve();
+      });
+    });
+    return messages / ((performance.now() - began) / 1_000);
+  });
+}
+
+async function withQueue<T>(url: string, work: (broker: ChannelModel, queue: string) => Promise<T>): Promise<T> {
+  const broker = await connect(url, { noDelay: true });
+  const queue = `floor_${Date.now()}`;
+  const channel = await broker.createChannel();
+  await channel.assertQueue(queue, quorum);
+  try {
+    return await work(broker, queue);
+  } finally {
+    await channel.deleteQueue(queue);
+    await broker.close();
+  }
+}
+
+async function fill(channel: ConfirmChannel, queue: string, until: { seconds: number } | { messages: number }): Promise<number> {
+  const bodies = Array.from({ length: 400 }, () => Buffer.from(nextBody()));
+  let confirmed = 0;
+  let sent = 0;
+  const began = performance.now();
+  const enough = () => ('seconds' in until ? performance.now() - began > until.seconds * 1_000 : sent >= until.messages);
+  while (!enough()) {
+    const writable = channel.sendToQueue(queue, bodies[sent % bodies.length] ?? Buffer.alloc(0), { persistent: true }, () => confirmed++);
+    sent++;
+    if (!writable) await once(channel, 'drain');
+    while (sent - confirmed >= 1_000) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await channel.waitForConfirms();
+  return sent / ((performance.now() - began) / 1_000);
+}
+
+/** Lock, update, add up: 50 events a transaction, two connections. */
+export async function settleRate(databaseUrl: string, events: number): Promise<number> {
+  const table = `floor_settle_${Date.now()}`;
+  const [first, second] = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
+  await first.query(`CREATE TABLE ${table} LIKE conversation_events`);
+  for (let i = 0; i < events; i += 50) await insertFifty(first, table);
+  const [rows] = await first.query(`SELECT event_id, user_id FROM ${table} ORDER BY event_id`);
+  const batches: { event_id: string; user_id: string }[][] = [];
+  for (let i = 0; i < events; i += 50) batches.push((rows as { event_id: string; user_id: string }[]).slice(i, i + 50));
+  const began = performance.now();
+  const lane = async (connection: Connection) => {
+    for (let batch = batches.pop(); batch; batch = batches.pop()) await settleFifty(connection, table, batch);
+  };
+  await Promise.all([lane(first), lane(second)]);
+  const rate = events / ((performance.now() - began) / 1_000);
+  await first.query(`DROP TABLE ${table}`);
+  await Promise.all([first.end(), second.end()]);
+  return rate;
+}
+
+async function settleFifty(connection: Connection, table: string, batch: readonly { event_id: string; user_id: string }[]): Promise<void> {
+  const ids = batch.map((row) => row.event_id);
+  await connection.query('START TRANSACTION');
+  await connection.query(`SELECT event_id, status FROM ${table} WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`, [ids]);
+  await connection.query(
+    'INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ? ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
+    [[...new Set(batch.map((row) => row.user_id))].sort().map((id) => [id, 1, '2026-01-01'])],
+  );
+  await connection.query(
+    `UPDATE ${table} SET status = 'PROCESSED', next_attempt_at = NULL, processed_at = UTC_TIMESTAMP(3), friendship_score_change = 1,
+       new_friendship_level = 'PHASE1_STRANGER', score_calculation_details = '{}' WHERE event_id IN (?)`,
+    [ids],
+  );
+  await connection.query('COMMIT');
+}
+
+async function perSecond<T>(seconds: number, lanes: readonly T[], work: (lane: T) => Promise<number>): Promise<number> {
+  const began = performance.now();
+  const until = began + seconds * 1_000;
+  const done = await Promise.all(
+    lanes.map(async (lane) => {
+      let n = 0;
+      while (performance.now() < until) n += await work(lane);
+      return n;
+    }),
+  );
+  return done.reduce((sum, n) => sum + n, 0) / ((performance.now() - began) / 1_000);
+}

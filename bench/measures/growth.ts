@@ -1,0 +1,150 @@
+/** What grows must not cost: accept and settle with millions of stored events, drain with a backlog of a million. */
+import { once } from 'node:events';
+import { connect } from 'amqplib';
+import type { Connection, Pool, RowDataPacket } from 'mysql2/promise';
+import { nextBody } from '../lib/bodies.ts';
+import type { Contender, Session } from '../lib/contenders.ts';
+import { load } from '../lib/load.ts';
+import type { Urls } from '../lib/peer-space.ts';
+import type { Row } from '../lib/rounds.ts';
+import { figure } from '../lib/stats.ts';
+import { backlog, watch } from './drain.ts';
+
+const workload = { workers: 1, concurrency: 50 };
+const perStatement = 100_000;
+
+/**
+ * One database that is filled further and further, measured at each size. The buffer pool is raised to 4 GiB meanwhile, as anybody with such
+ * a table would have it: with the default 128 MiB one measures the disk.
+ */
+export async function storedEvents(
+  ours: Contender,
+  sizes: readonly number[],
+  seconds: number,
+  rounds: number,
+  say: (line: string) => void,
+): Promise<Row[]> {
+  await using session = await ours.open();
+  await using _pool = await withBufferPool(session.database, 4 * 2 ** 30);
+  const rows: Row[] = [];
+  let stored = 0;
+  for (const size of sizes) {
+    for (; stored < size; stored += perStatement) await insertClosed(session.database, stored);
+    const accepts: number[] = [];
+    const drains: number[] = [];
+    for (let round = 0; round < rounds; round++) {
+      const api = await session.startApi();
+      accepts.push((await load(api.url, seconds))['/s']);
+      await api.stop();
+      drains.push(await drainAll(session, seconds));
+    }
+    say(`growth: ${size} stored events: accept ${Math.round(figure(accepts).median)}/s, drain ${Math.round(figure(drains).median)}/s`);
+    rows.push({ measure: 'growth', subject: `accept, ${millions(size)} stored`, unit: '/s', figure: figure(accepts) });
+    rows.push({ measure: 'growth', subject: `drain, ${millions(size)} stored`, unit: '/s', figure: figure(drains) });
+  }
+  return rows;
+}
+
+/** Drains what the accepts left and a backlog more, so that nothing of a round is left to the next. */
+async function drainAll(session: Session, seconds: number): Promise<number> {
+  const [open] = await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'");
+  if (Number(open) < 20_000) await backlog(session, 20_000);
+  const from = await session.processed();
+  const [pending] = await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'");
+  const workers = await session.startWorkers(workload);
+  const rate = await watch(session, Number(pending), seconds, from);
+  while (Number((await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'"))[0]) > 0) {
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  await Promise.all(workers.map((worker) => worker.stop()));
+  return rate;
+}
+
+/** The same drain with a short and a long queue; rows and messages are made without the API. */
+export async function longBacklog(
+  ours: Contender,
+  urls: Urls,
+  sizes: readonly number[],
+  seconds: number,
+  say: (line: string) => void,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const size of sizes) {
+    await using session = await ours.open();
+    await using _pool = await withBufferPool(session.database, 4 * 2 ** 30);
+    for (let from = 0; from < size; from += perStatement) await insertOpen(session.database, from, Math.min(perStatement, size - from));
+    await publishOpen(urls, session.queue, size);
+    const workers = await session.startWorkers(workload);
+    const rate = await watch(session, size, seconds);
+    await Promise.all(workers.map((worker) => worker.stop()));
+    say(`growth: a backlog of ${size}: ${Math.round(rate)}/s`);
+    rows.push({ measure: 'growth', subject: `drain, backlog of ${size.toLocaleString('en')}`, unit: '/s', figure: figure([rate]) });
+  }
+  return rows;
+}
+
+/** Event `n` of those made here: ids in the order of their making, as version 7 has them. */
+const eventIdSql = `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '-7', LPAD(LOWER(HEX(n % 4096)), 3, '0'), '-8000-', LPAD(LOWER(HEX(n)), 12, '0'))`;
+const eventId = (n: number) =>
+  `019b76da-${Math.floor(n / 65_536)
+    .toString(16)
+    .padStart(4, '0')}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}`;
+const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log, request_digest, created_at, updated_at`;
+const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00', '[]',
+  REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
+
+async function insertClosed(database: Connection | Pool, from: number): Promise<void> {
+  await database.query(
+    `INSERT INTO conversation_events (${columns}, status, processed_at, friendship_score_change, new_friendship_level)
+     SELECT ${values}, 'PROCESSED', '2026-01-01', 1, 'PHASE1_STRANGER' FROM (${numbers(from, perStatement)}) numbers`,
+  );
+}
+
+async function insertOpen(database: Connection | Pool, from: number, count: number): Promise<void> {
+  await database.query(
+    `INSERT INTO conversation_events (${columns}, status, next_attempt_at)
+     SELECT ${values}, 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 6 HOUR FROM (${numbers(from, count)}) numbers`,
+  );
+}
+
+/** `count` numbers from `from`: digits joined with themselves, which both servers know. */
+function numbers(from: number, count: number): string {
+  const digits =
+    '(SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)';
+  const places = [...'abcde'];
+  const sum = places.map((p, i) => `${p}.d * ${10 ** i}`).join(' + ');
+  return `SELECT ${from} + ${sum} AS n FROM ${places.map((p) => `${digits} ${p}`).join(', ')} WHERE ${sum} < ${count}`;
+}
+
+async function publishOpen(urls: Urls, queue: string, count: number): Promise<void> {
+  const broker = await connect(urls.rabbitmq, { noDelay: true });
+  const channel = await broker.createConfirmChannel();
+  const bodies = Array.from({ length: 400 }, () => {
+    const { conversation_logs, conversation_log, ...rest } = JSON.parse(nextBody()) as Record<string, unknown>;
+    return JSON.stringify({ ...rest, metadata: null, conversation_log: conversation_log ?? conversation_logs }).slice(1);
+  });
+  let confirmed = 0;
+  for (let n = 0; n < count; n++) {
+    const id = eventId(n);
+    const body = Buffer.from(`{"event_id":"${id}",${bodies[n % bodies.length]}`);
+    if (!channel.sendToQueue(queue, body, { persistent: true, messageId: id }, () => confirmed++)) await once(channel, 'drain');
+    while (n - confirmed >= 1_000) await new Promise((resolve) => setImmediate(resolve));
+  }
+  await channel.waitForConfirms();
+  await broker.close();
+}
+
+async function withBufferPool(database: Connection | Pool, bytes: number): Promise<AsyncDisposable> {
+  const [before] = await one(database, 'SELECT @@innodb_buffer_pool_size AS n');
+  await database.query('SET GLOBAL innodb_buffer_pool_size = ?', [bytes]);
+  return { [Symbol.asyncDispose]: async () => void (await database.query('SET GLOBAL innodb_buffer_pool_size = ?', [Number(before)])) };
+}
+
+async function one(database: Connection | Pool, sql: string): Promise<unknown[]> {
+  const [rows] = await database.query<RowDataPacket[]>(sql);
+  return Object.values(rows[0] ?? {});
+}
+
+function millions(n: number): string {
+  return n === 0 ? 'none' : `${n / 1e6} M`;
+}

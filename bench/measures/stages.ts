@@ -1,0 +1,94 @@
+/** CPU of one event: by process, and by stage from profiles of the API, a worker's main thread and its scoring threads. */
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Contender } from '../lib/contenders.ts';
+import { cpuSeconds, findPids } from '../lib/cpu.ts';
+import { load } from '../lib/load.ts';
+import { readProfile, top } from '../lib/profile.ts';
+import type { Row } from '../lib/rounds.ts';
+import { figure } from '../lib/stats.ts';
+import { backlog } from './drain.ts';
+
+const servers = { database: ['mariadbd', 'mysqld'], broker: ['beam.smp'] } as const;
+
+export async function cpuByProcess(ours: Contender, seconds: number): Promise<Row[]> {
+  await using session = await ours.open();
+  const api = await session.startApi();
+  await load(api.url, 2);
+  const accept = await spent(api.pid, async () => Math.round((await load(api.url, seconds))['/s'] * seconds));
+  await api.stop();
+  await backlog(session, 20_000);
+  const [worker] = await session.startWorkers({ workers: 1, concurrency: 50 });
+  const settle = await spent(worker?.pid ?? 0, async () => {
+    const from = await session.processed();
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    return (await session.processed()) - from;
+  });
+  await worker?.stop();
+  return [
+    ...Object.entries(accept).map(([unit, us]) => row('an accept', unit === 'ours' ? 'API' : unit, us)),
+    ...Object.entries(settle).map(([unit, us]) => row('a settled event (1 x 50)', unit === 'ours' ? 'worker' : unit, us)),
+  ];
+}
+
+/** Microseconds for each of the events that `work` counts. All servers of this machine: run it with nothing else on it. */
+async function spent(pid: number, work: () => Promise<number>): Promise<Record<'ours' | 'database' | 'broker', number>> {
+  const look = () => ({
+    ours: cpuSeconds(pid),
+    database: servers.database.flatMap((name) => findPids(name)).reduce((sum, p) => sum + cpuSeconds(p), 0),
+    broker: servers.broker.flatMap((name) => findPids(name)).reduce((sum, p) => sum + cpuSeconds(p), 0),
+  });
+  const before = look();
+  const events = await work();
+  const after = look();
+  const each = (key: keyof typeof before) => ((after[key] - before[key]) / events) * 1e6;
+  return { ours: each('ours'), database: each('database'), broker: each('broker') };
+}
+
+export async function cpuByStage(ours: Contender, seconds: number): Promise<Row[]> {
+  const api = await profiled(async (NODE_OPTIONS) => {
+    await using session = await ours.open({ NODE_OPTIONS });
+    const process = await session.startApi();
+    const rate = (await load(process.url, seconds))['/s'];
+    await process.stop();
+    return rate * seconds;
+  });
+  const worker = await profiled(async (NODE_OPTIONS) => {
+    await using session = await ours.open();
+    await backlog(session, 30_000);
+    const [process] = await session.startWorkers({ workers: 1, concurrency: 50, env: { NODE_OPTIONS } });
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+    await process?.stop();
+    return session.processed();
+  });
+  return [
+    ...stageRows('API', api.main, api.events),
+    ...stageRows('worker, main thread', worker.main, worker.events),
+    ...stageRows('worker, scoring threads', worker.threads, worker.events),
+  ];
+}
+
+type Profiled = { readonly events: number; readonly main: Map<string, number>; readonly threads: Map<string, number> };
+
+async function profiled(work: (nodeOptions: string) => Promise<number>): Promise<Profiled> {
+  const folder = await mkdtemp(join(tmpdir(), 'afterword-profile-'));
+  const events = await work(`--cpu-prof --cpu-prof-dir=${folder}`);
+  const main = new Map<string, number>();
+  const threads = new Map<string, number>();
+  for (const file of await readdir(folder)) {
+    // CPU.<date>.<time>.<pid>.<thread>.<n>.cpuprofile; thread 0 is the main one.
+    const into = file.split('.')[4] === '0' ? main : threads;
+    for (const [stage, us] of (await readProfile(join(folder, file))).byStage) into.set(stage, (into.get(stage) ?? 0) + us);
+  }
+  await rm(folder, { recursive: true, force: true });
+  return { events, main, threads };
+}
+
+function stageRows(subject: string, spentUs: ReadonlyMap<string, number>, events: number): Row[] {
+  return top(spentUs, 12).map(([stage, us]) => row(subject, stage, us / events, 'stages'));
+}
+
+function row(subject: string, what: string, us: number, measure = 'CPU'): Row {
+  return { measure, subject, unit: `µs ${what}`, figure: figure([us]) };
+}

@@ -1,0 +1,168 @@
+/**
+ * Measures Afterword against floors and peers, in one run on one machine. Rounds of all subjects alternate; a figure is their median.
+ * scripts/bench --help says how to call it.
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { Command } from 'commander';
+import mysql, { type RowDataPacket } from 'mysql2/promise';
+import { findServers } from '../scripts/servers/index.ts';
+import { afterword, findPeers, plain } from './lib/contenders.ts';
+import type { Urls } from './lib/peer-space.ts';
+import { type Row, rounds } from './lib/rounds.ts';
+import { acceptSubjects } from './measures/accept.ts';
+import { type Classic, classicRun, type HeatMap, heatMap } from './measures/classic.ts';
+import { drainSubjects, scoringSubjects } from './measures/drain.ts';
+import { longBacklog, storedEvents } from './measures/growth.ts';
+import { latencySubjects } from './measures/latency.ts';
+import { memorySubjects } from './measures/memory.ts';
+import { cpuByProcess, cpuByStage } from './measures/stages.ts';
+import { type Report, shown, toHtml } from './report.ts';
+import { losses, reached, tableOf, targets } from './targets.ts';
+
+type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
+
+const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'stages', 'growth'] as const;
+const options = new Command('scripts/bench')
+  .description(
+    'Measures Afterword against floors and peers on this machine. Everything takes about 45 minutes; leave the machine alone meanwhile.',
+  )
+  .option('--only <list>', `some of ${measures.join(',')}`, measures.join(','))
+  .option('--rounds <n>', 'alternating rounds', '3')
+  .option('--seconds <n>', 'how long each subject is measured', '5')
+  .option('--out <folder>', 'where the results go', fileURLToPath(new URL('./results', import.meta.url)))
+  .option('--add', 'keep what the recorded run has of other measures: for one that was interrupted', false)
+  .option('--check', 'compare the ratios with the recorded ones, write nothing, and fail on a loss of over 15 %', false)
+  .parse()
+  .opts<{ only: string; rounds: string; seconds: string; out: string; add: boolean; check: boolean }>();
+const only = new Set(options.only.split(','));
+for (const name of only) {
+  if (!measures.some((known) => known === name)) {
+    process.stderr.write(`there is no measure ${name}: choose from ${measures.join(', ')}\n`);
+    process.exit(64);
+  }
+}
+const [seconds, n] = [Number(options.seconds), Number(options.rounds)];
+const say = (line: string) => process.stderr.write(`· ${line}\n`);
+
+const folder = await mkdtemp(join(tmpdir(), 'afterword-bench-'));
+const found = await findServers(['database', 'broker'], { folder, volumes: null, say, ignoreNamed: true });
+const urls: Urls = { database: found.database.server.url, rabbitmq: found.broker.server.url };
+try {
+  const servers = await versions(urls);
+  const path = join(options.out, `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}`);
+  const result: Result = { rows: [], missing: {}, classic: null, heatMap: null };
+  if (options.add) keep(result, JSON.parse(await readFile(`${path}.json`, 'utf8')) as Report);
+  for await (const done of measure(urls, result)) {
+    say(`${done} is measured`);
+    // After each measure: a run that is interrupted has not been for nothing.
+    if (!options.check) await write(path, servers, result);
+  }
+  print(result.rows, ratiosOf(result.rows));
+  if (options.check) process.exitCode = await check(`${path}.json`, ratiosOf(result.rows));
+  else say(`written: ${path}.json and ${path}.html`);
+} finally {
+  await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
+  const ours = afterword(urls);
+  const { peers, missing } = await findPeers(urls);
+  into.missing = missing;
+  for (const [name, why] of Object.entries(missing)) say(`${name} is missing: ${why}`);
+  const steps: Record<(typeof measures)[number], () => Promise<readonly Row[]>> = {
+    accept: () => rounds('accept', acceptSubjects(urls, [ours, ...peers], seconds), n, say),
+    drain: () => rounds('drain', drainSubjects(urls, ours, peers, seconds), n, say),
+    scoring: () => rounds('scoring', scoringSubjects(ours, plain(urls), seconds), n, say),
+    latency: () => rounds('latency', latencySubjects(ours, seconds * 2), n, say),
+    memory: () => rounds('memory', memorySubjects(ours), n, say),
+    classic: async () => {
+      into.classic = await classicRun(ours, urls);
+      into.heatMap = await heatMap(ours, say);
+      return [];
+    },
+    stages: async () => [...(await cpuByProcess(ours, seconds)), ...(await cpuByStage(ours, seconds))],
+    growth: async () => [
+      ...(await storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say)),
+      ...(await longBacklog(ours, urls, [40_000, 1_000_000], seconds, say)),
+    ],
+  };
+  for (const name of measures) {
+    if (!only.has(name)) continue;
+    into.rows.push(...(await steps[name]()));
+    yield name;
+  }
+}
+
+function keep(result: Result, recorded: Report): void {
+  const again = [...only, ...(only.has('stages') ? ['CPU'] : [])];
+  result.rows.push(...recorded.rows.filter((row) => !again.includes(row.measure)));
+  result.classic = recorded.classic;
+  result.heatMap = recorded.heatMap;
+}
+
+function ratiosOf(rows: readonly Row[]): Record<string, number> {
+  const table = tableOf(rows);
+  return Object.fromEntries(
+    targets.flatMap((target) => {
+      const value = target.of(table);
+      return Number.isFinite(value) ? [[target.name, value]] : [];
+    }),
+  );
+}
+
+async function versions({ database }: Urls): Promise<Record<string, string>> {
+  const connection = await mysql.createConnection(database);
+  const [[row]] = await connection.query<RowDataPacket[]>('SELECT VERSION() AS version, @@log_bin AS log_bin');
+  await connection.end();
+  const version = String(row?.['version']);
+  const name = version.includes('MariaDB') ? `MariaDB ${version.split('-')[0]}` : `MySQL ${version}`;
+  return {
+    database: `${name} (${Number(row?.['log_bin']) ? 'with' : 'without'} binary log, ${found.database.how})`,
+    broker: `RabbitMQ (quorum queue, ${found.broker.how})`,
+  };
+}
+
+function print(rows: readonly Row[], ratios: Readonly<Record<string, number>>): void {
+  for (const { measure, subject, unit, figure } of rows) {
+    const spread = figure.rounds.length > 1 ? ` (${shown(figure.low)} to ${shown(figure.high)})` : '';
+    process.stdout.write(`${measure.padEnd(8)} ${subject.padEnd(38)} ${shown(figure.median).padStart(9)} ${unit}${spread}\n`);
+  }
+  process.stdout.write('\n');
+  for (const target of targets) {
+    const ratio = ratios[target.name];
+    if (ratio === undefined) continue;
+    process.stdout.write(
+      `${target.name.padEnd(42)} ${shown(ratio).padStart(8)}   wanted ${target.want.padEnd(8)} ${reached(target, ratio) ? '' : 'not reached'}\n`,
+    );
+  }
+}
+
+async function check(recordedFile: string, ratios: Readonly<Record<string, number>>): Promise<number> {
+  const recorded = JSON.parse(await readFile(recordedFile, 'utf8')) as Report;
+  const lost = losses(ratios, recorded.ratios);
+  for (const { name, recorded, now } of lost) process.stdout.write(`LOSS  ${name}: ${shown(now)}, recorded ${shown(recorded)}\n`);
+  process.stdout.write(lost.length === 0 ? '\nno ratio is worse than recorded by over 15 %\n' : '');
+  return lost.length === 0 ? 0 : 1;
+}
+
+async function write(path: string, servers: Record<string, string>, result: Result): Promise<void> {
+  const { stdout } = await promisify(execFile)('git', ['rev-parse', '--short', 'HEAD']).catch(() => ({ stdout: 'unknown' }));
+  const report: Report = {
+    date: new Date().toISOString(),
+    commit: stdout.trim(),
+    command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
+    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version },
+    servers,
+    ...result,
+    ratios: ratiosOf(result.rows),
+  };
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(`${path}.json`, `${JSON.stringify(report, null, 1)}\n`);
+  await writeFile(`${path}.html`, toHtml(report));
+}

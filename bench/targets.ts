@@ -1,0 +1,84 @@
+import type { Row } from './lib/rounds.ts';
+import { composed } from './lib/stats.ts';
+
+/** A ratio (or, where said, a plain figure) that this project holds itself to. All of it from one run on one machine. */
+export type Target = {
+  readonly name: string;
+  readonly want: string;
+  readonly bound: number;
+  readonly better: 'higher' | 'lower';
+  readonly of: (t: Table) => number;
+};
+
+/** Looks a median up by measure, subject and unit; NaN if it was not measured. */
+export type Table = {
+  (measure: string, subject: string, unit?: string): number;
+  /** The best of all subjects whose name begins so. */
+  best(measure: string, begin: string): number;
+};
+
+export function tableOf(rows: readonly Row[]): Table {
+  const look = (measure: string, subject: string, unit = '/s') =>
+    rows.find((r) => r.measure === measure && r.subject === subject && r.unit === unit)?.figure.median ?? Number.NaN;
+  const best = (measure: string, begin: string) =>
+    Math.max(
+      Number.NEGATIVE_INFINITY,
+      ...rows.filter((r) => r.measure === measure && r.subject.startsWith(begin) && r.unit === '/s').map((r) => r.figure.median),
+    );
+  return Object.assign(look, { best });
+}
+
+const bull = 'BullMQ (appendfsync always)';
+export const acceptFloor = (t: Table) =>
+  composed(t('accept', 'Express only'), t('accept', 'multi-row INSERT'), t('accept', 'publish with confirms'));
+export const drainFloor = (t: Table) => composed(t('drain', 'consume + ack'), t('drain', 'batched settle'));
+const ours = (t: Table) => t('accept', 'afterword');
+
+export const targets: readonly Target[] = [
+  higher('accept / composed floor', 1.3, (t) => ours(t) / acceptFloor(t)),
+  higher('accept / plain pipeline', 3.5, (t) => ours(t) / t('accept', 'plain pipeline')),
+  higher('accept / BullMQ', 1.6, (t) => ours(t) / t('accept', bull)),
+  lower('accept p99 / plain pipeline', 0.333, (t) => t('accept', 'afterword', 'p99 ms') / t('accept', 'plain pipeline', 'p99 ms')),
+  lower('accept p99, ms', 100, (t) => t('accept', 'afterword', 'p99 ms')),
+  higher('drain best / composed floor', 0.7, (t) => t.best('drain', 'afterword') / drainFloor(t)),
+  higher('drain best / plain best', 6, (t) => t.best('drain', 'afterword') / t.best('drain', 'plain pipeline')),
+  higher('drain best / BullMQ best', 4, (t) => t.best('drain', 'afterword') / t.best('drain', bull)),
+  higher('drain best / Celery best', 10, (t) => t.best('drain', 'afterword') / t.best('drain', 'Celery')),
+  higher('drain 4 x 10 / plain 4 x 10', 2.5, (t) => t('drain', 'afterword 4 x 10') / t('drain', 'plain pipeline 4 x 10')),
+  higher('5 ms of CPU / scorer alone', 0.9, (t) => t('scoring', 'afterword, 5 ms') / t('scoring', 'scorer alone, 5 ms')),
+  higher('20 ms of CPU / scorer alone', 0.97, (t) => t('scoring', 'afterword, 20 ms') / t('scoring', 'scorer alone, 20 ms')),
+  lower('10 workers x 10, PSS after load, MiB', 700, (t) => t('memory', '10 workers x 10', 'MiB after load')),
+  lower('worker start to first processed, ms', 1_000, (t) => t('memory', 'a worker starts', 'ms to the first processed')),
+  lower('accept, empty / 10 M stored', 1.15, (t) => t('growth', 'accept, none stored') / t('growth', 'accept, 10 M stored')),
+  lower('drain, empty / 10 M stored', 1.15, (t) => t('growth', 'drain, none stored') / t('growth', 'drain, 10 M stored')),
+  lower('drain, short / backlog of 1 M', 1.15, (t) => t('growth', 'drain, backlog of 40,000') / t('growth', 'drain, backlog of 1,000,000')),
+  lower('processed p99 at half load, ms', 50, (t) => t('latency', 'at 50 %', 'processed p99 ms')),
+];
+
+function higher(name: string, bound: number, of: Target['of']): Target {
+  return { name, want: `≥ ${bound}`, bound, better: 'higher', of };
+}
+
+function lower(name: string, bound: number, of: Target['of']): Target {
+  return { name, want: `≤ ${bound}`, bound, better: 'lower', of };
+}
+
+export function reached(target: Target, value: number): boolean {
+  return target.better === 'higher' ? value >= target.bound : value <= target.bound;
+}
+
+/** A loss that is more than noise. */
+const tolerated = 0.15;
+
+/** Ratios that are worse than recorded by more than 15 %; what one of the two did not measure is not compared. */
+export function losses(
+  now: Readonly<Record<string, number>>,
+  recorded: Readonly<Record<string, number>>,
+): { name: string; recorded: number; now: number }[] {
+  return targets.flatMap(({ name, better }) => {
+    const [a, b] = [recorded[name], now[name]];
+    if (a === undefined || b === undefined) return [];
+    const worse = better === 'higher' ? b < a * (1 - tolerated) : b > a / (1 - tolerated);
+    return worse ? [{ name, recorded: a, now: b }] : [];
+  });
+}
