@@ -20,13 +20,14 @@ import { drainSubjects, scoringSubjects } from './measures/drain.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
+import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
 import { type Report, shown, toHtml } from './report.ts';
 import { losses, reached, tableOf, targets } from './targets.ts';
 
 type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
 
-const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'stages', 'growth'] as const;
+const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'stages', 'size', 'growth'] as const;
 const options = new Command('scripts/bench')
   .description(
     'Measures Afterword against floors and peers on this machine. Everything takes about 45 minutes; leave the machine alone meanwhile.',
@@ -87,6 +88,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       return [];
     },
     stages: async () => [...(await cpuByProcess(ours, seconds)), ...(await cpuByStage(ours, seconds))],
+    size: () => sizeAccuracy(ours, urls, seconds, say),
     growth: async () => [
       ...(await storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say)),
       ...(await longBacklog(ours, urls, [40_000, 1_000_000], seconds, say)),

@@ -13,6 +13,8 @@ export type Target = {
 /** Looks a median up by measure, subject and unit; NaN if it was not measured. */
 export type Table = {
   (measure: string, subject: string, unit?: string): number;
+  /** The highest of all subjects in this unit. */
+  worst(measure: string, unit: string): number;
   /** The best of all subjects whose name begins so. */
   best(measure: string, begin: string): number;
 };
@@ -25,7 +27,9 @@ export function tableOf(rows: readonly Row[]): Table {
       Number.NEGATIVE_INFINITY,
       ...rows.filter((r) => r.measure === measure && r.subject.startsWith(begin) && r.unit === '/s').map((r) => r.figure.median),
     );
-  return Object.assign(look, { best });
+  const worst = (measure: string, unit: string) =>
+    Math.max(Number.NEGATIVE_INFINITY, ...rows.filter((r) => r.measure === measure && r.unit === unit).map((r) => r.figure.median));
+  return Object.assign(look, { best, worst });
 }
 
 const bull = 'BullMQ (appendfsync always)';
@@ -52,6 +56,7 @@ export const targets: readonly Target[] = [
   lower('accept, empty / 10 M stored', 1.15, (t) => t('growth', 'accept, none stored') / t('growth', 'accept, 10 M stored')),
   lower('drain, empty / 10 M stored', 1.15, (t) => t('growth', 'drain, none stored') / t('growth', 'drain, 10 M stored')),
   lower('drain, short / backlog of 1 M', 1.15, (t) => t('growth', 'drain, backlog of 40,000') / t('growth', 'drain, backlog of 1,000,000')),
+  lower('advisor off by, worst of unseen runs', 0.2, (t) => t.worst('size', 'off by')),
   lower('processed p99 at half load, ms', 50, (t) => t('latency', 'at 50 %', 'processed p99 ms')),
 ];
 

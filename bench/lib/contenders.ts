@@ -42,7 +42,7 @@ export type Contender = {
   open(env?: Record<string, string>): Promise<Session>;
 };
 
-const scorers = {
+export const scorers = {
   'no-op': fileURLToPath(new URL('../scorers/no-op.ts', import.meta.url)),
   burn: fileURLToPath(new URL('../../docs/examples/burn-scorer.ts', import.meta.url)),
 } as const;

@@ -13,7 +13,7 @@ export async function rounds(measure: string, subjects: readonly Subject[], n: n
     for (const { name, round: once } of subjects) {
       const result = await once();
       say(
-        `round ${round}, ${name}: ${Object.entries(result)
+        `${measure}: round ${round}, ${name}: ${Object.entries(result)
           .map(([unit, value]) => `${value.toFixed(value < 100 ? 1 : 0)} ${unit}`)
           .join(', ')}`,
       );

@@ -23,6 +23,31 @@ export function addTools(program: Command): void {
     .option('--json', 'print the findings as JSON', false)
     .action(run(async (config, options) => (await import('./doctor.ts')).runDoctor(config, options)));
 
+  program
+    .command('size')
+    .description('measure this machine with your scorer, and say how many workers, deliveries and threads it should have (about a minute)')
+    .option('--rate <n>', 'events a second that are wanted', parsers.count)
+    .option('--p99 <ms>', 'longest time from accept to processed for 99 of 100, milliseconds', parsers.count)
+    .option('--machines <n>', 'machines like this one; default: as many as the rate needs', parsers.count)
+    .option('--body <file>', 'real request bodies, one or one a line; default: the samples of this project')
+    .option('--seconds <n>', 'how long each run is measured', parsers.count, 4)
+    .option('--json', 'print everything as JSON', false)
+    .option('--html <file>', 'also write a page with charts')
+    .action(
+      run(
+        async (config, options: Json & { rate?: number; p99?: number; machines?: number; body?: string; seconds: number; html?: string }) =>
+          (await import('./size.ts')).runSize(config, {
+            rate: options.rate ?? null,
+            p99Ms: options.p99 ?? null,
+            machines: options.machines ?? null,
+            body: options.body ?? null,
+            seconds: options.seconds,
+            json: options.json,
+            html: options.html ?? null,
+          }),
+      ),
+    );
+
   addEvents(program.command('events').description('look at events and act on them, as the API does'));
   addDead(program.command('dead').description('look at dead letters and replay them'));
 }

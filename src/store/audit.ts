@@ -180,3 +180,13 @@ function inSnapshot<T>(store: Store, deadlineMs: number, work: (connection: Conn
     return result;
   });
 }
+
+/** Conversations and the moment each was processed. */
+export async function processedTimes(store: Store, deadlineMs: number): Promise<ReadonlyMap<string, Date>> {
+  const rows = await withConnection(store, deadlineMs, (connection) =>
+    connection.query<{ conversation_id: string; processed_at: Date }[]>(
+      "SELECT conversation_id, processed_at FROM conversation_events WHERE status = 'PROCESSED'",
+    ),
+  );
+  return new Map(rows.map((row) => [row.conversation_id, row.processed_at]));
+}

@@ -1,5 +1,5 @@
 export { countStart, findStarts, markProcessing, uncountStart } from './attempts.ts';
-export { countStatus, endOfUserPage, failedPage, findOddEvents, readUserPage, stillFailed, usersSince } from './audit.ts';
+export { countStatus, endOfUserPage, failedPage, findOddEvents, processedTimes, readUserPage, stillFailed, usersSince } from './audit.ts';
 export {
   type EventRow,
   type FriendshipRow,
@@ -17,4 +17,5 @@ export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, loadOutboxEvent, makeLostDue, markConfirmed } from './outbox.ts';
+export { createScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os';
+import type { ConversationRequest } from '../accept/index.ts';
+import type { Config } from '../config.ts';
+import { newEventId } from '../event/event.ts';
+import type { size } from '../operate/index.ts';
+import { encodeMessage } from '../outbox/index.ts';
+import { startPool } from './parts.ts';
+import { StartError } from './start-error.ts';
+import { quiet } from './tools.ts';
+
+const enoughMs = 2_000;
+const enoughEvents = 400;
+const warmEvents = 30;
+
+/** The user's scorer alone, in the pool as a worker has it: one thread, then one for each core. */
+export async function measureScorer(
+  config: Config,
+  nextRequest: () => ConversationRequest,
+): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
+  const bodies = Array.from({ length: 200 }, () => toMessage(nextRequest()));
+  const one = await run(config, 1, bodies);
+  const cores = availableParallelism();
+  const all = cores === 1 ? one : await run(config, cores, bodies);
+  return {
+    name: config.scorerModule ?? 'friendship',
+    wallMs: one.wallMs,
+    cpuMs: Math.min(one.cpuMs, one.wallMs),
+    threadEfficiency: all.rate / (one.rate * cores),
+    bodyBytes: bodies.reduce((sum, body) => sum + body.length, 0) / bodies.length,
+  };
+}
+
+async function run(config: Config, threads: number, bodies: readonly Buffer[]): Promise<{ rate: number; wallMs: number; cpuMs: number }> {
+  const pool = await startPool(config, threads, quiet);
+  let i = 0;
+  const score = async () => {
+    const reply = await pool.score(bodies[i++ % bodies.length] ?? Buffer.alloc(0));
+    if (reply.kind !== 'done' || reply.outcome.kind !== 'scored') {
+      const code = 'outcome' in reply && 'code' in reply.outcome ? reply.outcome.code : reply.kind;
+      throw new StartError(`the scorer fails on these bodies (${code}): a measurement of failures is worth nothing`);
+    }
+  };
+  try {
+    const lanes = (until: () => boolean) =>
+      Promise.all(
+        Array.from({ length: threads }, async () => {
+          while (until()) await score();
+        }),
+      );
+    await lanes(() => i < warmEvents);
+    const [from, cpuFrom, began] = [i, process.cpuUsage(), performance.now()];
+    await lanes(() => performance.now() - began < enoughMs && i - from < enoughEvents * threads);
+    const tookMs = performance.now() - began;
+    const { user, system } = process.cpuUsage(cpuFrom);
+    const events = i - from;
+    return { rate: (events / tookMs) * 1_000, wallMs: (tookMs * threads) / events, cpuMs: (user + system) / 1_000 / events };
+  } finally {
+    await pool.close();
+  }
+}
+
+function toMessage(request: ConversationRequest): Buffer {
+  return encodeMessage(
+    {
+      ...request,
+      eventId: newEventId(),
+      logJson: JSON.stringify(request.turns),
+      metadataJson: request.metadata === null ? null : JSON.stringify(request.metadata),
+      attemptCount: 0,
+    },
+    { fullLog: true },
+  );
+}

@@ -1,0 +1,96 @@
+import type { Check } from './explain.ts';
+import type { Model, Trial } from './model.ts';
+import { type Advice, candidates } from './recommend.ts';
+
+/** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */
+export async function sizeHtml(
+  model: Model,
+  trials: readonly Trial[],
+  checks: readonly Check[],
+  advice: Advice,
+  lines: readonly string[],
+): Promise<string> {
+  // A megabyte that only this page needs.
+  const echarts = await import('echarts');
+  const workers = [...new Set(candidates.map((c) => c.workers))];
+  const concurrency = [...new Set(candidates.map((c) => c.concurrency))];
+  const cells = candidates.map((c) => [
+    concurrency.indexOf(c.concurrency),
+    workers.indexOf(c.workers),
+    Math.round(model.rate(c.workers, c.concurrency)),
+  ]);
+  const points = (list: readonly { readonly concurrency: number; readonly rate: number }[]) => list.map((t) => [t.concurrency, t.rate]);
+  const curve = Array.from({ length: 60 }, (_, i) => i + 1);
+  const lawOf = (w: number) => ({
+    name: `W = ${w}, model`,
+    type: 'line',
+    showSymbol: false,
+    data: curve.map((c) => [c, model.rate(w, c)]),
+  });
+  const measured = (w: number) => ({
+    name: `W = ${w}, measured`,
+    type: 'scatter',
+    symbolSize: 11,
+    data: points(trials.filter((t) => t.workers === w)),
+  });
+  const counts = [...new Set(trials.map((t) => t.workers))];
+  return page(lines, [
+    draw('Drained a second over deliveries each', 380, {
+      grid: { left: 70, right: 20, top: 50, bottom: 45 },
+      legend: { top: 0 },
+      xAxis: { type: 'value', name: 'MESSAGE_CONCURRENCY_PER_WORKER', nameLocation: 'middle', nameGap: 28 },
+      yAxis: { type: 'value' },
+      series: [
+        ...counts.map(lawOf),
+        ...counts.map(measured),
+        {
+          name: 'checks (not seen by the model)',
+          type: 'scatter',
+          symbol: 'diamond',
+          symbolSize: 14,
+          data: checks.map((c) => [c.concurrency, c.measured]),
+        },
+      ],
+    }),
+    draw(`Predicted, workers x deliveries; recommended ${advice.setting.workers} x ${advice.setting.concurrency}`, 330, {
+      grid: { left: 70, right: 90, top: 10, bottom: 45 },
+      xAxis: { type: 'category', data: concurrency.map(String), name: 'C', nameLocation: 'middle', nameGap: 28 },
+      yAxis: { type: 'category', data: workers.map((w) => `W = ${w}`) },
+      visualMap: {
+        min: 0,
+        max: Math.max(...cells.map(([, , rate]) => rate ?? 0)),
+        right: 0,
+        top: 20,
+        inRange: { color: ['#eef3fb', '#2563eb'] },
+      },
+      series: [{ type: 'heatmap', data: cells, label: { show: true } }],
+    }),
+  ]);
+
+  function draw(title: string, height: number, option: Record<string, unknown>): string {
+    const canvas = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 960, height });
+    canvas.setOption({ animation: false, ...option });
+    const svg = canvas.renderToSVGString();
+    canvas.dispose();
+    return `<h2>${text(title)}</h2>${svg}`;
+  }
+}
+
+function page(lines: readonly string[], charts: readonly string[]): string {
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Afterword: size</title>
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1d2530; background: #fff }
+  h1 { font-size: 1.5rem } h2 { font-size: 1.05rem; margin-top: 2rem } svg { max-width: 100%; height: auto }
+  pre { white-space: pre-wrap; background: #f5f7fa; padding: 1rem; border-radius: 6px; font-size: 13px }
+</style></head><body>
+<h1>How many workers</h1>
+<pre>${text(lines.join('\n'))}</pre>
+${charts.join('\n')}
+</body></html>
+`;
+}
+
+function text(value: string): string {
+  return value.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
+}

@@ -1,0 +1,69 @@
+import type { Model, Trial } from './model.ts';
+import { type Advice, classicRules, type Goal, type Measured } from './recommend.ts';
+
+/** A prediction and the run that was made after it. */
+export type Check = { readonly workers: number; readonly concurrency: number; readonly predicted: number; readonly measured: number };
+
+/** What was found, in ten lines or so. */
+export function explain(measured: Measured, model: Model, advice: Advice, checks: readonly Check[], goal: Goal): string[] {
+  const { scorer, cores } = measured;
+  const { setting, expected } = advice;
+  const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
+  const lines = [
+    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`,
+    `servers    one durable commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
+    `measured   ${measured.trials.map(trial).join(' · ')}`,
+    `model      one worker: ${rate(model.alone.lambda)} a delivery, σ ${model.alone.sigma.toFixed(3)}, κ ${model.alone.kappa.toExponential(1)}; beside each other: ${model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ')}`,
+    `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(c.predicted / c.measured - 1)})`).join(' · ')}`,
+    `rules      ${classicRules(measured, model)
+      .map((r) => `${r.rule} (${r.workers} x ${r.concurrency}): ${rate(r.rate)}`)
+      .join(' · ')}`,
+    `cpu rule   ${cpuRule(measured.trials)}`,
+    '',
+    `recommended on ${advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`}${goalText(goal)}:`,
+    `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
+    `  drains ${rate(advice.drain)}; accepts and drains at once ${rate(advice.sustained)}; asked of it: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
+    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB`}`,
+    `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
+  ];
+  if (advice.machines > 1)
+    lines.push(
+      '  all machines share one database and one broker, which were measured here beside the workers: give them machines of their own',
+    );
+  if (advice.shortfall) lines.push(`  NOT ENOUGH: ${advice.shortfall}`);
+  return lines;
+}
+
+/** The classic rule (raise W under 80 % CPU, lower C over 90 %) held against what was measured. */
+function cpuRule(trials: readonly Trial[]): string {
+  const best = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
+  const wouldSay = best.busy < 0.8 ? 'raise W' : best.busy > 0.9 ? 'lower C' : 'leave it';
+  const more = trials.find((t) => t.workers > best.workers && t.concurrency === best.concurrency);
+  const truth = more && best.busy < 0.8 ? `; ${more.workers} x ${more.concurrency} drained ${rate(more.rate)}` : '';
+  return `the fastest run (${best.workers} x ${best.concurrency}) used ${percent(best.busy)} of the CPU: the rule says "${wouldSay}"${truth}`;
+}
+
+function goalText({ rate: wanted, p99Ms }: Goal): string {
+  const parts = [...(wanted === null ? [] : [`${wanted}/s`]), ...(p99Ms === null ? [] : [`p99 under ${p99Ms} ms`])];
+  return parts.length === 0 ? '' : ` for ${parts.join(', ')}`;
+}
+
+export function trial(t: Pick<Trial, 'workers' | 'concurrency' | 'rate' | 'busy'>): string {
+  return `${t.workers} x ${t.concurrency}: ${rate(t.rate)} (CPU ${percent(t.busy)})`;
+}
+
+function rate(value: number): string {
+  return `${value >= 100 ? Math.round(value).toLocaleString('en') : value.toFixed(1)}/s`;
+}
+
+function ms(value: number): string {
+  return `${value >= 10 ? Math.round(value) : value.toFixed(2)} ms`;
+}
+
+function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+function signed(share: number): string {
+  return `${share >= 0 ? '+' : ''}${Math.round(share * 100)} %`;
+}

@@ -1,0 +1,14 @@
+export { sizeHtml } from './chart.ts';
+export { type Check, explain, trial as describeTrial } from './explain.ts';
+export { fitModel, type LatencyPoint, type Trial } from './model.ts';
+export {
+  type Advice,
+  advise,
+  bestSetting,
+  type Goal,
+  type Measured,
+  predictions,
+  type Setting,
+  sustained,
+  threadsFor,
+} from './recommend.ts';

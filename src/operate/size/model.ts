@@ -1,0 +1,148 @@
+/** One measured run: `workers` with `concurrency` deliveries and `threads` scoring threads each, draining a backlog. */
+export type Trial = {
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly threads: number;
+  /** Events a second. */
+  readonly rate: number;
+  /** Share of the machine's CPU that was in use, 0 to 1. */
+  readonly busy: number;
+  /** Memory of one worker after the run, MiB; null where the system does not tell. */
+  readonly workerMiB: number | null;
+};
+
+/**
+ * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: share that is done one after the
+ * other; κ: what each pays for the others' presence.
+ */
+export type Usl = { readonly lambda: number; readonly sigma: number; readonly kappa: number };
+
+export function uslRate({ lambda, sigma, kappa }: Usl, n: number): number {
+  return (lambda * n) / (1 + sigma * (n - 1) + kappa * n * (n - 1));
+}
+
+/**
+ * Least squares on n / X(n), which is linear in the parameters; neither σ nor κ may be negative.
+ * @param points  one at least; with fewer than three, κ is 0, with one, σ too.
+ */
+export function fitUsl(points: readonly { readonly n: number; readonly rate: number }[]): Usl {
+  const rows = points.map(({ n, rate }) => ({ basis: [1, n - 1, n * (n - 1)], y: n / rate }));
+  // The fullest model whose parameters make sense.
+  for (const used of [[0, 1, 2], [0, 1], [0, 2], [0]]) {
+    if (used.length > points.length) continue;
+    const solved = leastSquares(
+      rows.map((r) => used.map((i) => r.basis[i] ?? 0)),
+      rows.map((r) => r.y),
+    );
+    if (solved === null || solved.some((value, i) => (i === 0 ? value <= 0 : value < 0))) continue;
+    const [inverse = Number.NaN] = solved;
+    const of = (parameter: number) => (solved[used.indexOf(parameter)] ?? 0) / inverse;
+    return { lambda: 1 / inverse, sigma: of(1), kappa: of(2) };
+  }
+  throw new RangeError('no model fits these points');
+}
+
+/** Solves the normal equations; null if they are singular. */
+function leastSquares(a: readonly (readonly number[])[], y: readonly number[]): number[] | null {
+  const n = a[0]?.length ?? 0;
+  const m = Array.from({ length: n }, (_, i) => [
+    ...Array.from({ length: n }, (_, j) => a.reduce((sum, row) => sum + (row[i] ?? 0) * (row[j] ?? 0), 0)),
+    a.reduce((sum, row, k) => sum + (row[i] ?? 0) * (y[k] ?? 0), 0),
+  ]);
+  for (let i = 0; i < n; i++) {
+    const pivot = m[i]?.[i] ?? 0;
+    if (Math.abs(pivot) < 1e-18) return null;
+    for (let j = 0; j < n; j++) {
+      if (j === i) continue;
+      const factor = (m[j]?.[i] ?? 0) / pivot;
+      m[j] = (m[j] ?? []).map((value, k) => value - factor * (m[i]?.[k] ?? 0));
+    }
+  }
+  return m.map((row, i) => (row[n] ?? 0) / (row[i] ?? 1));
+}
+
+export type Model = {
+  /** Predicted events a second on one machine. */
+  rate(workers: number, concurrency: number): number;
+  /** How one worker's rate grows with its deliveries. */
+  readonly alone: Usl;
+  /** How workers hinder each other: σ at the deliveries each was measured with, ascending. */
+  readonly sharing: readonly { readonly concurrency: number; readonly sigma: number }[];
+};
+
+/**
+ * One law for a worker alone over its deliveries, and one for workers beside each other, whose σ is interpolated over the logarithm of the
+ * deliveries. Groups of deliveries commit together, so ten workers with one delivery are not one worker with ten.
+ *
+ * @param trials  of one worker with several concurrencies, and of several workers with at least one of these.
+ */
+export function fitModel(trials: readonly Trial[]): Model {
+  const single = trials.filter((t) => t.workers === 1);
+  const alone = fitUsl(single.map((t) => ({ n: t.concurrency, rate: t.rate })));
+  const several = Map.groupBy(
+    trials.filter((t) => t.workers > 1),
+    (t) => t.concurrency,
+  );
+  const sharing = [...several]
+    .map(([concurrency, group]) => ({
+      concurrency,
+      // Against what one was measured to do: an error of the first law is none of this one's.
+      sigma: mean(
+        group.map((t) => {
+          const one = single.find((s) => s.concurrency === concurrency)?.rate ?? uslRate(alone, concurrency);
+          return Math.max(0, ((one * t.workers) / t.rate - 1) / (t.workers - 1));
+        }),
+      ),
+    }))
+    .sort((a, b) => a.concurrency - b.concurrency);
+  return {
+    alone,
+    sharing,
+    rate: (workers, concurrency) => (workers * oneWorker(concurrency)) / (1 + sigmaAt(concurrency) * (workers - 1)),
+  };
+
+  function sigmaAt(concurrency: number): number {
+    const above = sharing.find((s) => s.concurrency >= concurrency) ?? sharing.at(-1);
+    const below = sharing.findLast((s) => s.concurrency <= concurrency) ?? sharing[0];
+    if (above === undefined || below === undefined) return 0;
+    if (above === below) return above.sigma;
+    const share = Math.log(concurrency / below.concurrency) / Math.log(above.concurrency / below.concurrency);
+    return below.sigma + share * (above.sigma - below.sigma);
+  }
+
+  function oneWorker(concurrency: number): number {
+    return single.find((s) => s.concurrency === concurrency)?.rate ?? uslRate(alone, concurrency);
+  }
+}
+
+/** p99 from due to processed over the share of capacity in use: `base` when idle, and a queue's growth ρ / (1 − ρ) beyond it. */
+export type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
+
+/** @param points  two runs at different shares of capacity. */
+export function fitLatency(low: LatencyPoint, high: LatencyPoint): LatencyModel {
+  const [a, b] = [load(low.share), load(high.share)];
+  const queueMs = Math.max(0, (high.p99Ms - low.p99Ms) / (b - a));
+  return { baseMs: Math.max(0, low.p99Ms - queueMs * a), queueMs };
+}
+
+export type LatencyPoint = { readonly share: number; readonly p50Ms: number; readonly p99Ms: number };
+
+export function latencyAt({ baseMs, queueMs }: LatencyModel, share: number): number {
+  return baseMs + queueMs * load(share);
+}
+
+/** The largest share of capacity that keeps p99 within `p99Ms`, at most 0.85: beyond it any jitter becomes a queue. */
+export function shareFor({ baseMs, queueMs }: LatencyModel, p99Ms: number): number {
+  const most = 0.85;
+  if (queueMs === 0) return p99Ms >= baseMs ? most : 0;
+  const room = (p99Ms - baseMs) / queueMs;
+  return room <= 0 ? 0 : Math.min(most, room / (1 + room));
+}
+
+function load(share: number): number {
+  return share / (1 - share);
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,154 @@
+import { fitLatency, type LatencyPoint, latencyAt, type Model, shareFor, type Trial } from './model.ts';
+
+/** What was measured on this machine with this scorer and these bodies. */
+export type Measured = {
+  readonly cores: number;
+  readonly scorer: {
+    readonly name: string;
+    /** Of one event, milliseconds: on the clock, and of CPU. */
+    readonly wallMs: number;
+    readonly cpuMs: number;
+    /** Rate of a thread for each core against that of one thread, for each thread: 1 is perfect. */
+    readonly threadEfficiency: number;
+  };
+  readonly bodyBytes: number;
+  /** One durable commit, median milliseconds. */
+  readonly commitMs: number;
+  /** Events a second that this machine accepts with nobody scoring. */
+  readonly acceptRate: number;
+  readonly maxConnections: number;
+  readonly trials: readonly Trial[];
+};
+
+export type Goal = {
+  /** Events a second; null: as many as this machine does. */
+  readonly rate: number | null;
+  /** Accept to processed, milliseconds; null: not asked. */
+  readonly p99Ms: number | null;
+  readonly machines: number | null;
+};
+
+export type Setting = { readonly workers: number; readonly concurrency: number; readonly threads: number };
+
+/**
+ * Scoring threads that keep the cores busy: cores × (1 + wait / compute) (Goetz, Java Concurrency in Practice, 8.2), divided among the
+ * workers.
+ */
+export function threadsFor({ cores, scorer }: Pick<Measured, 'cores' | 'scorer'>, workers: number, concurrency: number): number {
+  const most = 64; // each is an isolate of some 15 MiB
+  const waits = Math.max(0, scorer.wallMs / scorer.cpuMs - 1);
+  // A little waiting is how a clock measures a thread; only a scorer that really waits needs more threads than cores.
+  const wanted = Math.min(most, Math.ceil(cores * (waits > 0.5 ? 1 + waits : 1)));
+  return Math.max(1, Math.min(concurrency, Math.ceil(wanted / workers)));
+}
+
+export const candidates: readonly { readonly workers: number; readonly concurrency: number }[] = [1, 2, 3, 4, 6, 8].flatMap((workers) =>
+  [5, 10, 20, 50].map((concurrency) => ({ workers, concurrency })),
+);
+
+/** The smallest setting (workers, then deliveries) that does nearly what the best does, by the model. */
+export function bestSetting(measured: Measured, model: Model): Setting {
+  const best = Math.max(...candidates.map((c) => model.rate(c.workers, c.concurrency)));
+  // Less than the spread between two runs is no reason for another process.
+  const { workers, concurrency } = candidates.find((c) => model.rate(c.workers, c.concurrency) >= best * 0.95) ?? {
+    workers: 1,
+    concurrency: 10,
+  };
+  return { workers, concurrency, threads: threadsFor(measured, workers, concurrency) };
+}
+
+/** What the model says of every candidate. */
+export function predictions(measured: Measured, model: Model): (Setting & { readonly rate: number })[] {
+  return candidates.map(({ workers, concurrency }) => ({
+    workers,
+    concurrency,
+    threads: threadsFor(measured, workers, concurrency),
+    rate: model.rate(workers, concurrency),
+  }));
+}
+
+/** Accepting and draining beside each other, on the same cores: each event pays for both. */
+export function sustained(measured: Measured, drainRate: number): number {
+  return 1 / (1 / measured.acceptRate + 1 / drainRate);
+}
+
+export type Advice = {
+  readonly setting: Setting;
+  /** Events a second that one machine drains, and that it accepts and drains at once. */
+  readonly drain: number;
+  readonly sustained: number;
+  /** Share of `sustained` that the goal leaves in use. */
+  readonly share: number;
+  readonly rate: number;
+  readonly machines: number;
+  readonly expected: { readonly p50Ms: number; readonly p99Ms: number; readonly queue: number; readonly workersMiB: number | null };
+  readonly databasePoolSize: number;
+  /** 1 api and the workers of all machines, against what the server admits. */
+  readonly connections: { readonly needed: number; readonly admitted: number };
+  /** Why the goal cannot be had as asked; null if it can. */
+  readonly shortfall: string | null;
+};
+
+/** A worker settles with two connections at once, and needs others beside: relay, marks, starts, what is held. */
+const poolSize = 5;
+
+export function advise(
+  measured: Measured,
+  model: Model,
+  latency: readonly [LatencyPoint, LatencyPoint],
+  goal: Goal,
+  setting: Setting,
+): Advice {
+  const law = fitLatency(...latency);
+  const drain = model.rate(setting.workers, setting.concurrency);
+  const each = sustained(measured, drain);
+  const comfortable = goal.p99Ms === null ? 0.7 : shareFor(law, goal.p99Ms);
+  const most = each * comfortable;
+  const wanted = goal.rate ?? most * (goal.machines ?? 1);
+  const needed = most > 0 ? Math.max(1, Math.ceil(wanted / most - 1e-9)) : Number.POSITIVE_INFINITY;
+  const machines = goal.machines ?? (Number.isFinite(needed) ? needed : 1);
+  const share = Math.min(0.99, wanted / machines / each);
+  const p99Ms = latencyAt(law, share);
+  const [low] = latency;
+  const p50Ms = low.p50Ms * (1 + share / (1 - share));
+  const memory = measured.trials.filter((t) => t.workerMiB !== null).map((t) => t.workerMiB ?? 0);
+  return {
+    setting,
+    drain,
+    sustained: each,
+    share,
+    rate: wanted,
+    machines,
+    expected: {
+      p50Ms,
+      p99Ms,
+      // Little's law: what is accepted and not processed.
+      queue: (wanted / 1_000) * p50Ms,
+      workersMiB: memory.length > 0 ? Math.max(...memory) * setting.workers * machines : null,
+    },
+    databasePoolSize: poolSize,
+    connections: { needed: (setting.workers * machines + 1) * poolSize, admitted: measured.maxConnections },
+    shortfall: shortfallOf(),
+  };
+
+  function shortfallOf(): string | null {
+    if (comfortable === 0)
+      return `p99 is ${Math.round(latencyAt(law, 0))} ms with next to no load: ${goal.p99Ms} ms cannot be had with this scorer here`;
+    if (machines < needed) return `${Math.round(wanted)}/s needs ${needed} machines like this one`;
+    return null;
+  }
+}
+
+/** The rules of thumb, and what the model says of each. */
+export function classicRules(
+  measured: Measured,
+  model: Model,
+): { readonly rule: string; readonly workers: number; readonly concurrency: number; readonly rate: number }[] {
+  const n = measured.cores;
+  return [
+    { rule: 'W = cores', workers: n, concurrency: 10 },
+    { rule: 'W = 2 x cores', workers: 2 * n, concurrency: 10 },
+    { rule: 'W = 2 x cores + 1', workers: 2 * n + 1, concurrency: 10 },
+    { rule: 'W = cores, C = 5', workers: n, concurrency: 5 },
+  ].map((r) => ({ ...r, rate: model.rate(r.workers, r.concurrency) }));
+}

@@ -1,0 +1,85 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { openBroker } from '../support/broker.ts';
+import { conversation, rows } from '../support/client.ts';
+import { runCommand } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+
+/** The sizing advisor on real servers: it answers, and leaves nothing behind. How well it predicts is measured in bench/. */
+
+let space: Namespace;
+let folder: string;
+
+beforeAll(async () => {
+  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') }, {}, { ownUser: true });
+  folder = await mkdtemp(join(tmpdir(), 'size-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+  await space.dispose();
+});
+
+const left = () =>
+  rows<{ name: string }>(
+    space.database,
+    "SELECT schema_name AS name FROM information_schema.schemata WHERE schema_name LIKE 'afterword\\_size\\_%'",
+  );
+const admin = () => ({ ...space.env, DATABASE_URL: inject('databaseUrl') });
+
+test('recommends a setting that it has measured and checked, and removes what it made', async () => {
+  const page = join(folder, 'size.html');
+  const { code, output } = await runCommand(['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'], admin());
+  expect(code, output).toBe(0);
+  const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
+  expect(report.measured.trials).toHaveLength(5);
+  for (const trial of report.measured.trials) expect(trial.rate).toBeGreaterThan(0);
+  expect(report.measured.scorer).toMatchObject({ name: 'friendship', wallMs: expect.any(Number) });
+  expect(report.checks.length).toBeGreaterThan(0);
+  expect(report.advice).toMatchObject({
+    machines: 1,
+    shortfall: null,
+    setting: { workers: expect.any(Number), concurrency: expect.any(Number) },
+  });
+  expect(report.advice.connections.needed).toBeLessThan(report.advice.connections.admitted);
+  const html = await readFile(page, 'utf8');
+  expect(html).toContain('<svg');
+  expect(html).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
+  expect(await left()).toEqual([]);
+  const broker = await openBroker(inject('rabbitmqUrl'));
+  const name = /afterword_size_\d+/.exec(output)?.[0];
+  broker.channel.on('error', () => {});
+  await expect(broker.channel.checkQueue(`${name}_processing`)).rejects.toThrow(/NOT_FOUND/);
+  await broker.close();
+}, 180_000);
+
+describe('what it cannot use, it says', () => {
+  test.each([
+    ['a body that the API would refuse', JSON.stringify(conversation({ user_id: '' })), /body 1 of .* would be refused: \/user_id/],
+    ['a line that is not JSON', `${JSON.stringify(conversation())}\n{oops\n`, /line 2 is not JSON/],
+    ['an empty file', '\n', /has no bodies/],
+  ])('%s', async (_name, content, message) => {
+    const file = join(folder, 'bodies.ndjson');
+    await writeFile(file, content);
+    const { code, output } = await runCommand(['size', '--body', file], admin());
+    expect(output).toMatch(message);
+    expect(code).toBe(78);
+  });
+
+  test('a scorer that fails on the bodies', async () => {
+    const file = join(folder, 'bodies.ndjson');
+    await writeFile(file, JSON.stringify(conversation({ metadata: { act: 'refuse' } })));
+    const scorer = new URL('../fixtures/obedient-scorer.ts', import.meta.url).pathname;
+    const { code, output } = await runCommand(['size', '--body', file], { ...admin(), SCORER_MODULE: scorer });
+    expect(output).toMatch(/the scorer fails on these bodies \(SCORER_FAILED\)/);
+    expect(code).toBe(78);
+  });
+
+  test('a user who may not create a database, with the cure', async () => {
+    const { code, output } = await runCommand(['size'], space.env);
+    expect(output).toMatch(/may not create one:\n.*GRANT ALL ON `afterword/s);
+    expect(code).toBe(78);
+    expect(await left()).toEqual([]);
+  });
+});

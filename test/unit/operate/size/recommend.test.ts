@@ -1,0 +1,97 @@
+import { describe, expect, test } from 'vitest';
+import { fitModel, type LatencyPoint, type Trial } from '../../../../src/operate/size/model.ts';
+import {
+  advise,
+  bestSetting,
+  classicRules,
+  type Goal,
+  type Measured,
+  sustained,
+  threadsFor,
+} from '../../../../src/operate/size/recommend.ts';
+
+const trials: Trial[] = (
+  [
+    [1, 2, 600],
+    [1, 10, 2_000],
+    [1, 50, 4_000],
+    [4, 10, 2_400],
+    [4, 50, 3_600],
+  ] as const
+).map(([workers, concurrency, rate]) => ({ workers, concurrency, threads: 2, rate, busy: 0.9, workerMiB: 100 + workers }));
+const measured: Measured = {
+  cores: 2,
+  scorer: { name: 'friendship', wallMs: 1, cpuMs: 0.9, threadEfficiency: 0.95 },
+  bodyBytes: 3_000,
+  commitMs: 1,
+  acceptRate: 4_000,
+  maxConnections: 151,
+  trials,
+};
+const model = fitModel(trials);
+const latency: [LatencyPoint, LatencyPoint] = [
+  { share: 0.3, p50Ms: 5, p99Ms: 20 },
+  { share: 0.6, p50Ms: 8, p99Ms: 35 },
+];
+const goal = (g: Partial<Goal> = {}): Goal => ({ rate: null, p99Ms: null, machines: null, ...g });
+const setting = bestSetting(measured, model);
+const adviceFor = (g: Partial<Goal>) => advise(measured, model, latency, goal(g), setting);
+
+describe('threads', () => {
+  test('a scorer of pure CPU gets a thread for each core, divided among the workers', () => {
+    expect(threadsFor(measured, 1, 10)).toBe(2);
+    expect(threadsFor(measured, 2, 10)).toBe(1);
+    expect(threadsFor(measured, 8, 10)).toBe(1);
+  });
+
+  test('one that waits gets as many as keep the cores busy, and never more than deliveries', () => {
+    const waiting = { ...measured, scorer: { ...measured.scorer, wallMs: 100, cpuMs: 10 } };
+    expect(threadsFor(waiting, 1, 50)).toBe(20);
+    expect(threadsFor(waiting, 2, 50)).toBe(10);
+    expect(threadsFor(waiting, 1, 10)).toBe(10);
+  });
+});
+
+test('the best setting is the smallest that does nearly what the best does', () => {
+  expect(setting).toEqual({ workers: 1, concurrency: 50, threads: 2 });
+});
+
+describe('advice', () => {
+  test('without a goal: what this machine does comfortably', () => {
+    const advice = adviceFor({});
+    expect(advice.sustained).toBeCloseTo(2_000, 6); // 4,000 accepted and 4,000 drained, on the same cores
+    expect(advice.sustained).toBe(sustained(measured, 4_000));
+    expect(advice.rate).toBeCloseTo(1_400, 6);
+    expect(advice).toMatchObject({ machines: 1, shortfall: null, share: expect.closeTo(0.7, 6) });
+    // Little: events under way = rate x time.
+    expect(advice.expected.queue).toBeCloseTo((advice.rate / 1_000) * advice.expected.p50Ms, 6);
+    expect(advice.expected.workersMiB).toBe(104);
+  });
+
+  test('a rate above one machine asks for more of them, and for their connections', () => {
+    const advice = adviceFor({ rate: 10_000 });
+    expect(advice.machines).toBe(8); // 10,000 / 1,400
+    expect(advice.connections).toEqual({ needed: (8 + 1) * 5, admitted: 151 });
+    expect(advice.shortfall).toBeNull();
+  });
+
+  test('a tighter p99 leaves more room, and so needs more machines', () => {
+    expect(adviceFor({ rate: 2_000, p99Ms: 25 }).machines).toBeGreaterThan(adviceFor({ rate: 2_000, p99Ms: 200 }).machines);
+    expect(adviceFor({ rate: 500, p99Ms: 35 }).expected.p99Ms).toBeLessThanOrEqual(35);
+  });
+
+  test('what cannot be had is said', () => {
+    expect(adviceFor({ p99Ms: 2 }).shortfall).toMatch(/p99 is \d+ ms with next to no load/);
+    expect(adviceFor({ rate: 10_000, machines: 2 }).shortfall).toMatch(/needs 8 machines/);
+  });
+});
+
+test('the rules of thumb are shown with what the model says of them', () => {
+  expect(classicRules(measured, model).map((r) => [r.workers, r.concurrency])).toEqual([
+    [2, 10],
+    [4, 10],
+    [5, 10],
+    [2, 5],
+  ]);
+  expect(classicRules(measured, model)[1]?.rate).toBeCloseTo(2_400, 6);
+});
