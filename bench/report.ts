@@ -29,6 +29,7 @@ export function toHtml(report: Report): string {
     bars(report, 'growth', '/s', 'As it grows', {}),
     heatMap(report.heatMap),
     queueOverTime(report.classic),
+    classicTable(report.classic),
     stages(report),
   ];
   const { machine, servers } = report;
@@ -49,7 +50,6 @@ ${Object.entries(report.missing)
   .join('')}
 <h2>Targets</h2>${targetTable(report)}
 ${sections.join('\n')}
-${classicTable(report.classic)}
 <h2>All figures</h2>${figures(report.rows)}
 </body></html>
 `;
@@ -121,7 +121,7 @@ function queueOverTime(classic: Classic | null): string {
   if (classic === null) return '';
   return chart('Classic run: 500 requests from 100 users, 4 workers x 10, the friendship scorer', 300, {
     grid: { left: 60, right: 20, top: 35, bottom: 40 },
-    legend: { top: 0 },
+    legend: { top: 0, itemGap: 24 },
     xAxis: { type: 'value', name: 'ms', nameLocation: 'middle', nameGap: 25 },
     yAxis: { type: 'value' },
     series: [
@@ -138,7 +138,7 @@ function stages({ rows }: Report): string {
   const units = [...new Set(own.map((r) => r.unit))];
   return chart('CPU of an event by stage, from profiles, µs', 380, {
     grid: { left: 180, right: 20, top: 90, bottom: 30 },
-    legend: { top: 0 },
+    legend: { top: 0, itemGap: 24 },
     xAxis: { type: 'value' },
     yAxis: { type: 'category', data: subjects.toReversed() },
     series: units.map((unit) => ({

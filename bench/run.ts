@@ -27,7 +27,7 @@ import { losses, reached, tableOf, targets } from './targets.ts';
 
 type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
 
-const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'stages', 'size', 'growth'] as const;
+const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'heat', 'stages', 'size', 'growth'] as const;
 const options = new Command('scripts/bench')
   .description(
     'Measures Afterword against floors and peers on this machine. Everything takes about 45 minutes; leave the machine alone meanwhile.',
@@ -56,6 +56,10 @@ const urls: Urls = { database: found.database.server.url, rabbitmq: found.broker
 try {
   const servers = await versions(urls);
   const path = join(options.out, `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}`);
+  if (options.check)
+    await readFile(`${path}.json`).catch(() =>
+      Promise.reject(new Error(`there is no ${path}.json to compare with: run scripts/bench once`)),
+    );
   const result: Result = { rows: [], missing: {}, classic: null, heatMap: null };
   if (options.add) keep(result, JSON.parse(await readFile(`${path}.json`, 'utf8')) as Report);
   for await (const done of measure(urls, result)) {
@@ -84,6 +88,9 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
     memory: () => rounds('memory', memorySubjects(ours), n, say),
     classic: async () => {
       into.classic = await classicRun(ours, urls);
+      return [];
+    },
+    heat: async () => {
       into.heatMap = await heatMap(ours, say);
       return [];
     },

@@ -22,13 +22,11 @@ export type Table = {
 export function tableOf(rows: readonly Row[]): Table {
   const look = (measure: string, subject: string, unit = '/s') =>
     rows.find((r) => r.measure === measure && r.subject === subject && r.unit === unit)?.figure.median ?? Number.NaN;
+  // Nothing measured is no figure, and not the lowest of all.
+  const highest = (of: readonly Row[]) => (of.length === 0 ? Number.NaN : Math.max(...of.map((r) => r.figure.median)));
+  const worst = (measure: string, unit: string) => highest(rows.filter((r) => r.measure === measure && r.unit === unit));
   const best = (measure: string, begin: string) =>
-    Math.max(
-      Number.NEGATIVE_INFINITY,
-      ...rows.filter((r) => r.measure === measure && r.subject.startsWith(begin) && r.unit === '/s').map((r) => r.figure.median),
-    );
-  const worst = (measure: string, unit: string) =>
-    Math.max(Number.NEGATIVE_INFINITY, ...rows.filter((r) => r.measure === measure && r.unit === unit).map((r) => r.figure.median));
+    highest(rows.filter((r) => r.measure === measure && r.subject.startsWith(begin) && r.unit === '/s'));
   return Object.assign(look, { best, worst });
 }
 

@@ -33,6 +33,8 @@ export type Session = {
   startWorkers(load: Workload): Promise<Process[]>;
   /** Events that are scored and settled. */
   processed(): Promise<number>;
+  /** Events that are accepted and not settled. */
+  open(): Promise<number>;
   /** Resolves when `n` accepted events wait in the queue. */
   queued(n: number): Promise<void>;
 } & AsyncDisposable;
@@ -68,7 +70,8 @@ export function afterword(urls: Urls): Contender {
           };
           return Promise.all(Array.from({ length: workers }, () => startMember('worker', settings)));
         },
-        processed: () => count(space.database, 'conversation_events'),
+        processed: () => count(space.database, 'conversation_events', "'PROCESSED'"),
+        open: () => count(space.database, 'conversation_events', "'PENDING', 'PROCESSING'"),
         queued: async (n) => {
           while ((await broker.depth(space.queue)) < n) await delay(50);
         },
@@ -91,7 +94,8 @@ export function plain(urls: Urls): Contender {
         queue: space.queue,
         startApi: () => startProcess('peers/plain.ts', ['api'], space.env),
         startWorkers: (load) => startNodeWorkers('peers/plain.ts', space.env, load),
-        processed: () => count(space.database, 'plain_events'),
+        processed: () => count(space.database, 'plain_events', "'PROCESSED'"),
+        open: () => count(space.database, 'plain_events', "'PENDING', 'PROCESSING'"),
         queued: async () => {}, // a 202 waits for the confirm
         [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
       };
@@ -111,7 +115,8 @@ export function bullmq(urls: Urls, fsync: Fsync): Contender {
         queue: space.queue,
         startApi: () => startProcess('peers/bullmq.ts', ['api'], env),
         startWorkers: (load) => startNodeWorkers('peers/bullmq.ts', env, load),
-        processed: () => count(space.database, 'bull_events'),
+        processed: () => count(space.database, 'bull_events', "'PROCESSED'"),
+        open: () => count(space.database, 'bull_events', "'PENDING', 'PROCESSING'"),
         queued: async () => {}, // a 202 waits for `add`
         async [Symbol.asyncDispose]() {
           await redis[Symbol.asyncDispose]();
@@ -176,7 +181,7 @@ export function celery(urls: Urls): Contender {
                 '-n',
                 `w${i}@%h`,
                 '--loglevel',
-                'INFO',
+                'WARNING',
                 '--without-gossip',
                 '--without-mingle',
               ];
@@ -195,7 +200,8 @@ export function celery(urls: Urls): Contender {
               });
             }),
           ),
-        processed: () => count(space.database, 'celery_events'),
+        processed: () => count(space.database, 'celery_events', "'PROCESSED'"),
+        open: () => count(space.database, 'celery_events', "'PENDING', 'PROCESSING'"),
         queued: async () => {},
         [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
       };
@@ -221,7 +227,7 @@ function startNodeWorkers(file: string, env: Record<string, string>, { workers, 
   return Promise.all(Array.from({ length: workers }, () => startProcess(file, ['worker'], settings)));
 }
 
-async function count(database: Connection | Pool, table: string): Promise<number> {
-  const [rows] = await database.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table} WHERE status = 'PROCESSED'`);
+async function count(database: Connection | Pool, table: string, status: string): Promise<number> {
+  const [rows] = await database.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table} WHERE status IN (${status})`);
   return Number(rows[0]?.['n']);
 }

@@ -37,7 +37,31 @@ export async function startProgram(
   );
 }
 
+const alive = new Set<ChildProcess>();
+// An interrupted run leaves nothing behind that would disturb the next one.
+process.once('exit', () => {
+  for (const child of alive) signal(child, 'SIGKILL');
+});
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(1));
+
+/** With its children, if it has a group of its own. */
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(child.spawnfile === process.execPath ? child.pid : -child.pid, name);
+  } catch {
+    // It has ended.
+  }
+}
+
 async function handle(child: ChildProcess, name: string, ready: Promise<{ url?: string }>): Promise<Process> {
+  alive.add(child);
+  let stopping = false;
+  child.once('exit', (code) => {
+    alive.delete(child);
+    // A peer that dies would look slow.
+    if (!stopping && code !== 0) process.stderr.write(`${name} ended with ${code} in the middle of a measurement\n`);
+    if (!stopping && code !== 0) process.exit(1);
+  });
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
   const first = await Promise.race([ready, ended]);
   if (typeof first !== 'object' || first === null) throw new Error(`${name} ended with ${first} before it was ready`);
@@ -46,8 +70,10 @@ async function handle(child: ChildProcess, name: string, ready: Promise<{ url?: 
     url: first.url ?? '',
     pid,
     async stop() {
+      stopping = true;
+      if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGTERM');
-      const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+      const late = setTimeout(() => signal(child, 'SIGKILL'), 10_000);
       await ended;
       clearTimeout(late);
     },

@@ -10,7 +10,8 @@ type CpuProfile = { readonly nodes: readonly Node[]; readonly samples: readonly 
 /** Microseconds of CPU by where they were spent. */
 export type Spent = ReadonlyMap<string, number>;
 
-const notCpu = new Set(['(idle)', '(program)', '(root)']);
+/** The last two: a scoring thread that waits for work, which a profile counts as time of its own. */
+const notCpu = new Set(['(idle)', '(program)', '(root)', 'atomicsWaitLoop', 'wait']);
 
 /**
  * Reads a profile of `node --cpu-prof`.

@@ -45,17 +45,12 @@ export async function storedEvents(
   return rows;
 }
 
-/** Drains what the accepts left and a backlog more, so that nothing of a round is left to the next. */
+/** Drains what the accepts left and a backlog more, to the end, so that nothing of a round is left to the next. */
 async function drainAll(session: Session, seconds: number): Promise<number> {
-  const [open] = await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'");
-  if (Number(open) < 20_000) await backlog(session, 20_000);
-  const from = await session.processed();
-  const [pending] = await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'");
+  if ((await session.open()) < 20_000) await backlog(session, 20_000);
   const workers = await session.startWorkers(workload);
-  const rate = await watch(session, Number(pending), seconds, from);
-  while (Number((await one(session.database, "SELECT COUNT(*) AS n FROM conversation_events WHERE status = 'PENDING'"))[0]) > 0) {
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  const rate = await watch(session, seconds);
+  while ((await session.open()) > 0) await new Promise((resolve) => setTimeout(resolve, 200));
   await Promise.all(workers.map((worker) => worker.stop()));
   return rate;
 }
@@ -75,7 +70,7 @@ export async function longBacklog(
     for (let from = 0; from < size; from += perStatement) await insertOpen(session.database, from, Math.min(perStatement, size - from));
     await publishOpen(urls, session.queue, size);
     const workers = await session.startWorkers(workload);
-    const rate = await watch(session, size, seconds);
+    const rate = await watch(session, seconds);
     await Promise.all(workers.map((worker) => worker.stop()));
     say(`growth: a backlog of ${size}: ${Math.round(rate)}/s`);
     rows.push({ measure: 'growth', subject: `drain, backlog of ${size.toLocaleString('en')}`, unit: '/s', figure: figure([rate]) });

@@ -39,12 +39,10 @@ async function endToEnd(ours: Contender, seconds: number): Promise<number> {
   return rate;
 }
 
-/** Waits until nothing more is processed. */
+/** Waits until everything that was accepted is processed. @returns how many. */
 async function settled(session: Session): Promise<number> {
-  for (let before = -1, now = await session.processed(); ; before = now, now = await session.processed()) {
-    if (now === before) return now;
-    await delay(200);
-  }
+  while ((await session.open()) > 0) await delay(100);
+  return session.processed();
 }
 
 async function latencyAt(ours: Contender, rate: number, seconds: number): Promise<Record<string, number>> {

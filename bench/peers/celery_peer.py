@@ -12,10 +12,11 @@ from urllib.parse import urlparse
 
 import pymysql
 from celery import Celery
+from celery.signals import worker_ready
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 
 database_url = urlparse(os.environ["DATABASE_URL"])
 burn_ms = float(os.environ.get("BURN_MS", "0"))
@@ -45,14 +46,25 @@ connections: LifoQueue = LifoQueue()
 
 
 def with_connection(work):
-    connection = connections.get_nowait() if not connections.empty() else connect()
+    try:
+        connection = connections.get_nowait()
+    except Empty:
+        connection = connect()
     try:
         with connection.cursor() as cursor:
             result = work(cursor)
         connection.commit()
         return result
+    except Exception:
+        connection.rollback()
+        raise
     finally:
         connections.put(connection)
+
+
+@worker_ready.connect
+def say_ready(**_):
+    print(" ready.", flush=True)
 
 
 @celery.task(name="score")

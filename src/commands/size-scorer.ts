@@ -1,23 +1,22 @@
 import { availableParallelism } from 'node:os';
-import type { ConversationRequest } from '../accept/index.ts';
+import { type ConversationRequest, parseConversationRequest } from '../accept/index.ts';
 import type { Config } from '../config.ts';
 import { newEventId } from '../event/event.ts';
 import type { size } from '../operate/index.ts';
 import { encodeMessage } from '../outbox/index.ts';
 import { startPool } from './parts.ts';
+import type { NextBody } from './size-bodies.ts';
 import { StartError } from './start-error.ts';
 import { quiet } from './tools.ts';
 
 const enoughMs = 2_000;
 const enoughEvents = 400;
 const warmEvents = 30;
+const warmMs = 1_000;
 
 /** The user's scorer alone, in the pool as a worker has it: one thread, then one for each core. */
-export async function measureScorer(
-  config: Config,
-  nextRequest: () => ConversationRequest,
-): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
-  const bodies = Array.from({ length: 200 }, () => toMessage(nextRequest()));
+export async function measureScorer(config: Config, nextBody: NextBody): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
+  const bodies = Array.from({ length: 200 }, () => toMessage(parseConversationRequest(nextBody())));
   const one = await run(config, 1, bodies);
   const cores = availableParallelism();
   const all = cores === 1 ? one : await run(config, cores, bodies);
@@ -47,7 +46,8 @@ async function run(config: Config, threads: number, bodies: readonly Buffer[]): 
           while (until()) await score();
         }),
       );
-    await lanes(() => i < warmEvents);
+    const warming = performance.now();
+    await lanes(() => i < warmEvents && performance.now() - warming < warmMs);
     const [from, cpuFrom, began] = [i, process.cpuUsage(), performance.now()];
     await lanes(() => performance.now() - began < enoughMs && i - from < enoughEvents * threads);
     const tookMs = performance.now() - began;

@@ -37,39 +37,43 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     if (stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
     process.stderr.write(`· ${line}\n`);
   };
-  const nextRequest = await readBodies(options.body);
+  const bodies = await readBodies(options.body);
   say('the scorer alone');
-  const { bodyBytes, ...scorer } = await measureScorer(config, nextRequest);
+  const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next);
   const base = { cores: availableParallelism(), scorer };
-  await using ground = await TrialGround.open(config, nextRequest);
+  await using ground = await TrialGround.open(config, bodies.next, stop);
   say(`on a database and a queue of its own, ${ground.name}, which go with the measurement`);
-  const commitMs = await ground.commitMs();
-  const run = async (workers: number, concurrency: number) => {
-    const threads = size.threadsFor(base, workers, concurrency);
-    await ground.fill(backlogFor(trials, options.seconds));
-    const trial = await ground.drain({ workers, concurrency, threads }, options.seconds);
-    say(size.describeTrial(trial));
-    return trial;
+  // Until something is measured: as fast as the threads could score, and no pipeline is faster than this.
+  let fastest = Math.min(4_000, (size.threadsFor(base, 1, 50) * 1_000) / scorer.wallMs);
+  const run = async (workers: number, concurrency: number): Promise<size.Trial> => {
+    const setting = { workers, concurrency, threads: size.threadsFor(base, workers, concurrency) };
+    for (let events = backlogFor(fastest, options.seconds); ; events *= 2) {
+      await ground.fill(events);
+      const { dry, ...trial } = await ground.drain(setting, options.seconds);
+      if (dry && events < 100_000) continue; // faster than was thought
+      fastest = Math.max(fastest, trial.rate);
+      say(size.describeTrial(trial));
+      return trial;
+    }
   };
   const trials: size.Trial[] = [];
   for (const [workers, concurrency] of seen) trials.push(await run(workers, concurrency));
-  const measured: size.Measured = {
-    ...base,
-    bodyBytes,
-    commitMs,
-    acceptRate: ground.acceptRate,
-    maxConnections: await maxConnections(ground.store, statementDeadlineMs),
-    trials,
-  };
-  const model = size.fitModel(trials);
-  const setting = size.bestSetting(measured, model);
+  const commitMs = await ground.commitMs();
+  const first = size.fitModel(trials);
+  const measuredBefore = { ...base, bodyBytes, commitMs, acceptRate: ground.acceptRate, trials };
+  const maxConnectionsOf = await maxConnections(ground.store, statementDeadlineMs);
+  const setting = size.bestSetting({ ...measuredBefore, maxConnections: maxConnectionsOf }, first);
 
   const checks: size.Check[] = [];
   const isSeen = seen.some(([w, c]) => w === setting.workers && c === setting.concurrency);
   for (const [workers, concurrency] of [unseen, ...(isSeen ? [] : [[setting.workers, setting.concurrency] as const])]) {
     const trial = await run(workers, concurrency);
-    checks.push({ workers, concurrency, predicted: model.rate(workers, concurrency), measured: trial.rate });
+    checks.push({ workers, concurrency, predicted: first.rate(workers, concurrency), measured: trial.rate });
+    trials.push(trial);
   }
+  // What was measured to check the model is worth knowing, too.
+  const model = size.fitModel(trials);
+  const measured: size.Measured = { ...measuredBefore, acceptRate: ground.acceptRate, maxConnections: maxConnectionsOf, trials };
   const capacity = size.sustained(measured, model.rate(setting.workers, setting.concurrency));
   const points: size.LatencyPoint[] = [];
   for (const share of [0.3, 0.6]) {
@@ -96,8 +100,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
 }
 
-/** Enough for a run that is half as fast again as the fastest so far, and not more than a minute of filling. */
-function backlogFor(trials: readonly size.Trial[], seconds: number): number {
-  const fastest = Math.max(0, ...trials.map((t) => t.rate));
-  return trials.length === 0 ? 6_000 : Math.min(60_000, Math.max(500, Math.ceil(fastest * 1.5 * (seconds + 2.5))));
+/** Enough for a run that is half as fast again as the fastest so far. */
+function backlogFor(fastest: number, seconds: number): number {
+  return Math.max(300, Math.ceil(fastest * 1.5 * (seconds + 2.5)));
 }

@@ -47,12 +47,17 @@ type Waiting<T, R> = {
   readonly reject: (error: unknown) => void;
 };
 
+/** Far above a commit that goes well, far below what a person notices. */
+const lateAfterMs = 50;
+
 export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): GroupCommit<T, R> {
   // A Set keeps order and gives up an expired item without a scan.
   const waiting = new Set<Waiting<T, R>>();
   const idleWaiters: (() => void)[] = [];
   let inFlight = 0;
   let committing = 0;
+  /** Batches under way that take longer than `lateAfterMs`. */
+  let late = 0;
   let scheduled = false;
   /** Runs from the first item that had to linger. */
   let linger: NodeJS.Timeout | undefined;
@@ -63,24 +68,29 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
 
   function schedule(): void {
     if (scheduled || !mayStart()) return;
-    if (!lingered && moreToCome()) {
-      startLinger();
-      return;
-    }
     scheduled = true;
-    clearTimeout(linger);
-    linger = undefined;
-    lingered = false;
-    // One turn of the event loop: what arrives in the same read of a socket travels together.
+    // One turn of the event loop: what arrives in the same read of a socket travels together, and what a commit has just answered is
+    // no longer expected.
     setImmediate(() => {
       scheduled = false;
-      while (mayStart()) void run(takeBatch());
+      if (mayStart() && !lingered && moreToCome()) startLinger();
+      else startBatches();
       notifyIdle();
     });
   }
 
+  function startBatches(): void {
+    if (!mayStart()) return;
+    clearTimeout(linger);
+    linger = undefined;
+    lingered = false;
+    while (mayStart()) void run(takeBatch());
+  }
+
   function mayStart(): boolean {
-    return inFlight < options.maxInFlight && waiting.size >= (inFlight === 0 ? 1 : (options.furtherFrom ?? 1));
+    // Beside a batch that hangs nobody should wait for company.
+    const needed = inFlight === 0 || late > 0 ? 1 : (options.furtherFrom ?? 1);
+    return inFlight < options.maxInFlight && waiting.size >= needed;
   }
 
   function startLinger(): void {
@@ -100,27 +110,30 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   }
 
   function takeBatch(): Waiting<T, R>[] {
-    const batch: Waiting<T, R>[] = [];
-    const size = batchSize(waiting.size);
+    const fitting: Waiting<T, R>[] = [];
     let weight = 0;
     for (const entry of waiting) {
       weight += options.weigh?.(entry.item) ?? 0;
-      if (batch.length > 0 && weight > (options.maxWeight ?? Number.POSITIVE_INFINITY)) break;
-      batch.push(entry);
-      waiting.delete(entry);
-      if (batch.length >= size) break;
+      if (fitting.length > 0 && weight > (options.maxWeight ?? Number.POSITIVE_INFINITY)) break;
+      fitting.push(entry);
+      if (fitting.length >= options.maxItems) break;
     }
+    const size = options.sizes?.findLast((n) => n <= fitting.length) ?? fitting.length;
+    const batch = fitting.slice(0, size);
+    for (const entry of batch) waiting.delete(entry);
     return batch;
-  }
-
-  function batchSize(ready: number): number {
-    return options.sizes?.findLast((size) => size <= ready) ?? Math.min(ready, options.maxItems);
   }
 
   async function run(batch: readonly Waiting<T, R>[]): Promise<void> {
     inFlight++;
     committing += batch.length;
     const began = performance.now();
+    let isLate = false;
+    const patience = setTimeout(() => {
+      isLate = true;
+      late++;
+      schedule();
+    }, lateAfterMs);
     try {
       const results = await options.commit(batch.map((entry) => entry.item));
       for (const [i, entry] of batch.entries()) {
@@ -133,6 +146,8 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
     } finally {
       inFlight--;
       committing -= batch.length;
+      clearTimeout(patience);
+      if (isLate) late--;
       commitMs.add(performance.now() - began);
       schedule();
       notifyIdle();
@@ -185,6 +200,9 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   };
 }
 
+/** No sample counts for more: an hour without items, or a batch that was held, says nothing of the next second. */
+const longestMs = 1_000;
+
 /** Of the last ten or so. */
 function createAverage() {
   let value = 0;
@@ -193,7 +211,7 @@ function createAverage() {
       return value;
     },
     add(next: number): void {
-      value += (next - value) / 10;
+      value += (Math.min(next, longestMs) - value) / 10;
     },
   };
 }

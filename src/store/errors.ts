@@ -38,7 +38,7 @@ const transientErrnos = new Set([
 ]);
 
 /** The row itself is refused: too long, wrong value, constraint, packet too large. */
-const refusedErrnos = new Set([1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3819, 3903, 4025, 4038]);
+const refusedErrnos = new Set([1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3157, 3819, 3903, 4025, 4038]);
 
 type DriverError = { readonly errno?: unknown; readonly code?: unknown; readonly fatal?: unknown; readonly sqlState?: unknown };
 

@@ -17,5 +17,5 @@ export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, loadOutboxEvent, makeLostDue, markConfirmed } from './outbox.ts';
-export { createScratchDatabase } from './scratch.ts';
+export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

@@ -1,23 +1,47 @@
-import { classify } from './errors.ts';
-import { openStore } from './open-store.ts';
+import { withConnection } from './connection.ts';
+import { migrate } from './migrate.ts';
+import { openStore, type Store } from './open-store.ts';
 
-/**
- * A database of its own beside the one of `url`, on the same server, for a measurement that must touch nothing of anybody's.
- * @throws {PipelineError} if the user may not create one.
- */
-export async function createScratchDatabase(url: string, name: string): Promise<{ readonly url: string; drop(): Promise<void> }> {
-  const statement = async (sql: string) => {
-    const store = await openStore(url, { poolSize: 1, connectTimeoutMs: 5_000 });
-    try {
-      await store.dataSource.query(sql);
-    } catch (error) {
-      throw classify(error);
-    } finally {
-      await store.close();
-    }
-  };
-  await statement(`CREATE DATABASE ${name}`);
+/** A database beside the one of `DATABASE_URL`, on the same server, for a measurement that must touch nothing of anybody's. */
+export type ScratchDatabase = {
+  readonly url: string;
+  readonly store: Store;
+  /** Forgets all events; friendships stay. */
+  empty(): Promise<void>;
+  drop(): Promise<void>;
+};
+
+const deadlineMs = 60_000;
+
+/** Creates it, with the schema. @throws the driver's error, with its `errno`, if the user may not. */
+export async function createScratchDatabase(url: string, name: string): Promise<ScratchDatabase> {
+  await onServer(url, `CREATE DATABASE ${name}`);
   const own = new URL(url);
   own.pathname = `/${name}`;
-  return { url: own.href, drop: () => statement(`DROP DATABASE ${name}`) };
+  try {
+    const store = await openStore(own.href, { poolSize: 4, connectTimeoutMs: 5_000 });
+    await migrate(store);
+    return {
+      url: own.href,
+      store,
+      empty: () =>
+        withConnection(store, deadlineMs, async (connection) => void (await connection.query('TRUNCATE TABLE conversation_events'))),
+      async drop() {
+        await store.close();
+        await onServer(url, `DROP DATABASE ${name}`);
+      },
+    };
+  } catch (error) {
+    await onServer(url, `DROP DATABASE ${name}`);
+    throw error;
+  }
+}
+
+async function onServer(url: string, sql: string): Promise<void> {
+  const store = await openStore(url, { poolSize: 1, connectTimeoutMs: 5_000 });
+  try {
+    await store.dataSource.query(sql);
+  } finally {
+    await store.close();
+  }
 }

@@ -127,7 +127,7 @@ function writeTopics(rows: readonly TopicMetrics[]): Statement {
   ];
 }
 
-/** One UPDATE joined with the batch's values: a row constructor that MySQL and MariaDB both know. */
+/** One UPDATE for all of them; a join against a derived table of the values would be written to disk by MariaDB (docs/decisions/0013). */
 function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed' }>[]): Statement {
   const byEvent = (value: (write: (typeof writes)[number]) => unknown): readonly unknown[] => writes.flatMap((w) => [w.eventId, value(w)]);
   const choice = `CASE event_id ${writes.map(() => 'WHEN ? THEN ?').join(' ')} END`;

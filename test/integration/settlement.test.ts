@@ -179,3 +179,32 @@ test("neither rows nor log lines nor dead letters' errors repeat what was said",
   expect(row?.error_details).toMatch(/obedient@1 threw Error at obedient-scorer\.ts:\d+/);
   expect([...api.lines, ...worker.lines].filter((line) => line.includes('xyzzy'))).toEqual([]);
 });
+
+test("a result that waits for another transaction's lock holds up nobody else's", async () => {
+  const warm = await send({}, { user_id: 'frozen' });
+  await until(warm, { status: 'PROCESSED' });
+  const holder = await space.database.getConnection();
+  await holder.beginTransaction();
+  try {
+    await holder.query("SELECT * FROM friendship_status WHERE user_id = 'frozen' FOR UPDATE");
+    const held = await send({}, { user_id: 'frozen' });
+    const waitsAtLock = async () => {
+      const [found] = await rows<{ n: number }>(
+        space.database,
+        `SELECT COUNT(*) AS n FROM information_schema.processlist
+         WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%friendship_status%'`,
+      );
+      expect(Number(found?.n)).toBe(1);
+    };
+    await vi.waitFor(waitsAtLock, { timeout: 15_000, interval: 20 });
+    const others = await Promise.all([1, 2, 3].map((n) => send({}, { user_id: `thawed_${n}` })));
+    for (const id of others) await until(id, { status: 'PROCESSED' });
+    expect((await event(held)).status).not.toBe('PROCESSED');
+    await holder.rollback();
+    await until(held, { status: 'PROCESSED' });
+  } finally {
+    await holder.rollback();
+    holder.release();
+  }
+  expect(await wrongSums(space.database)).toEqual([]);
+});

@@ -33,10 +33,10 @@ test('recommends a setting that it has measured and checked, and removes what it
   const { code, output } = await runCommand(['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'], admin());
   expect(code, output).toBe(0);
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
-  expect(report.measured.trials).toHaveLength(5);
   for (const trial of report.measured.trials) expect(trial.rate).toBeGreaterThan(0);
   expect(report.measured.scorer).toMatchObject({ name: 'friendship', wallMs: expect.any(Number) });
   expect(report.checks.length).toBeGreaterThan(0);
+  expect(report.measured.trials).toHaveLength(5 + report.checks.length);
   expect(report.advice).toMatchObject({
     machines: 1,
     shortfall: null,

@@ -37,7 +37,7 @@ export async function sizeHtml(
   return page(lines, [
     draw('Drained a second over deliveries each', 380, {
       grid: { left: 70, right: 20, top: 50, bottom: 45 },
-      legend: { top: 0 },
+      legend: { top: 0, itemGap: 24 },
       xAxis: { type: 'value', name: 'MESSAGE_CONCURRENCY_PER_WORKER', nameLocation: 'middle', nameGap: 28 },
       yAxis: { type: 'value' },
       series: [

@@ -11,7 +11,7 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
   const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
   const lines = [
     `scorer     ${scorer.name}: ${ms(scorer.wallMs)} an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`,
-    `servers    one durable commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
+    `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
     `measured   ${measured.trials.map(trial).join(' · ')}`,
     `model      one worker: ${rate(model.alone.lambda)} a delivery, σ ${model.alone.sigma.toFixed(3)}, κ ${model.alone.kappa.toExponential(1)}; beside each other: ${model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ')}`,
     `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(c.predicted / c.measured - 1)})`).join(' · ')}`,
@@ -23,7 +23,7 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
     `recommended on ${advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`}${goalText(goal)}:`,
     `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
     `  drains ${rate(advice.drain)}; accepts and drains at once ${rate(advice.sustained)}; asked of it: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
-    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB`}`,
+    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
     `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
   if (advice.machines > 1)

@@ -11,4 +11,5 @@ export {
   type Setting,
   sustained,
   threadsFor,
+  workerPoolSize,
 } from './recommend.ts';

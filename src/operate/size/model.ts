@@ -34,7 +34,7 @@ export function fitUsl(points: readonly { readonly n: number; readonly rate: num
       rows.map((r) => used.map((i) => r.basis[i] ?? 0)),
       rows.map((r) => r.y),
     );
-    if (solved === null || solved.some((value, i) => (i === 0 ? value <= 0 : value < 0))) continue;
+    if (solved === null || solved.some((value, i) => !Number.isFinite(value) || (i === 0 ? value <= 0 : value < 0))) continue;
     const [inverse = Number.NaN] = solved;
     const of = (parameter: number) => (solved[used.indexOf(parameter)] ?? 0) / inverse;
     return { lambda: 1 / inverse, sigma: of(1), kappa: of(2) };

@@ -12,9 +12,9 @@ export type Measured = {
     readonly threadEfficiency: number;
   };
   readonly bodyBytes: number;
-  /** One durable commit, median milliseconds. */
+  /** A 202 alone, median milliseconds: its commit, and little else. */
   readonly commitMs: number;
-  /** Events a second that this machine accepts with nobody scoring. */
+  /** Events a second that one API accepts here with nobody scoring; the clients that ask it share the machine. */
   readonly acceptRate: number;
   readonly maxConnections: number;
   readonly trials: readonly Trial[];
@@ -81,7 +81,12 @@ export type Advice = {
   readonly share: number;
   readonly rate: number;
   readonly machines: number;
-  readonly expected: { readonly p50Ms: number; readonly p99Ms: number; readonly queue: number; readonly workersMiB: number | null };
+  readonly expected: {
+    readonly p50Ms: number;
+    readonly p99Ms: number;
+    readonly queue: number /** Of one machine. */;
+    readonly workersMiB: number | null;
+  };
   readonly databasePoolSize: number;
   /** 1 api and the workers of all machines, against what the server admits. */
   readonly connections: { readonly needed: number; readonly admitted: number };
@@ -90,7 +95,7 @@ export type Advice = {
 };
 
 /** A worker settles with two connections at once, and needs others beside: relay, marks, starts, what is held. */
-const poolSize = 5;
+export const workerPoolSize = 5;
 
 export function advise(
   measured: Measured,
@@ -124,10 +129,10 @@ export function advise(
       p99Ms,
       // Little's law: what is accepted and not processed.
       queue: (wanted / 1_000) * p50Ms,
-      workersMiB: memory.length > 0 ? Math.max(...memory) * setting.workers * machines : null,
+      workersMiB: memory.length > 0 ? Math.max(...memory) * setting.workers : null,
     },
-    databasePoolSize: poolSize,
-    connections: { needed: (setting.workers * machines + 1) * poolSize, admitted: measured.maxConnections },
+    databasePoolSize: workerPoolSize,
+    connections: { needed: (setting.workers * machines + 1) * workerPoolSize, admitted: measured.maxConnections },
     shortfall: shortfallOf(),
   };
 

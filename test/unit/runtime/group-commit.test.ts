@@ -150,3 +150,28 @@ test('gathering ends in time, though what was expected never comes', async () =>
   void group.submit(1);
   await vi.waitFor(() => expect(batches.map((b) => b.items)).toEqual([[1]]));
 });
+
+test('beside a batch that hangs, what waits does not wait for company', async () => {
+  const { group, batches } = createStage({ maxInFlight: 2, furtherFrom: 20 });
+  void group.submit(1); // never ends
+  await turn();
+  const second = group.submit(2);
+  await vi.waitFor(() => expect(batches.map((b) => b.items)).toEqual([[1], [2]]));
+  batches[1]?.finish();
+  expect(await second).toBe('ok 2');
+  const third = group.submit(3);
+  await vi.waitFor(() => expect(batches[2]?.items).toEqual([3]));
+  batches[2]?.finish();
+  expect(await third).toBe('ok 3');
+});
+
+test('a batch that its weight limits has one of the sizes, too', async () => {
+  const { group, batches } = createStage({ sizes: [1, 2, 4, 8], maxItems: 8, maxWeight: 35 });
+  const answers = Promise.all([10, 10, 10, 10, 10, 10].map((n) => group.submit(n)));
+  for (let i = 0; i < 3; i++) {
+    await vi.waitFor(() => expect(batches).toHaveLength(i + 1));
+    batches[i]?.finish();
+  }
+  await answers;
+  expect(batches.map((b) => b.items.length)).toEqual([2, 2, 2]);
+});
