@@ -1,4 +1,4 @@
-import * as echarts from 'echarts';
+import { size } from '../src/operate/index.ts';
 import type { Row } from './lib/rounds.ts';
 import type { Classic, HeatMap } from './measures/classic.ts';
 import { acceptFloor, drainFloor, reached, tableOf, targets } from './targets.ts';
@@ -17,8 +17,8 @@ export type Report = {
 };
 
 /** One page with everything, charts as SVG inside it: it opens anywhere, without a network. */
-export function toHtml(report: Report): string {
-  const sections = [
+export async function toHtml(report: Report): Promise<string> {
+  const sections = await Promise.all([
     bars(report, 'accept', '/s', 'Accepted a second, 100 connections', { 'composed floor': acceptFloor(tableOf(report.rows)) }),
     bars(report, 'accept', 'p99 ms', 'p99 of the answer, ms', {}),
     bars(report, 'drain', '/s', 'Drained a second, no-op scorer (workers x deliveries)', {
@@ -31,7 +31,7 @@ export function toHtml(report: Report): string {
     queueOverTime(report.classic),
     classicTable(report.classic),
     stages(report),
-  ];
+  ]);
   const { machine, servers } = report;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Afterword: how fast</title>
@@ -65,7 +65,13 @@ function targetTable({ ratios }: Report): string {
   return `<div class="scroll"><table><tr><th>ratio</th><th class="n">wanted</th><th class="n">measured</th><th></th></tr>${lines.join('')}</table></div>`;
 }
 
-function bars(report: Report, measure: string, unit: string, title: string, extra: Readonly<Record<string, number>>): string {
+function bars(
+  report: Report,
+  measure: string,
+  unit: string,
+  title: string,
+  extra: Readonly<Record<string, number>>,
+): string | Promise<string> {
   const rows = report.rows.filter((r) => r.measure === measure && r.unit === unit);
   if (rows.length === 0) return '';
   const items = [
@@ -99,7 +105,7 @@ function bars(report: Report, measure: string, unit: string, title: string, extr
   });
 }
 
-function heatMap(map: HeatMap | null): string {
+function heatMap(map: HeatMap | null): string | Promise<string> {
   if (map === null) return '';
   const data = map.rates.flatMap((row, w) => row.map((rate, c) => [c, w, Math.round(rate)]));
   return chart('Workers x deliveries each, drained a second', 330, {
@@ -117,7 +123,7 @@ function heatMap(map: HeatMap | null): string {
   });
 }
 
-function queueOverTime(classic: Classic | null): string {
+function queueOverTime(classic: Classic | null): string | Promise<string> {
   if (classic === null) return '';
   return chart('Classic run: 500 requests from 100 users, 4 workers x 10, the friendship scorer', 300, {
     grid: { left: 60, right: 20, top: 35, bottom: 40 },
@@ -131,7 +137,7 @@ function queueOverTime(classic: Classic | null): string {
   });
 }
 
-function stages({ rows }: Report): string {
+function stages({ rows }: Report): string | Promise<string> {
   const own = rows.filter((r) => r.measure === 'stages');
   if (own.length === 0) return '';
   const subjects = [...new Set(own.map((r) => r.subject))];
@@ -150,12 +156,8 @@ function stages({ rows }: Report): string {
   });
 }
 
-function chart(title: string, height: number, option: Record<string, unknown>): string {
-  const canvas = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 1_040, height });
-  canvas.setOption({ animation: false, ...option } as echarts.EChartsOption);
-  const svg = canvas.renderToSVGString();
-  canvas.dispose();
-  return `<h2>${text(title)}</h2><div class="scroll">${svg}</div>`;
+function chart(title: string, height: number, option: Record<string, unknown>): Promise<string> {
+  return size.svgChart(title, { width: 1_040, height }, option);
 }
 
 function classicTable(classic: Classic | null): string {
@@ -178,6 +180,4 @@ export function shown(value: number): string {
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-function text(value: string): string {
-  return value.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
-}
+const text = size.escapeHtml;

@@ -173,5 +173,5 @@ async function write(path: string, servers: Record<string, string>, result: Resu
   };
   await mkdir(dirname(path), { recursive: true });
   await writeFile(`${path}.json`, `${JSON.stringify(report, null, 1)}\n`);
-  await writeFile(`${path}.html`, toHtml(report));
+  await writeFile(`${path}.html`, await toHtml(report));
 }

@@ -1,6 +1,7 @@
 import type { Check } from './explain.ts';
 import type { Model, Trial } from './model.ts';
 import { type Advice, candidates } from './recommend.ts';
+import { escapeHtml, svgChart } from './svg-chart.ts';
 
 /** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */
 export async function sizeHtml(
@@ -10,8 +11,6 @@ export async function sizeHtml(
   advice: Advice,
   lines: readonly string[],
 ): Promise<string> {
-  // A megabyte that only this page needs.
-  const echarts = await import('echarts');
   const workers = [...new Set(candidates.map((c) => c.workers))];
   const concurrency = [...new Set(candidates.map((c) => c.concurrency))];
   const cells = candidates.map((c) => [
@@ -34,46 +33,49 @@ export async function sizeHtml(
     data: points(trials.filter((t) => t.workers === w)),
   });
   const counts = [...new Set(trials.map((t) => t.workers))];
-  return page(lines, [
-    draw('Drained a second over deliveries each', 380, {
-      grid: { left: 70, right: 20, top: 50, bottom: 45 },
-      legend: { top: 0, itemGap: 24 },
-      xAxis: { type: 'value', name: 'MESSAGE_CONCURRENCY_PER_WORKER', nameLocation: 'middle', nameGap: 28 },
-      yAxis: { type: 'value' },
-      series: [
-        ...counts.map(lawOf),
-        ...counts.map(measured),
+  return page(
+    lines,
+    await Promise.all([
+      svgChart(
+        'Drained a second over deliveries each',
+        { width: 960, height: 380 },
         {
-          name: 'checks (not seen by the model)',
-          type: 'scatter',
-          symbol: 'diamond',
-          symbolSize: 14,
-          data: checks.map((c) => [c.concurrency, c.measured]),
+          grid: { left: 70, right: 20, top: 50, bottom: 45 },
+          legend: { top: 0, itemGap: 24 },
+          xAxis: { type: 'value', name: 'MESSAGE_CONCURRENCY_PER_WORKER', nameLocation: 'middle', nameGap: 28 },
+          yAxis: { type: 'value' },
+          series: [
+            ...counts.map(lawOf),
+            ...counts.map(measured),
+            {
+              name: 'checks (not seen by the model)',
+              type: 'scatter',
+              symbol: 'diamond',
+              symbolSize: 14,
+              data: checks.map((c) => [c.concurrency, c.measured]),
+            },
+          ],
         },
-      ],
-    }),
-    draw(`Predicted, workers x deliveries; recommended ${advice.setting.workers} x ${advice.setting.concurrency}`, 330, {
-      grid: { left: 70, right: 90, top: 10, bottom: 45 },
-      xAxis: { type: 'category', data: concurrency.map(String), name: 'C', nameLocation: 'middle', nameGap: 28 },
-      yAxis: { type: 'category', data: workers.map((w) => `W = ${w}`) },
-      visualMap: {
-        min: 0,
-        max: Math.max(...cells.map(([, , rate]) => rate ?? 0)),
-        right: 0,
-        top: 20,
-        inRange: { color: ['#eef3fb', '#2563eb'] },
-      },
-      series: [{ type: 'heatmap', data: cells, label: { show: true } }],
-    }),
-  ]);
-
-  function draw(title: string, height: number, option: Record<string, unknown>): string {
-    const canvas = echarts.init(null, null, { renderer: 'svg', ssr: true, width: 960, height });
-    canvas.setOption({ animation: false, ...option });
-    const svg = canvas.renderToSVGString();
-    canvas.dispose();
-    return `<h2>${text(title)}</h2>${svg}`;
-  }
+      ),
+      svgChart(
+        `Predicted, workers x deliveries; recommended ${advice.setting.workers} x ${advice.setting.concurrency}`,
+        { width: 960, height: 330 },
+        {
+          grid: { left: 70, right: 90, top: 10, bottom: 45 },
+          xAxis: { type: 'category', data: concurrency.map(String), name: 'C', nameLocation: 'middle', nameGap: 28 },
+          yAxis: { type: 'category', data: workers.map((w) => `W = ${w}`) },
+          visualMap: {
+            min: 0,
+            max: Math.max(...cells.map(([, , rate]) => rate ?? 0)),
+            right: 0,
+            top: 20,
+            inRange: { color: ['#eef3fb', '#2563eb'] },
+          },
+          series: [{ type: 'heatmap', data: cells, label: { show: true } }],
+        },
+      ),
+    ]),
+  );
 }
 
 function page(lines: readonly string[], charts: readonly string[]): string {
@@ -85,12 +87,8 @@ function page(lines: readonly string[], charts: readonly string[]): string {
   pre { white-space: pre-wrap; background: #f5f7fa; padding: 1rem; border-radius: 6px; font-size: 13px }
 </style></head><body>
 <h1>How many workers</h1>
-<pre>${text(lines.join('\n'))}</pre>
+<pre>${escapeHtml(lines.join('\n'))}</pre>
 ${charts.join('\n')}
 </body></html>
 `;
-}
-
-function text(value: string): string {
-  return value.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
 }

@@ -13,3 +13,4 @@ export {
   threadsFor,
   workerPoolSize,
 } from './recommend.ts';
+export { escapeHtml, svgChart } from './svg-chart.ts';

@@ -1,0 +1,19 @@
+import type { EChartsOption } from 'echarts';
+
+/** A heading and a chart as SVG inside HTML: it needs no script and no network. Loads the library (a megabyte) when it is called. */
+export async function svgChart(
+  title: string,
+  size: { readonly width: number; readonly height: number },
+  option: Record<string, unknown>,
+): Promise<string> {
+  const echarts = await import('echarts');
+  const canvas = echarts.init(null, null, { renderer: 'svg', ssr: true, ...size });
+  canvas.setOption({ animation: false, ...option } as EChartsOption);
+  const svg = canvas.renderToSVGString();
+  canvas.dispose();
+  return `<h2>${escapeHtml(title)}</h2><div class="scroll">${svg}</div>`;
+}
+
+export function escapeHtml(value: string): string {
+  return value.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c] ?? c);
+}
