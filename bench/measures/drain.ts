@@ -82,12 +82,12 @@ export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Conte
         return { '/s': rate };
       },
     },
-    ...drainSettings.map((setting) => subject(ours, setting, { events: 24_000, seconds })),
+    ...drainSettings.map((setting) => subject(ours, setting, { events: setting.concurrency === 10 ? 14_000 : 24_000, seconds })),
     ...peers.flatMap((peer) =>
       peerSettings
         // A Celery worker is a process for each unit of concurrency: 50 of them on these cores only wait for each other.
         .filter(({ workers, concurrency }) => !peer.name.startsWith('Celery') || (workers === 1 && concurrency === 10))
-        .map((setting) => subject(peer, setting, { events: peer.name.startsWith('Celery') ? 4_000 : 9_000, seconds })),
+        .map((setting) => subject(peer, setting, { events: peer.name.startsWith('Celery') ? 4_000 : 8_000, seconds })),
     ),
   ];
 }

@@ -3,14 +3,14 @@ import mysql from 'mysql2/promise';
 import { expect, vi } from 'vitest';
 import { rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
-import { type Fault, untilSaid } from './fault.ts';
+import { type Fault, sql, untilSaid } from './fault.ts';
 
 /** What a database does to us. Callers get 503 and repeat; what was scored is held. */
 export const databaseFaults: readonly Fault[] = [
   {
     name: 'database killed during an accept',
     async strike({ fleet, whileBroken }) {
-      await fleet.network.database.holdAt('up', 'INSERT INTO conversation_events');
+      await fleet.network.database.holdAt('up', sql.insertEvents);
       await fleet.servers.database.kill();
       await whileBroken();
       await fleet.servers.database.start();
@@ -21,7 +21,7 @@ export const databaseFaults: readonly Fault[] = [
   {
     name: 'database killed during a settle',
     async strike({ fleet, whileBroken }) {
-      await fleet.network.database.holdAt('up', 'UPDATE conversation_events e');
+      await fleet.network.database.holdAt('up', sql.settle);
       await fleet.servers.database.kill();
       await whileBroken();
       await fleet.servers.database.start();

@@ -21,6 +21,13 @@ export type Scene = {
 /** Something that goes wrong. Breaks it while conversations come in, and mends it before it resolves. */
 export type Fault = { readonly name: string; readonly strike: (scene: Scene) => Promise<void> };
 
+/** Bytes that only one kind of packet to the database has. */
+export const sql = {
+  /** The INSERT is a prepared statement, whose packet has no text but that of the conversations in it. */
+  insertEvents: '"speaker":',
+  settle: 'score_calculation_details = CASE',
+} as const;
+
 /** Methods of AMQP 0-9-1 as they are on the wire: class and method number. */
 export const amqp = {
   publish: Buffer.from([0, 60, 0, 40]),

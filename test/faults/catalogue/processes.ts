@@ -5,7 +5,7 @@ import type { Fleet } from '../../support/fleet.ts';
 import { runCommand } from '../../support/member.ts';
 import { createProxy, type TcpProxy } from '../../support/proxy.ts';
 import { type Body, realBody } from '../../support/traffic.ts';
-import { amqp, type Fault, untilSaid } from './fault.ts';
+import { amqp, type Fault, sql, untilSaid } from './fault.ts';
 
 /** Processes that die, at the worst moments; processes that are told to stop. */
 export const processFaults: readonly Fault[] = [
@@ -64,7 +64,7 @@ export const processFaults: readonly Fault[] = [
     async strike({ fleet, traffic, stream, whileBroken }) {
       await using own = await ownNetwork(fleet);
       const victim = await fleet.start('api', own.env, { mayDie: true });
-      const held = own.database.holdAt('up', 'INSERT INTO conversation_events');
+      const held = own.database.holdAt('up', sql.insertEvents);
       const sends = bodies(stream, 'unstored', 30).map((body) => traffic.send(body, victim.url));
       await held;
       victim.signal('SIGKILL');
@@ -77,7 +77,7 @@ export const processFaults: readonly Fault[] = [
     async strike({ fleet, traffic, stream, whileBroken }) {
       await using own = await ownNetwork(fleet);
       const victim = await fleet.start('api', own.env, { mayDie: true });
-      const lost = own.database.loseAnswerTo('INSERT INTO conversation_events');
+      const lost = own.database.loseAnswerTo(sql.insertEvents);
       const sends = bodies(stream, 'unanswered', 30).map((body) => traffic.send(body, victim.url));
       await lost;
       fleet.api.member.signal('SIGKILL');
