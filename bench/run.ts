@@ -55,7 +55,9 @@ const found = await findServers(['database', 'broker'], { folder, volumes: null,
 const urls: Urls = { database: found.database.server.url, rabbitmq: found.broker.server.url };
 try {
   const servers = await versions(urls);
-  const path = join(options.out, `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}`);
+  const whole = options.add || options.check || measures.every((name) => only.has(name));
+  // A part must not take the place of the record.
+  const path = join(options.out, `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}${whole ? '' : '.part'}`);
   if (options.check)
     await readFile(`${path}.json`).catch(() =>
       Promise.reject(new Error(`there is no ${path}.json to compare with: run scripts/bench once`)),

@@ -9,7 +9,11 @@ import { figure } from '../lib/stats.ts';
 import { drainRate } from './drain.ts';
 
 type Prediction = { readonly workers: number; readonly concurrency: number; readonly threads: number; readonly rate: number };
-type SizeReport = { readonly predictions: readonly Prediction[]; readonly advice: { readonly setting: Omit<Prediction, 'rate'> } };
+type SizeReport = {
+  readonly measured: { readonly trials: readonly Prediction[] };
+  readonly predictions: readonly Prediction[];
+  readonly advice: { readonly setting: Omit<Prediction, 'rate'> };
+};
 
 export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number, say: (line: string) => void): Promise<Row[]> {
   const rows: Row[] = [];
@@ -18,8 +22,9 @@ export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number,
     const env = burnMs === undefined ? { SCORER_MODULE: scorers['no-op'] } : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
     const report = await askAdvisor(urls, env);
     const { setting } = report.advice;
-    // Neither is among the runs that the model is fitted to, or checked with.
-    const unseen = report.predictions.filter((p) => (p.workers === 3 && p.concurrency === 20) || (p.workers === 2 && p.concurrency === 50));
+    const isKnown = (p: Prediction) => report.measured.trials.some((t) => t.workers === p.workers && t.concurrency === p.concurrency);
+    const wanted = (p: Prediction) => p.workers === 3 && (p.concurrency === 10 || p.concurrency === 20 || p.concurrency === 50);
+    const unseen = report.predictions.filter((p) => wanted(p) && !isKnown(p));
     for (const predicted of unseen) {
       const { workers, concurrency, threads } = predicted;
       const events = Math.min(24_000, Math.ceil(predicted.rate * 1.6 * (seconds + 2)));

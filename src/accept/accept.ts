@@ -28,6 +28,7 @@ const maxBatch = 100;
 /** 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many. */
 const batchSizes = [...Array(maxBatch).keys()].map((i) => i + 1).filter((size) => size <= 16 || size % 4 === 0);
 const maxBatchesInFlight = 2;
+/** As for settling: two small batches cost more than one that waited a moment (docs/decisions/0013). */
 const secondBatchFrom = 20;
 /** Well below `max_allowed_packet` (16 MiB by default), and a batch stays short. */
 const maxBatchBytes = 4 * 1_024 * 1_024;

@@ -14,7 +14,8 @@ export type Acks = {
 
 /**
  * Acks of one turn leave together, and a run of them from the oldest open delivery on is one frame (`multiple`): one command for a quorum
- * queue's log instead of one a delivery (docs/decisions/0013).
+ * queue's log instead of one a delivery (docs/decisions/0013). When the channel closes at once, a quorum queue may drop the last of many
+ * single acks (rabbitmq-server issue 10327): those deliveries come again and are duplicates.
  */
 export function createAcks(channel: Channel): Acks {
   /** Unanswered deliveries by tag, in the order they came; true: its ack waits. */

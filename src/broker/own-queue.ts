@@ -6,7 +6,7 @@ export type OwnQueue = {
   /** Messages that wait; none that was delivered. */
   depth(): Promise<number>;
   purge(): Promise<void>;
-  /** Deletes it with its dead letters, whatever is in them, and ends the connection. */
+  /** Deletes it with its dead letters, whatever is in them, and ends the connection. @throws if the broker is away. */
   remove(): Promise<void>;
 };
 
@@ -27,12 +27,16 @@ export async function createOwnQueue(url: string, options: TopologyOptions, name
     depth: async () => (await channel.checkQueue(names.queue)).messageCount,
     purge: async () => void (await channel.purgeQueue(names.queue)),
     async remove() {
+      await model.close().catch(() => {});
+      // The first connection may not have lived as long as the queue.
+      const last = await connectBroker(url, name);
       try {
-        await channel.deleteQueue(names.queue);
-        await channel.deleteQueue(names.deadQueue);
-        await channel.deleteExchange(names.deadExchange);
+        const deleting = await last.createChannel();
+        await deleting.deleteQueue(names.queue);
+        await deleting.deleteQueue(names.deadQueue);
+        await deleting.deleteExchange(names.deadExchange);
       } finally {
-        await model.close();
+        await last.close();
       }
     },
   };

@@ -1,21 +1,18 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { Agent, request } from 'undici';
 import { createOwnQueue, type OwnQueue } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import { size } from '../operate/index.ts';
 import { countStatus, createScratchDatabase, processedTimes, type ScratchDatabase } from '../store/index.ts';
+import { busyShare, cpuTimes, memoryMiB } from './machine-use.ts';
 import { statementDeadlineMs, topologyOf } from './parts.ts';
 import type { NextBody } from './size-bodies.ts';
+import { createMembers, type Members } from './size-members.ts';
 import { StartError, StoppedError } from './start-error.ts';
 import { brokerAway, openToolStore } from './tools.ts';
 
-const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 const pollMs = 200;
 /** Until code is compiled and connections are warm. */
 const warmMs = 1_500;
@@ -42,7 +39,7 @@ export class TrialGround implements AsyncDisposable {
   readonly #stop: AbortSignal;
   readonly #stack = new AsyncDisposableStack();
   readonly #agent = new Agent({ connections: clients });
-  readonly #members = new Set<ChildProcess>();
+  readonly #members: Members;
   #apiUrl = '';
   #accepted = 0;
 
@@ -53,6 +50,14 @@ export class TrialGround implements AsyncDisposable {
     this.#queue = queue;
     this.#nextBody = nextBody;
     this.#stop = stop;
+    this.#members = createMembers({
+      DATABASE_URL: config.databaseUrl,
+      RABBITMQ_QUEUE_NAME: config.queueName,
+      RABBITMQ_QUEUE_MAX_LENGTH: String(config.queueMaxLength),
+      HOST: '127.0.0.1',
+      PORT: '0',
+      LOG_LEVEL: 'warn',
+    });
   }
 
   /** @throws {StartError} that says which server refuses what. */
@@ -75,16 +80,16 @@ export class TrialGround implements AsyncDisposable {
     });
     undo.defer(() => queue.remove());
     const ground = new TrialGround(name, config, database, queue, nextBody, stop);
-    undo.adopt(ground, (g) => g.#stopMembers([...g.#members]));
-    const api = await ground.#start('api', {});
-    ground.#apiUrl = String((api.message as { url?: string }).url);
+    undo.defer(() => ground.#members.stop());
+    // Not a close, which would wait for answers that may never come.
+    undo.defer(() => ground.#agent.destroy());
+    ground.#apiUrl = (await ground.#members.start('api', {})).url;
     ground.#stack.use(undo.move());
     return ground;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#agent.close();
-    await this.#stack.disposeAsync();
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#stack.disposeAsync();
   }
 
   /** Starts from nothing: `events` are accepted and wait in the queue. */
@@ -149,7 +154,7 @@ export class TrialGround implements AsyncDisposable {
         };
       }
     } finally {
-      await this.#stopMembers(running);
+      await this.#members.stop(running);
     }
   }
 
@@ -184,7 +189,7 @@ export class TrialGround implements AsyncDisposable {
       const at = (p: number) => waits[Math.min(waits.length - 1, Math.floor(p * waits.length))] ?? Number.NaN;
       return { p50Ms: at(0.5), p99Ms: at(0.99) };
     } finally {
-      await this.#stopMembers(running);
+      await this.#members.stop(running);
     }
   }
 
@@ -211,14 +216,14 @@ export class TrialGround implements AsyncDisposable {
     }
   }
 
+  #assertNotStopped(): void {
+    if (this.#stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
+  }
+
   /** Waits, and looks whether waiting still makes sense. */
   async #pause(ms: number): Promise<void> {
-    if (this.#stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
-    for (const member of this.#members) {
-      if (member.exitCode !== null || member.signalCode !== null) {
-        throw new StartError(`a process of the measurement ended (${member.signalCode ?? member.exitCode}): the lines above say why`);
-      }
-    }
+    this.#assertNotStopped();
+    this.#members.assertAlive();
     await delay(ms);
   }
 
@@ -228,15 +233,12 @@ export class TrialGround implements AsyncDisposable {
     const [pending, processing, failed] = await Promise.all(
       (['PENDING', 'PROCESSING', 'FAILED'] as const).map((status) => countStatus(store, status, statementDeadlineMs)),
     );
-    if (failed)
-      throw new StartError(
-        'the scorer fails on one of these bodies: a measurement of failures is worth nothing (`afterword events` knows more of real ones)',
-      );
+    if (failed) throw new StartError('the scorer fails on one of these bodies: a measurement of failures is worth nothing');
     return (pending ?? 0) + (processing ?? 0);
   }
 
   async #post(): Promise<string> {
-    if (this.#stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
+    this.#assertNotStopped();
     const body = this.#nextBody();
     this.#accepted++;
     const answer = await request(`${this.#apiUrl}/v1/conversations/end`, {
@@ -260,78 +262,15 @@ export class TrialGround implements AsyncDisposable {
       // A failure is seen at once, and ends the measurement.
       MAX_ATTEMPTS: '1',
     };
-    const started = await Promise.allSettled(Array.from({ length: workers }, () => this.#start('worker', settings)));
+    const started = await Promise.allSettled(Array.from({ length: workers }, () => this.#members.start('worker', settings)));
     const running = started.flatMap((s) => (s.status === 'fulfilled' ? [s.value.child] : []));
     const failure = started.find((s) => s.status === 'rejected');
     if (failure === undefined) return running;
-    await this.#stopMembers(running);
+    await this.#members.stop(running);
     throw failure.reason;
-  }
-
-  async #start(role: 'api' | 'worker', settings: Record<string, string>): Promise<{ child: ChildProcess; message: unknown }> {
-    const env = {
-      ...process.env,
-      ...settings,
-      DATABASE_URL: this.#config.databaseUrl,
-      RABBITMQ_QUEUE_NAME: this.#config.queueName,
-      RABBITMQ_QUEUE_MAX_LENGTH: String(this.#config.queueMaxLength),
-      HOST: '127.0.0.1',
-      PORT: '0',
-      LOG_LEVEL: 'warn',
-    };
-    // Standard output is the report's. A member that loses us drains by itself (its channel is a leash).
-    const child = spawn(process.execPath, [main, role], { env, stdio: ['ignore', 2, 'inherit', 'ipc'], detached: true });
-    const ready = new Promise<unknown>((resolve) => child.once('message', resolve));
-    const ended = new Promise<never>((_resolve, reject) => {
-      child.once('exit', (code, signal) =>
-        reject(new StartError(`the ${role} of the measurement ended (${signal ?? code}): the lines above say why`)),
-      );
-    });
-    ended.catch(() => {});
-    const message = await Promise.race([ready, ended]);
-    this.#members.add(child);
-    return { child, message };
-  }
-
-  async #stopMembers(members: readonly ChildProcess[]): Promise<void> {
-    await Promise.all(
-      members.map(async (child) => {
-        this.#members.delete(child);
-        if (child.exitCode !== null || child.signalCode !== null) return;
-        const ended = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGTERM');
-        await ended;
-      }),
-    );
   }
 }
 
 function stuck(): StartError {
   return new StartError('nothing is processed any more, and nothing says why: try `afterword doctor`');
-}
-
-type CpuTimes = { readonly idle: number; readonly all: number };
-
-function cpuTimes(): CpuTimes {
-  const times = cpus().map((cpu) => cpu.times);
-  const idle = times.reduce((sum, t) => sum + t.idle, 0);
-  return { idle, all: idle + times.reduce((sum, t) => sum + t.user + t.sys + t.nice + t.irq, 0) };
-}
-
-function busyShare(from: CpuTimes, to: CpuTimes): number {
-  return 1 - (to.idle - from.idle) / Math.max(1, to.all - from.all);
-}
-
-/** Proportional set size on Linux (pages shared with other workers count once in their sum), else the resident set; null if neither is told. */
-async function memoryMiB(pid: number): Promise<number | null> {
-  const pss = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').then(
-    (text) => /^Pss:\s+(\d+) kB/m.exec(text)?.[1],
-    () => undefined,
-  );
-  if (pss !== undefined) return Number(pss) / 1_024;
-  const rss = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)]).then(
-    ({ stdout }) => Number(stdout),
-    () => Number.NaN,
-  );
-  return Number.isFinite(rss) && rss > 0 ? rss / 1_024 : null;
 }

@@ -56,24 +56,31 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
       return trial;
     }
   };
-  const trials: size.Trial[] = [];
-  for (const [workers, concurrency] of seen) trials.push(await run(workers, concurrency));
+  const fitted: size.Trial[] = [];
+  for (const [workers, concurrency] of seen) fitted.push(await run(workers, concurrency));
   const commitMs = await ground.commitMs();
-  const first = size.fitModel(trials);
-  const measuredBefore = { ...base, bodyBytes, commitMs, acceptRate: ground.acceptRate, trials };
-  const maxConnectionsOf = await maxConnections(ground.store, statementDeadlineMs);
-  const setting = size.bestSetting({ ...measuredBefore, maxConnections: maxConnectionsOf }, first);
+  const first = size.fitModel(fitted);
+  const setting = size.bestSetting(base, first);
 
   const checks: size.Check[] = [];
+  const checkTrials: size.Trial[] = [];
   const isSeen = seen.some(([w, c]) => w === setting.workers && c === setting.concurrency);
   for (const [workers, concurrency] of [unseen, ...(isSeen ? [] : [[setting.workers, setting.concurrency] as const])]) {
     const trial = await run(workers, concurrency);
     checks.push({ workers, concurrency, predicted: first.rate(workers, concurrency), measured: trial.rate });
-    trials.push(trial);
+    checkTrials.push(trial);
   }
   // What was measured to check the model is worth knowing, too.
+  const trials = [...fitted, ...checkTrials];
   const model = size.fitModel(trials);
-  const measured: size.Measured = { ...measuredBefore, acceptRate: ground.acceptRate, maxConnections: maxConnectionsOf, trials };
+  const measured: size.Measured = {
+    ...base,
+    bodyBytes,
+    commitMs,
+    acceptRate: ground.acceptRate,
+    maxConnections: await maxConnections(ground.store, statementDeadlineMs),
+    trials,
+  };
   const capacity = size.sustained(measured, model.rate(setting.workers, setting.concurrency));
   const points: size.LatencyPoint[] = [];
   for (const share of [0.3, 0.6]) {

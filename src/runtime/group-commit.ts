@@ -24,7 +24,7 @@ export type GroupCommitOptions<T, R> = {
   /** Most bytes (or whatever `weigh` counts) of one batch; a heavier single item goes alone. */
   readonly maxWeight?: number;
   readonly weigh?: (item: T) => number;
-  /** Sizes that a batch may have, ascending from 1; the largest that is full is taken. Default: any up to `maxItems`. */
+  /** Sizes that a batch may have, ascending from 1; the largest that is full is taken. Default: whatever waits, up to `maxItems`. */
   readonly sizes?: readonly number[];
   readonly maxInFlight: number;
   /**

@@ -39,33 +39,20 @@ async function dispose(): Promise<void> {
 test('out of order, in several turns, between dead letters and returns: what stays open comes again, nothing else', async () => {
   const { deliveries, consumer, broker } = await consume(12);
   const turn = () => new Promise((resolve) => setImmediate(resolve));
-  const [a, b, c, d, e, f, g, h, i, j, k, l] = deliveries as [
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-    Delivery,
-  ];
-  c.ack();
-  e.ack(); // not the oldest: each by itself
+  const at = (n: number) => deliveries[n] as Delivery;
+  at(2).ack();
+  at(4).ack(); // not the oldest: each by itself
   await turn();
-  b.deadLetter();
-  a.ack(); // a run from the oldest on: a, (b), (c)
+  at(1).deadLetter();
+  at(0).ack(); // a run from the oldest on: 0, (1), (2)
   await turn();
-  f.ack();
-  h.ack();
-  d.ack(); // d, (e), f together; h alone, for g is still open
+  at(5).ack();
+  at(7).ack();
+  at(3).ack(); // 3, (4), 5 together; 7 alone, for 6 is still open
   await turn();
-  j.deadLetter();
-  k.ack();
-  void [g, i, l]; // unanswered
+  at(9).deadLetter();
+  at(10).ack();
+  // 6, 8 and 11 are unanswered.
   await consumer.close(); // with an ack that has not left yet
   const left = (await broker.takeAll(names.queue)).map((message) => message.content.toString());
   expect(left.sort()).toEqual(['11', '6', '8']);
@@ -76,15 +63,21 @@ test('out of order, in several turns, between dead letters and returns: what sta
 });
 
 test('two hundred in random order: each is acked once, the channel never complains', async () => {
-  const { deliveries, consumer, broker } = await consume(200);
+  const count = 200;
+  const { deliveries, consumer, broker } = await consume(count);
   const order = deliveries.map((delivery) => ({ delivery, at: Math.random() })).sort((x, y) => x.at - y.at);
   for (const [n, { delivery }] of order.entries()) {
     delivery.ack();
     if (n % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
+  // All two hundred of the next ones fit under the prefetch only when the queue has counted every ack. A close before that may lose some:
+  // the broker passes single acks on to a quorum queue in a window of a few dozen, and drops those that wait when the channel closes.
+  for (let i = count; i < 2 * count; i++) broker.publish(queueName, `${i}`);
+  await vi.waitFor(() => expect(deliveries).toHaveLength(2 * count), { timeout: 10_000 });
   expect(deliveries.every((delivery) => delivery.live)).toBe(true);
   await consumer.close();
-  expect(await broker.takeAll(names.queue)).toEqual([]);
+  const left = (await broker.takeAll(names.queue)).map((message) => Number(message.content.toString()));
+  expect(left.sort((x, y) => x - y)).toEqual(Array.from({ length: count }, (_, n) => count + n));
   await broker.close();
   await dispose();
 });

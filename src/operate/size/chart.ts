@@ -48,7 +48,7 @@ export async function sizeHtml(
             ...counts.map(lawOf),
             ...counts.map(measured),
             {
-              name: 'checks (not seen by the model)',
+              name: 'check: what was measured after the prediction',
               type: 'scatter',
               symbol: 'diamond',
               symbolSize: 14,

@@ -13,7 +13,7 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
     `scorer     ${scorer.name}: ${ms(scorer.wallMs)} an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`,
     `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
     `measured   ${measured.trials.map(trial).join(' · ')}`,
-    `model      one worker: ${rate(model.alone.lambda)} a delivery, σ ${model.alone.sigma.toFixed(3)}, κ ${model.alone.kappa.toExponential(1)}; beside each other: ${model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ')}`,
+    `model      (with the checks) one worker: ${rate(model.alone.lambda)} a delivery, σ ${model.alone.sigma.toFixed(3)}, κ ${model.alone.kappa.toExponential(1)}; beside each other: ${model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ')}`,
     `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(c.predicted / c.measured - 1)})`).join(' · ')}`,
     `rules      ${classicRules(measured, model)
       .map((r) => `${r.rule} (${r.workers} x ${r.concurrency}): ${rate(r.rate)}`)

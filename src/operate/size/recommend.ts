@@ -47,7 +47,7 @@ export const candidates: readonly { readonly workers: number; readonly concurren
 );
 
 /** The smallest setting (workers, then deliveries) that does nearly what the best does, by the model. */
-export function bestSetting(measured: Measured, model: Model): Setting {
+export function bestSetting(measured: Pick<Measured, 'cores' | 'scorer'>, model: Model): Setting {
   const best = Math.max(...candidates.map((c) => model.rate(c.workers, c.concurrency)));
   // Less than the spread between two runs is no reason for another process.
   const { workers, concurrency } = candidates.find((c) => model.rate(c.workers, c.concurrency) >= best * 0.95) ?? {
@@ -58,7 +58,7 @@ export function bestSetting(measured: Measured, model: Model): Setting {
 }
 
 /** What the model says of every candidate. */
-export function predictions(measured: Measured, model: Model): (Setting & { readonly rate: number })[] {
+export function predictions(measured: Pick<Measured, 'cores' | 'scorer'>, model: Model): (Setting & { readonly rate: number })[] {
   return candidates.map(({ workers, concurrency }) => ({
     workers,
     concurrency,
@@ -84,7 +84,9 @@ export type Advice = {
   readonly expected: {
     readonly p50Ms: number;
     readonly p99Ms: number;
-    readonly queue: number /** Of one machine. */;
+    /** Accepted and not processed, on all machines. */
+    readonly queue: number;
+    /** Of one machine. */
     readonly workersMiB: number | null;
   };
   readonly databasePoolSize: number;

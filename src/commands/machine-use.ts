@@ -1,0 +1,32 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { promisify } from 'node:util';
+
+export type CpuTimes = { readonly idle: number; readonly all: number };
+
+/** Milliseconds of all cores since some moment. */
+export function cpuTimes(): CpuTimes {
+  const times = cpus().map((cpu) => cpu.times);
+  const idle = times.reduce((sum, t) => sum + t.idle, 0);
+  return { idle, all: idle + times.reduce((sum, t) => sum + t.user + t.sys + t.nice + t.irq, 0) };
+}
+
+/** Share of the machine's CPU that was in use between two looks, 0 to 1. */
+export function busyShare(from: CpuTimes, to: CpuTimes): number {
+  return 1 - (to.idle - from.idle) / Math.max(1, to.all - from.all);
+}
+
+/** Proportional set size on Linux (pages shared with other processes count once in their sum), else the resident set; null if neither is told. MiB. */
+export async function memoryMiB(pid: number): Promise<number | null> {
+  const pss = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').then(
+    (text) => /^Pss:\s+(\d+) kB/m.exec(text)?.[1],
+    () => undefined,
+  );
+  if (pss !== undefined) return Number(pss) / 1_024;
+  const rss = await promisify(execFile)('ps', ['-o', 'rss=', '-p', String(pid)]).then(
+    ({ stdout }) => Number(stdout),
+    () => Number.NaN,
+  );
+  return Number.isFinite(rss) && rss > 0 ? rss / 1_024 : null;
+}

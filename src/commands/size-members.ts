@@ -1,0 +1,60 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { StartError } from './start-error.ts';
+
+const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+
+/** The processes of a measurement. */
+export type Members = {
+  /** Resolves when it is ready. @throws {StartError} if it ends before. */
+  start(
+    role: 'api' | 'worker',
+    settings: Readonly<Record<string, string>>,
+  ): Promise<{ readonly child: ChildProcess; readonly url: string }>;
+  /** SIGTERM, and waits; default: all of them. */
+  stop(members?: readonly ChildProcess[]): Promise<void>;
+  /** @throws {StartError} if one that was not stopped has ended. */
+  assertAlive(): void;
+};
+
+/** @param env  what each of them gets beside its own settings. */
+export function createMembers(env: Readonly<Record<string, string>>): Members {
+  const running = new Set<ChildProcess>();
+  return {
+    async start(role, settings) {
+      const child = spawn(process.execPath, [main, role], {
+        env: { ...process.env, ...env, ...settings },
+        // Standard output is the report's. The channel is a leash: a member that loses us drains by itself.
+        stdio: ['ignore', 2, 'inherit', 'ipc'],
+        detached: true,
+      });
+      const ready = new Promise<unknown>((resolve) => child.once('message', resolve));
+      const ended = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(signal ?? String(code))));
+      const first = await Promise.race([ready, ended]);
+      if (typeof first === 'string') throw new StartError(`the ${role} of the measurement ended (${first}): the lines above say why`);
+      running.add(child);
+      return { child, url: String((first as { url?: unknown }).url) };
+    },
+    async stop(members = [...running]) {
+      await Promise.all(
+        members.map(async (child) => {
+          running.delete(child);
+          if (hasEnded(child)) return;
+          const ended = new Promise((resolve) => child.once('exit', resolve));
+          child.kill('SIGTERM');
+          await ended;
+        }),
+      );
+    },
+    assertAlive() {
+      for (const child of running) {
+        if (!hasEnded(child)) continue;
+        throw new StartError(`a process of the measurement ended (${child.signalCode ?? child.exitCode}): the lines above say why`);
+      }
+    },
+  };
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
