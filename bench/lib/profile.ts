@@ -5,7 +5,20 @@ type Node = {
   readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
   readonly children?: readonly number[];
 };
-type CpuProfile = { readonly nodes: readonly Node[]; readonly samples: readonly number[]; readonly timeDeltas: readonly number[] };
+type CpuProfile = {
+  readonly nodes: readonly Node[];
+  /** Microseconds of the monotonic clock, the same in every process. */
+  readonly startTime: number;
+  readonly samples: readonly number[];
+  readonly timeDeltas: readonly number[];
+};
+
+/** Microseconds of the monotonic clock. */
+export type Window = { readonly from: number; readonly to: number };
+
+export function monotonicUs(): number {
+  return Number(process.hrtime.bigint() / 1_000n);
+}
 
 /** Microseconds of CPU by where they were spent. */
 export type Spent = ReadonlyMap<string, number>;
@@ -14,21 +27,24 @@ export type Spent = ReadonlyMap<string, number>;
 const notCpu = new Set(['(idle)', '(program)', '(root)', 'atomicsWaitLoop', 'wait']);
 
 /**
- * Reads a profile of `node --cpu-prof`.
+ * Reads a profile of `node --cpu-prof`, only what falls into the window: loading and compiling belong to no event.
  *
  * `byStage`: to the folder of `src/` that is nearest on the stack, or to the package or Node module at its bottom if none of ours is.
  * `byFunction`: self time.
  */
-export async function readProfile(file: string): Promise<{ readonly byStage: Spent; readonly byFunction: Spent }> {
+export async function readProfile(file: string, window: Window): Promise<{ readonly byStage: Spent; readonly byFunction: Spent }> {
   const profile = JSON.parse(await readFile(file, 'utf8')) as CpuProfile;
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
   const parents = new Map(profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
   const stageOf = new Map<number, string>();
   const byStage = new Map<string, number>();
   const byFunction = new Map<string, number>();
+  let at = profile.startTime;
   for (const [i, id] of profile.samples.entries()) {
     const node = nodes.get(id);
     const us = profile.timeDeltas[i] ?? 0;
+    at += us;
+    if (at < window.from || at > window.to) continue;
     if (node === undefined || notCpu.has(node.callFrame.functionName)) continue;
     const stage = stageOf.get(id) ?? findStage(id);
     stageOf.set(id, stage);
