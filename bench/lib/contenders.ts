@@ -1,7 +1,7 @@
 /** Afterword and its peers, each with the same few handles: an API, workers, a count of what is done. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { Connection, Pool, RowDataPacket } from 'mysql2/promise';
+import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { countBlocks } from '../../docs/examples/burn-scorer.ts';
 import { openBroker } from '../../test/support/broker.ts';
 import { startMember } from '../../test/support/member.ts';
@@ -27,7 +27,7 @@ export function burnEnv(burnMs: number): Record<string, string> {
 
 /** A contender's own database and queue, for one round. */
 export type Session = {
-  readonly database: Connection | Pool;
+  readonly database: Pool;
   readonly queue: string;
   startApi(): Promise<Process>;
   startWorkers(load: Workload): Promise<Process[]>;
@@ -227,7 +227,7 @@ function startNodeWorkers(file: string, env: Record<string, string>, { workers, 
   return Promise.all(Array.from({ length: workers }, () => startProcess(file, ['worker'], settings)));
 }
 
-async function count(database: Connection | Pool, table: string, status: string): Promise<number> {
+async function count(database: Pool, table: string, status: string): Promise<number> {
   const [rows] = await database.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table} WHERE status IN (${status})`);
   return Number(rows[0]?.['n']);
 }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { post } from '../../test/support/client.ts';
+import { Agent, request } from 'undici';
 import { nextBody } from './bodies.ts';
 
 export type Sent = {
@@ -9,6 +9,8 @@ export type Sent = {
 };
 
 const tickMs = 2;
+/** More than ever wait at once: none waits here for another. Without a test client's deadlines, whose timers cost a generator pauses. */
+const agent = new Agent({ connections: 500 });
 
 /**
  * Open loop: requests are sent when they are due (exponential gaps at `rate` a second), whether or not earlier ones are answered, and
@@ -29,10 +31,15 @@ export async function openLoop(url: string, rate: number, seconds: number): Prom
 }
 
 async function send(url: string, dueAt: number): Promise<Sent> {
-  const body = nextBody();
-  const { status, body: answer } = await post(url, body);
-  if (status !== 202) throw new Error(`refused with ${status}`);
-  return { conversationId: String(answer.conversation_id), dueAt, answeredMs: performance.timeOrigin + performance.now() - dueAt };
+  const answer = await request(`${url}/v1/conversations/end`, {
+    method: 'POST',
+    dispatcher: agent,
+    headers: { 'content-type': 'application/json' },
+    body: nextBody(),
+  });
+  const { conversation_id } = (await answer.body.json()) as { conversation_id?: unknown };
+  if (answer.statusCode !== 202) throw new Error(`refused with ${answer.statusCode}`);
+  return { conversationId: String(conversation_id), dueAt, answeredMs: performance.timeOrigin + performance.now() - dueAt };
 }
 
 function gap(rate: number): number {

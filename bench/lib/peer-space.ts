@@ -6,18 +6,19 @@ export type Urls = { readonly database: string; readonly rabbitmq: string };
 
 /** A database and a queue of its own for a peer. */
 export type PeerSpace = {
-  readonly database: mysql.Connection;
+  readonly database: mysql.Pool;
   readonly queue: string;
   readonly env: Record<string, string>;
 } & AsyncDisposable;
 
 export async function peerSpace(urls: Urls): Promise<PeerSpace> {
   const name = `peer${randomBytes(4).toString('hex')}`;
-  const database = await mysql.createConnection(urls.database);
-  await database.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
-  await database.changeUser({ database: name });
+  const admin = await mysql.createConnection(urls.database);
+  await admin.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4`);
+  await admin.end();
   const url = new URL(urls.database);
   url.pathname = `/${name}`;
+  const database = mysql.createPool({ uri: url.href, connectionLimit: 1 });
   return {
     database,
     queue: name,

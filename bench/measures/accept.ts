@@ -1,7 +1,7 @@
 /** Accepted conversations a second and how long a 202 takes, at 100 connections, with nobody scoring. */
 import { createNamespace } from '../../test/support/namespace.ts';
 import type { Contender } from '../lib/contenders.ts';
-import { load } from '../lib/load.ts';
+import { warmLoad } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { startProcess } from '../lib/process.ts';
 import type { Subject } from '../lib/rounds.ts';
@@ -13,7 +13,7 @@ export function acceptSubjects(urls: Urls, contenders: readonly Contender[], sec
       name: 'Express only',
       async round() {
         const floor = await startProcess('peers/express-only.ts', [], {});
-        const result = await load(floor.url, seconds);
+        const result = await warmLoad(floor.url, seconds);
         await floor.stop();
         return result;
       },
@@ -35,7 +35,7 @@ export function acceptSubjects(urls: Urls, contenders: readonly Contender[], sec
 export async function acceptRound(contender: Contender, seconds: number, env: Record<string, string> = {}) {
   await using session = await contender.open(env);
   const api = await session.startApi();
-  const result = await load(api.url, seconds);
+  const result = await warmLoad(api.url, seconds);
   await api.stop();
   return result;
 }
