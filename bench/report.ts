@@ -27,6 +27,7 @@ export async function toHtml(report: Report): Promise<string> {
     bars(report, 'scoring', '/s', 'Drained a second with CPU work, and the scorer alone', {}),
     bars(report, 'latency', 'processed p99 ms', 'Due to processed, p99, ms (open loop, share of capacity)', {}),
     bars(report, 'growth', '/s', 'As it grows', {}),
+    bars(report, 'backlog', '/s', 'With a long queue', {}),
     heatMap(report.heatMap),
     queueOverTime(report.classic),
     classicTable(report.classic),

@@ -27,10 +27,10 @@ import { losses, reached, tableOf, targets } from './targets.ts';
 
 type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
 
-const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'heat', 'stages', 'size', 'growth'] as const;
+const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'heat', 'stages', 'size', 'growth', 'backlog'] as const;
 const options = new Command('scripts/bench')
   .description(
-    'Measures Afterword against floors and peers on this machine. Everything takes about 45 minutes; leave the machine alone meanwhile.',
+    'Measures Afterword against floors and peers on this machine. Everything takes about an hour; leave the machine alone meanwhile.',
   )
   .option('--only <list>', `some of ${measures.join(',')}`, measures.join(','))
   .option('--rounds <n>', 'alternating rounds', '3')
@@ -97,11 +97,9 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       return [];
     },
     stages: async () => [...(await cpuByProcess(ours, seconds)), ...(await cpuByStage(ours, seconds))],
-    size: () => sizeAccuracy(ours, urls, seconds, say),
-    growth: async () => [
-      ...(await storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say)),
-      ...(await longBacklog(ours, urls, [40_000, 1_000_000], seconds, say)),
-    ],
+    size: () => sizeAccuracy(ours, urls, seconds, Math.min(n, 2), say),
+    growth: () => storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say),
+    backlog: () => longBacklog(ours, urls, { short: 40_000, long: 1_000_000 }, seconds, n, say),
   };
   for (const name of measures) {
     if (!only.has(name)) continue;

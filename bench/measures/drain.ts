@@ -59,9 +59,10 @@ export async function watch(session: Session, seconds: number): Promise<number> 
   }
 }
 
-/** The same for a backlog that is long and the first there is: what is open would take longer to count than to drain. */
+/** The same for a long backlog of which little is done: what is open would take longer to count than to drain. */
 export async function watchProcessed(session: Session, seconds: number): Promise<number> {
-  while ((await session.processed()) === 0) await delay(pollMs);
+  const done = await session.processed();
+  while ((await session.processed()) === done) await delay(pollMs);
   await delay(warmMs);
   const began = performance.now();
   const from = await session.processed();

@@ -8,7 +8,6 @@ import type { Contender, Session } from '../lib/contenders.ts';
 import { warmLoad } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { type Row, rounds, type Subject } from '../lib/rounds.ts';
-import { figure } from '../lib/stats.ts';
 import { backlog, watch, watchProcessed } from './drain.ts';
 
 const workload = { workers: 1, concurrency: 50 };
@@ -56,30 +55,46 @@ async function drainAll(session: Session, seconds: number): Promise<number> {
   return rate;
 }
 
-/** The same drain with a short and a long queue; rows and messages are made without the API. */
+/** The same drain with a short and a long queue, in turn; rows and messages are made without the API. */
 export async function longBacklog(
   ours: Contender,
   urls: Urls,
-  sizes: readonly number[],
+  sizes: { readonly short: number; readonly long: number },
   seconds: number,
+  n: number,
   say: (line: string) => void,
 ): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const size of sizes) {
-    await using session = await ours.open();
-    await using _room = await withRoom(session.database);
-    for (let from = 0; from < size; from += perStatement) await insertOpen(session.database, from, Math.min(perStatement, size - from));
-    await backlog(session, 1); // the API declares the queue
-    await publishOpen(urls, session.queue, size);
-    await session.queued(size + 1);
-    await flush(session.database);
-    const workers = await session.startWorkers(workload);
-    const rate = await watchProcessed(session, seconds);
-    await Promise.all(workers.map((worker) => worker.stop()));
-    say(`growth: a backlog of ${size}: ${Math.round(rate)}/s`);
-    rows.push({ measure: 'growth', subject: `drain, backlog of ${size.toLocaleString('en')}`, unit: '/s', figure: figure([rate]) });
-  }
-  return rows;
+  await using long = await ours.open();
+  await using _room = await withRoom(long.database);
+  await makeBacklog(long, urls, sizes.long);
+  const name = (size: number) => `drain, backlog of ${size.toLocaleString('en')}`;
+  const subjects = [
+    {
+      name: name(sizes.short),
+      async round() {
+        await using short = await ours.open();
+        await makeBacklog(short, urls, sizes.short);
+        return { '/s': await drainSome(short, seconds) };
+      },
+    },
+    { name: name(sizes.long), round: async () => ({ '/s': await drainSome(long, seconds) }) },
+  ];
+  return await rounds('backlog', subjects, n, say);
+}
+
+async function makeBacklog(session: Session, urls: Urls, size: number): Promise<void> {
+  for (let from = 0; from < size; from += perStatement) await insertOpen(session.database, from, Math.min(perStatement, size - from));
+  await backlog(session, 1); // the API declares the queue
+  await publishOpen(urls, session.queue, size);
+  await session.queued(size + 1);
+  await flush(session.database);
+}
+
+async function drainSome(session: Session, seconds: number): Promise<number> {
+  const workers = await session.startWorkers(workload);
+  const rate = await watchProcessed(session, seconds);
+  await Promise.all(workers.map((worker) => worker.stop()));
+  return rate;
 }
 
 /** Event `n` of those made here: ids in the order of their making, as version 7 has them. */

@@ -15,32 +15,43 @@ type SizeReport = {
   readonly advice: { readonly setting: Omit<Prediction, 'rate'> };
 };
 
-export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number, say: (line: string) => void): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const burnMs of [undefined, 5]) {
-    const scorer = burnMs === undefined ? 'no-op scorer' : `${burnMs} ms of CPU`;
-    const env = burnMs === undefined ? { SCORER_MODULE: scorers['no-op'] } : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
-    const report = await askAdvisor(urls, env);
-    const { setting } = report.advice;
-    const isKnown = (p: Prediction) => report.measured.trials.some((t) => t.workers === p.workers && t.concurrency === p.concurrency);
-    const wanted = (p: Prediction) => p.workers === 3 && (p.concurrency === 10 || p.concurrency === 20 || p.concurrency === 50);
-    const unseen = report.predictions.filter((p) => wanted(p) && !isKnown(p));
-    for (const predicted of unseen) {
-      const { workers, concurrency, threads } = predicted;
-      const events = Math.min(24_000, Math.ceil(predicted.rate * 1.6 * (seconds + 2)));
-      const workload = { workers, concurrency, ...(burnMs !== undefined && { burnMs }), env: { SCORING_THREADS: String(threads) } };
-      const measured = await drainRate(ours, workload, { events, seconds });
-      say(`size: ${scorer}, ${workers} x ${concurrency}: predicted ${Math.round(predicted.rate)}/s, measured ${Math.round(measured)}/s`);
-      const subject = `${scorer}, ${workers} x ${concurrency}`;
-      rows.push({ measure: 'size', subject, unit: 'predicted /s', figure: figure([predicted.rate]) });
-      rows.push({ measure: 'size', subject, unit: 'measured /s', figure: figure([measured]) });
-      rows.push({ measure: 'size', subject, unit: 'off by', figure: figure([Math.abs(predicted.rate / measured - 1)]) });
+/** Advisor and unseen runs in turn, `n` times. */
+export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number, n: number, say: (line: string) => void): Promise<Row[]> {
+  const values = new Map<string, { predicted: number[]; measured: number[] }>();
+  for (let round = 1; round <= n; round++) {
+    for (const burnMs of [undefined, 5]) {
+      const scorer = burnMs === undefined ? 'no-op scorer' : `${burnMs} ms of CPU`;
+      const env = burnMs === undefined ? { SCORER_MODULE: scorers['no-op'] } : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
+      const report = await askAdvisor(urls, env);
+      for (const predicted of unseenOf(report)) {
+        const { workers, concurrency, threads, rate } = predicted;
+        const events = Math.min(24_000, Math.ceil(rate * 1.6 * (seconds + 2)));
+        const workload = { workers, concurrency, ...(burnMs !== undefined && { burnMs }), env: { SCORING_THREADS: String(threads) } };
+        const measured = await drainRate(ours, workload, { events, seconds });
+        const subject = `${scorer}, ${workers} x ${concurrency}`;
+        say(`size: round ${round}, ${subject}: predicted ${Math.round(rate)}/s, measured ${Math.round(measured)}/s`);
+        const list = values.get(subject) ?? { predicted: [], measured: [] };
+        values.set(subject, { predicted: [...list.predicted, rate], measured: [...list.measured, measured] });
+      }
+      const { setting } = report.advice;
+      say(
+        `size: ${scorer}: recommends ${setting.workers} x ${setting.concurrency}, ${setting.threads} threads on ${availableParallelism()} cores`,
+      );
     }
-    say(
-      `size: ${scorer}: recommends ${setting.workers} x ${setting.concurrency}, ${setting.threads} threads on ${availableParallelism()} cores`,
-    );
   }
-  return rows;
+  return [...values].flatMap(([subject, { predicted, measured }]) => {
+    const off = predicted.map((rate, i) => Math.abs(rate / (measured[i] ?? Number.NaN) - 1));
+    return [
+      { measure: 'size', subject, unit: 'predicted /s', figure: figure(predicted) },
+      { measure: 'size', subject, unit: 'measured /s', figure: figure(measured) },
+      { measure: 'size', subject, unit: 'off by', figure: figure(off) },
+    ];
+  });
+}
+
+function unseenOf({ measured, predictions }: SizeReport): Prediction[] {
+  const isKnown = (p: Prediction) => measured.trials.some((t) => t.workers === p.workers && t.concurrency === p.concurrency);
+  return predictions.filter((p) => p.workers === 3 && [10, 20, 50].includes(p.concurrency) && !isKnown(p));
 }
 
 async function askAdvisor(urls: Urls, env: Record<string, string>): Promise<SizeReport> {
