@@ -36,7 +36,7 @@ const options = new Command('scripts/bench')
   .option('--rounds <n>', 'alternating rounds', '3')
   .option('--seconds <n>', 'how long each subject is measured', '5')
   .option('--out <folder>', 'where the results go', fileURLToPath(new URL('./results', import.meta.url)))
-  .option('--add', 'keep what the recorded run has of other measures: for one that was interrupted', false)
+  .option('--add', 'record these measures beside those that are recorded already', false)
   .option('--check', 'compare the ratios with the recorded ones, write nothing, and fail on a loss of over 15 %', false)
   .parse()
   .opts<{ only: string; rounds: string; seconds: string; out: string; add: boolean; check: boolean }>();
@@ -63,7 +63,7 @@ try {
       Promise.reject(new Error(`there is no ${path}.json to compare with: run scripts/bench once`)),
     );
   const result: Result = { rows: [], missing: {}, classic: null, heatMap: null };
-  if (options.add) keep(result, JSON.parse(await readFile(`${path}.json`, 'utf8')) as Report);
+  if (options.add) await keep(result, `${path}.json`);
   for await (const done of measure(urls, result)) {
     say(`${done} is measured`);
     // After each measure: a run that is interrupted has not been for nothing.
@@ -108,7 +108,11 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
   }
 }
 
-function keep(result: Result, recorded: Report): void {
+/** Nothing, if nothing is recorded yet. */
+async function keep(result: Result, recordedFile: string): Promise<void> {
+  const text = await readFile(recordedFile, 'utf8').catch(() => null);
+  if (text === null) return;
+  const recorded = JSON.parse(text) as Report;
   const again = [...only, ...(only.has('stages') ? ['CPU'] : [])];
   result.rows.push(...recorded.rows.filter((row) => !again.includes(row.measure)));
   result.classic = recorded.classic;
