@@ -89,15 +89,21 @@ function bars(
       {
         type: 'bar',
         data: items.map((i) => ({ value: i.value, itemStyle: { color: colour(i.name) } })),
-        label: { show: true, position: 'right', formatter: ({ value }: { value: number }) => shown(value) },
       },
       {
         type: 'custom',
-        // From the slowest to the fastest round.
+        // From the slowest to the fastest round, and the median behind it: on the bar's end the line would cross it out.
         renderItem: (_params: unknown, api: { value(i: number): number; coord(p: number[]): number[] }) => {
           const [low = 0, y = 0] = api.coord([api.value(1), api.value(0)]);
           const [high = 0] = api.coord([api.value(2), api.value(0)]);
-          return { type: 'line', shape: { x1: low, y1: y, x2: high, y2: y }, style: { stroke: '#111827', lineWidth: 1.5 } };
+          const text = shown(items[api.value(0)]?.value ?? Number.NaN);
+          return {
+            type: 'group',
+            children: [
+              { type: 'line', shape: { x1: low, y1: y, x2: high, y2: y }, style: { stroke: '#111827', lineWidth: 1.5 } },
+              { type: 'text', style: { text, x: high + 6, y, textVerticalAlign: 'middle', fontSize: 12, fill: '#1d2530' } },
+            ],
+          };
         },
         data: items.map((item, i) => [i, ...item.spread]),
         encode: { x: [1, 2], y: 0 },
