@@ -60,12 +60,12 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   for (const [workers, concurrency] of seen) fitted.push(await run(workers, concurrency));
   const commitMs = await ground.commitMs();
   const first = size.fitModel(fitted);
-  const setting = size.bestSetting(base, first);
+  const promising = size.bestSetting(base, first);
 
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
-  const isSeen = seen.some(([w, c]) => w === setting.workers && c === setting.concurrency);
-  for (const [workers, concurrency] of [unseen, ...(isSeen ? [] : [[setting.workers, setting.concurrency] as const])]) {
+  const isSeen = seen.some(([w, c]) => w === promising.workers && c === promising.concurrency);
+  for (const [workers, concurrency] of [unseen, ...(isSeen ? [] : [[promising.workers, promising.concurrency] as const])]) {
     const trial = await run(workers, concurrency);
     checks.push({ workers, concurrency, predicted: first.rate(workers, concurrency), measured: trial.rate });
     checkTrials.push(trial);
@@ -73,6 +73,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   // What was measured to check the model is worth knowing, too.
   const trials = [...fitted, ...checkTrials];
   const model = size.fitModel(trials);
+  const setting = size.confirmSetting(promising, trials);
   const measured: size.Measured = {
     ...base,
     bodyBytes,

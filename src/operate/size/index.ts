@@ -5,6 +5,7 @@ export {
   type Advice,
   advise,
   bestSetting,
+  confirmSetting,
   type Goal,
   type Measured,
   predictions,

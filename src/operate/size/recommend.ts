@@ -57,6 +57,15 @@ export function bestSetting(measured: Pick<Measured, 'cores' | 'scorer'>, model:
   return { workers, concurrency, threads: threadsFor(measured, workers, concurrency) };
 }
 
+/** The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's own run is taken. */
+export function confirmSetting(setting: Setting, trials: readonly Trial[]): Setting {
+  const own = trials.find((t) => t.workers === setting.workers && t.concurrency === setting.concurrency);
+  const fastest = trials.toSorted((a, b) => b.rate - a.rate)[0];
+  if (own === undefined || fastest === undefined || fastest.rate <= own.rate * 1.1) return setting;
+  const { workers, concurrency, threads } = fastest;
+  return { workers, concurrency, threads };
+}
+
 /** What the model says of every candidate. */
 export function predictions(measured: Pick<Measured, 'cores' | 'scorer'>, model: Model): (Setting & { readonly rate: number })[] {
   return candidates.map(({ workers, concurrency }) => ({

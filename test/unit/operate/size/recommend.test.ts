@@ -4,6 +4,7 @@ import {
   advise,
   bestSetting,
   classicRules,
+  confirmSetting,
   type Goal,
   type Measured,
   sustained,
@@ -94,4 +95,22 @@ test('the rules of thumb are shown with what the model says of them', () => {
     [2, 5],
   ]);
   expect(classicRules(measured, model)[1]?.rate).toBeCloseTo(2_400, 6);
+});
+
+describe('a setting that the model chose', () => {
+  const run = (workers: number, concurrency: number, rate: number): Trial => ({
+    ...(trials[0] as Trial),
+    ...{ workers, concurrency, rate },
+    threads: 2,
+  });
+
+  test('gives way to a run that was over a tenth faster than its own', () => {
+    const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, [run(1, 20, 1_100), run(2, 20, 1_500), run(4, 10, 1_000)]);
+    expect(chosen).toEqual({ workers: 2, concurrency: 20, threads: 2 });
+  });
+
+  test('stays when nothing measured is clearly faster', () => {
+    const kept = { workers: 1, concurrency: 20, threads: 2 };
+    expect(confirmSetting(kept, [run(1, 20, 1_100), run(2, 20, 1_190)])).toEqual(kept);
+  });
 });
