@@ -64,8 +64,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
 
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
-  const isSeen = seen.some(([w, c]) => w === promising.workers && c === promising.concurrency);
-  for (const [workers, concurrency] of [unseen, ...(isSeen ? [] : [[promising.workers, promising.concurrency] as const])]) {
+  const isRunAnyway = [...seen, unseen].some(([w, c]) => w === promising.workers && c === promising.concurrency);
+  for (const [workers, concurrency] of [unseen, ...(isRunAnyway ? [] : [[promising.workers, promising.concurrency] as const])]) {
     const trial = await run(workers, concurrency);
     checks.push({ workers, concurrency, predicted: first.rate(workers, concurrency), measured: trial.rate });
     checkTrials.push(trial);
