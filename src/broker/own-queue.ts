@@ -5,7 +5,8 @@ import { declareTopology, type TopologyOptions, topologyNames } from './topology
 export type OwnQueue = {
   /** Messages that wait; none that was delivered. */
   depth(): Promise<number>;
-  purge(): Promise<void>;
+  /** Nothing is in it after that, and nothing comes back: what a consumer still holds goes too. */
+  empty(): Promise<void>;
   /** Deletes it with its dead letters, whatever is in them, and ends the connection. @throws if the broker is away. */
   remove(): Promise<void>;
 };
@@ -25,7 +26,11 @@ export async function createOwnQueue(url: string, options: TopologyOptions, name
   channel.on('error', () => {});
   return {
     depth: async () => (await channel.checkQueue(names.queue)).messageCount,
-    purge: async () => void (await channel.purgeQueue(names.queue)),
+    async empty() {
+      // Not a purge: that leaves what is delivered, and the broker returns it some time after its channel closed.
+      await channel.deleteQueue(names.queue);
+      await declareTopology(model, options);
+    },
     async remove() {
       await model.close().catch(() => {});
       // The first connection may not have lived as long as the queue.

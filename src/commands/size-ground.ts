@@ -94,7 +94,7 @@ export class TrialGround implements AsyncDisposable {
 
   /** Starts from nothing: `events` are accepted and wait in the queue. */
   async fill(events: number): Promise<void> {
-    await this.#queue.purge();
+    await this.#queue.empty();
     await this.#database.empty();
     this.#accepted = 0;
     const began = performance.now();

@@ -1,7 +1,8 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import { createOwnQueue } from '../../src/broker/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { conversation, rows } from '../support/client.ts';
 import { runCommand } from '../support/member.ts';
@@ -48,11 +49,28 @@ test('recommends a setting that it has measured and checked, and removes what it
   expect(html).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
   expect(await left()).toEqual([]);
   const broker = await openBroker(inject('rabbitmqUrl'));
-  const name = /afterword_size_\d+/.exec(output)?.[0];
+  const name = /afterword_size_[0-9a-f]+/.exec(output)?.[0];
+  expect(name).toBeDefined();
   broker.channel.on('error', () => {});
   await expect(broker.channel.checkQueue(`${name}_processing`)).rejects.toThrow(/NOT_FOUND/);
   await broker.close();
 }, 180_000);
+
+test('a queue that is emptied stays empty, whatever was delivered from it', async () => {
+  const queueName = `${space.queue}_own`;
+  const queue = await createOwnQueue(space.env['RABBITMQ_URL'] ?? '', { queueName, queueType: 'quorum', maxLength: 1_000 }, 'test');
+  const broker = await openBroker(inject('rabbitmqUrl'));
+  broker.publish(queueName, 'of the run before');
+  await vi.waitFor(async () => expect(await broker.channel.get(queueName)).not.toBe(false));
+  await queue.empty();
+  await broker.close(); // what it held goes back where it came from
+  const later = await openBroker(inject('rabbitmqUrl'));
+  later.publish(queueName, 'of this run');
+  await vi.waitFor(async () => expect(await later.depth(queueName)).toBeGreaterThan(0));
+  expect((await later.takeAll(queueName)).map((message) => message.content.toString())).toEqual(['of this run']);
+  await later.close();
+  await queue.remove();
+});
 
 describe('what it cannot use, it says', () => {
   test.each([
