@@ -1,6 +1,6 @@
 import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
 import { faultOf, PipelineError } from '../event/fault.ts';
-import type { AttemptResult, Outcome, Settled } from '../event/outcome.ts';
+import type { AttemptResult, Outcome, Owner, Settled } from '../event/outcome.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Running } from './in-flight.ts';
@@ -12,7 +12,7 @@ export type Received = { readonly body: Buffer; readonly messageId: string | und
 export type ScoreMessage = (
   body: Uint8Array,
 ) => Promise<
-  | { readonly kind: 'done'; readonly eventId: EventId; readonly outcome: Outcome }
+  | { readonly kind: 'done'; readonly eventId: EventId; readonly owner: Owner | null; readonly outcome: Outcome }
   | { readonly kind: 'incomplete'; readonly ref: EventRef }
   | { readonly kind: 'not-ours'; readonly reason: string }
   | { readonly kind: 'lost'; readonly outcome: Outcome }
@@ -59,7 +59,7 @@ export function createAttempt(options: {
     if (past.status === 'FAILED') return { verb: 'dead-letter', as: 'failed' };
     if (past.unfinished >= options.poisonStarts) {
       const details = `${past.unfinished} starts ended with the process and not with a result`;
-      return settle(eventId, { kind: 'failed', permanent: true, code: 'POISON', details }, delivery, running);
+      return settle({ eventId, owner: null, outcome: { kind: 'failed', permanent: true, code: 'POISON', details } }, delivery, running);
     }
     const counted = async () => {
       if (giveUp.aborted) throw new PipelineError('transient', 'DRAINED', 'the drain is over');
@@ -85,10 +85,11 @@ export function createAttempt(options: {
     }
     switch (reply.kind) {
       case 'done':
-        return settle(reply.eventId, reply.outcome, delivery, running);
+        return settle(reply, delivery, running);
       case 'lost':
         // The thread died with the message: whose it was is known from outside it.
-        return eventId === null ? notOurs('KILLED_ITS_THREAD') : settle(eventId, reply.outcome, delivery, running);
+        if (eventId === null) return notOurs('KILLED_ITS_THREAD');
+        return settle({ eventId, owner: null, outcome: reply.outcome }, delivery, running);
       case 'not-ours':
         return notOurs(reply.reason);
       case 'incomplete':
@@ -96,10 +97,14 @@ export function createAttempt(options: {
     }
   }
 
-  async function settle(eventId: EventId, outcome: Outcome, delivery: Received, running: Running): Promise<Settled> {
+  async function settle(
+    { eventId, owner, outcome }: Pick<AttemptResult, 'eventId' | 'owner' | 'outcome'>,
+    delivery: Received,
+    running: Running,
+  ): Promise<Settled> {
     running.settling = true;
     await running.marking;
-    return steps.settle({ eventId, outcome, redelivered: delivery.redelivered, runningMs: options.now() - running.startedAt });
+    return steps.settle({ eventId, owner, outcome, redelivered: delivery.redelivered, runningMs: options.now() - running.startedAt });
   }
 
   /** Repeats a step while the database is away. */

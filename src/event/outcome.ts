@@ -21,10 +21,15 @@ export type Outcome =
   | { readonly kind: 'scored'; readonly change: number; readonly totalTurns: number; readonly detailsJson: string }
   | { readonly kind: 'failed'; readonly permanent: boolean; readonly code: string; readonly details: string };
 
+/** Whose score an event changes. */
+export type Owner = { readonly userId: string; readonly topicId: string | null };
+
 /** An outcome and the event it belongs to, on its way to be settled. */
 export type AttemptResult = {
   readonly eventId: EventId;
   readonly outcome: Outcome;
+  /** As the message had it, to lock and read with the event itself; the event's row decides. Null if the message did not say. */
+  readonly owner: Owner | null;
   /** The broker's flag: somebody had this delivery before. */
   readonly redelivered: boolean;
   /** From its delivery to this outcome, milliseconds. */

@@ -32,17 +32,21 @@ export type EventWrite =
 
 export type TopicKey = { readonly userId: string; readonly topicId: string };
 
-/** The steps of one settling transaction, in the order they must be used: events, then users, then what is written. */
+/** What is held of users. Topics have no lock of their own: a topic row belongs to a user, whose lock is held. */
+export type Held = { readonly friendships: readonly Friendship[]; readonly topics: readonly TopicMetrics[] };
+
+/** The steps of one settling transaction, in the order they must be used. */
 export type SettleTransaction = {
-  lockEvents(ids: readonly EventId[]): Promise<readonly LockedEvent[]>;
   /**
-   * Creates missing users, locks all of them in one order, and reads them and their topics. Topics have no lock of their own: a topic row
-   * belongs to a user, whose lock is held.
+   * Locks the events, then users that are likely to be theirs, each in the order of their ids, and reads them and the topics. Events and users
+   * that do not exist are missing from the answer.
    */
-  lockFriendships(
-    userIds: readonly string[],
-    topics: readonly TopicKey[],
-  ): Promise<{ readonly friendships: readonly Friendship[]; readonly topics: readonly TopicMetrics[] }>;
+  lock(
+    ids: readonly EventId[],
+    likely: { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] },
+  ): Promise<Held & { readonly events: readonly LockedEvent[] }>;
+  /** Locks and reads further users, and creates those that are missing. */
+  lockUsers(userIds: readonly string[], topics: readonly TopicKey[]): Promise<Held>;
   /** Notes what is to be written; it goes to the database with the commit. */
   write(changes: {
     readonly friendships: readonly Friendship[];

@@ -4,8 +4,9 @@ import { FixedQueue, Piscina } from 'piscina';
 import { PipelineError } from '../event/fault.ts';
 import type { Outcome } from '../event/outcome.ts';
 import type { Logger } from '../runtime/log.ts';
+import { createHandOver } from './hand-over.ts';
 import type { ScoreWeights } from './scorer.ts';
-import type { ScoreReply, ThreadSettings } from './task.ts';
+import type { GroupReply, ScoreReply, ThreadSettings } from './task.ts';
 
 /** A thread's reply, or what became of the thread. */
 export type PoolReply = ScoreReply | { readonly kind: 'lost'; readonly outcome: Extract<Outcome, { kind: 'failed' }> };
@@ -36,49 +37,61 @@ const beside = (name: string) => new URL(`./${name}${extname(import.meta.filenam
 export async function startScorePool(options: ScorePoolOptions): Promise<ScorePool> {
   const scorerUrl = options.scorerModule ? pathToFileURL(resolve(options.scorerModule)).href : beside('friendship/scorer').href;
   const settings: ThreadSettings = { scorerUrl, weights: options.weights };
-  const pool = new Piscina<Uint8Array, ScoreReply>({
+  const pool = new Piscina<readonly Uint8Array[], GroupReply>({
     filename: fileURLToPath(beside('task')),
     workerData: settings,
     minThreads: options.threads,
     maxThreads: options.threads,
     taskQueue: new FixedQueue(),
-    // The slots below never hand out more than the threads can run; this only turns a mistake into an error.
+    // No more groups are handed over than the threads can run; this only turns a mistake into an error.
     maxQueue: options.threads,
     resourceLimits: { maxOldGenerationSizeMb: options.threadMemoryMb },
   });
   // Also emitted for a thread that died at work, which its task reports by itself.
   pool.on('error', (error) => options.log.debug({ err: error }, 'scoring thread failed'));
   try {
-    await Promise.all(Array.from({ length: options.threads }, () => pool.run(new Uint8Array())));
+    await Promise.all(Array.from({ length: options.threads }, () => pool.run([])));
   } catch (cause) {
     await pool.destroy();
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new PipelineError('permanent', 'SCORER_MODULE', `the scorer ${options.scorerModule ?? ''} cannot be used: ${reason}`, { cause });
   }
 
-  const slots = createSlots(options.threads);
-  let closed = false;
+  const handOver = createHandOver<ScoreReply>({
+    threads: options.threads,
+    run(bodies) {
+      const own = copyTogether(bodies);
+      return pool.run(own, { transferList: own.slice(0, 1).map(({ buffer }) => buffer), signal: AbortSignal.timeout(options.timeoutMs) });
+    },
+  });
+  let closed: PipelineError | null = null;
   return {
     async score(body) {
-      await slots.take();
-      if (closed) throw new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended');
-      // A copy of its own: a delivery's bytes are a view of the socket's buffer, which a transfer would take along.
-      const bytes = new Uint8Array(body);
       try {
-        return await pool.run(bytes, { transferList: [bytes.buffer], signal: AbortSignal.timeout(options.timeoutMs) });
+        return await handOver.submit(body);
       } catch (error) {
-        if (closed) throw new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended', { cause: error });
+        if (closed !== null) throw closed;
         return { kind: 'lost', outcome: lostThread(error, options.timeoutMs) };
-      } finally {
-        slots.give();
       }
     },
     async close() {
-      closed = true;
-      slots.giveAll();
+      closed = new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended');
+      handOver.close(closed);
       await pool.destroy();
     },
   };
+}
+
+/** Views of one buffer of their own: a delivery's bytes are a view of the socket's buffer, which a transfer would take along. */
+function copyTogether(bodies: readonly Uint8Array[]): Uint8Array<ArrayBuffer>[] {
+  const buffer = new ArrayBuffer(bodies.reduce((sum, body) => sum + body.length, 0));
+  let at = 0;
+  return bodies.map((body) => {
+    const copy = new Uint8Array(buffer, at, body.length);
+    copy.set(body);
+    at += body.length;
+    return copy;
+  });
 }
 
 /** An abort is our deadline; anything else ended the thread: out of memory, `process.exit`, a crash. */
@@ -97,25 +110,5 @@ function lostThread(error: unknown, timeoutMs: number): Extract<Outcome, { kind:
     permanent: false,
     code: 'SCORING_THREAD_DIED',
     details: `the scoring thread ended${code ? ` (${String(code)})` : ''}`,
-  };
-}
-
-/** Counts free threads and lets callers wait in order. */
-function createSlots(count: number) {
-  const waiting: (() => void)[] = [];
-  let free = count;
-  return {
-    take(): Promise<void> | void {
-      if (free > 0) free--;
-      else return new Promise((resolve) => waiting.push(resolve));
-    },
-    give(): void {
-      const next = waiting.shift();
-      if (next) next();
-      else free++;
-    },
-    giveAll(): void {
-      for (const next of waiting.splice(0)) next();
-    },
   };
 }

@@ -1,6 +1,6 @@
 import { workerData } from 'piscina';
 import { type Conversation, type EventId, type EventRef, parseEventId } from '../event/event.ts';
-import type { Outcome } from '../event/outcome.ts';
+import type { Outcome, Owner } from '../event/outcome.ts';
 import { assertScorer, type Score, type Scorer, type ScoreWeights } from './scorer.ts';
 
 /** What the thread is told at its start. */
@@ -8,10 +8,13 @@ export type ThreadSettings = { readonly scorerUrl: string; readonly weights: Sco
 
 /** What a thread makes of a message. Failures are data: error classes do not survive the way back. */
 export type ScoreReply =
-  | { readonly kind: 'done'; readonly eventId: EventId; readonly outcome: Outcome }
+  | { readonly kind: 'done'; readonly eventId: EventId; readonly owner: Owner | null; readonly outcome: Outcome }
   /** The message names an event and leaves something out that scoring needs. */
   | { readonly kind: 'incomplete'; readonly ref: EventRef }
   | { readonly kind: 'not-ours'; readonly reason: 'NOT_JSON' | 'NOT_A_CONVERSATION' };
+
+/** Replies to a group, in its order, and how long it took. */
+export type GroupReply = { readonly replies: readonly ScoreReply[]; readonly tookMs: number };
 
 const settings = workerData as ThreadSettings;
 const scorer: unknown = ((await import(settings.scorerUrl)) as { default?: unknown }).default;
@@ -22,12 +25,21 @@ const scorerName = `${scorer.name}@${scorer.version}`.slice(0, 100);
 const precision = 10_000;
 const largestChange = 1e9;
 
-/** Thread entry. `body` is a message's bytes; an empty one only warms the thread up. */
-export default async function score(body: Uint8Array): Promise<ScoreReply> {
+/** Thread entry: scores the bodies of a group of messages, one after the other. No body at all only starts the thread. */
+export default async function scoreGroup(bodies: readonly Uint8Array[]): Promise<GroupReply> {
+  const began = performance.now();
+  const replies: ScoreReply[] = [];
+  for (const body of bodies) replies.push(await score(body));
+  return { replies, tookMs: performance.now() - began };
+}
+
+async function score(body: Uint8Array): Promise<ScoreReply> {
   const message = decode(body);
   if (message === null) return { kind: 'not-ours', reason: 'NOT_JSON' };
   const eventId = parseEventId(message['event_id']);
-  if (eventId !== null && isComplete(message)) return { kind: 'done', eventId, outcome: await attempt(message) };
+  if (eventId !== null && isComplete(message)) {
+    return { kind: 'done', eventId, owner: ownerOf(message), outcome: await attempt(message) };
+  }
   if (eventId !== null) return { kind: 'incomplete', ref: { eventId } };
   const conversationId = message['conversation_id'];
   if (typeof conversationId === 'string') return { kind: 'incomplete', ref: { conversationId } };
@@ -41,6 +53,15 @@ function decode(body: Uint8Array): Record<string, unknown> | null {
   } catch {
     return null;
   }
+}
+
+/** A user's id and a topic have at most this many characters: what is longer was not published by us. */
+const longestId = 255;
+
+function ownerOf(message: Record<string, unknown>): Owner | null {
+  const { user_id: userId, agent_tag: topicId } = message;
+  if (typeof userId !== 'string' || userId.length > longestId) return null;
+  return { userId, topicId: typeof topicId === 'string' && topicId.length <= longestId ? topicId : null };
 }
 
 function isComplete(message: Record<string, unknown>): message is Record<string, unknown> & Conversation {

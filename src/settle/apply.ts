@@ -1,7 +1,7 @@
 import type { EventId } from '../event/event.ts';
 import type { Friendship, TopicMetrics } from '../event/friendship.ts';
-import type { AttemptResult, Settled } from '../event/outcome.ts';
-import type { EventWrite, LockedEvent, SettleTransaction } from '../event/settlement.ts';
+import type { AttemptResult, Owner, Settled } from '../event/outcome.ts';
+import type { EventWrite, Held, LockedEvent, SettleTransaction, TopicKey } from '../event/settlement.ts';
 import { type Decision, decide } from './decide.ts';
 import { addToFriendship, addToTopic, type FriendshipChange, newFriendship } from './friendship.ts';
 
@@ -21,8 +21,9 @@ type Processing = { readonly row: LockedEvent; readonly outcome: Extract<Decisio
  * @returns an answer for each attempt, in order; valid only once the transaction has committed.
  */
 export async function applyBatch(tx: SettleTransaction, attempts: readonly AttemptResult[], policy: SettlePolicy): Promise<Settled[]> {
-  const rows = await tx.lockEvents([...new Set(attempts.map((a) => a.eventId))]);
-  const byId = new Map(rows.map((r) => [r.eventId, r]));
+  const likely = ownersOf(attempts.flatMap(({ owner, outcome }) => (owner !== null && outcome.kind === 'scored' ? [owner] : [])));
+  const locked = await tx.lock([...new Set(attempts.map((a) => a.eventId))], likely);
+  const byId = new Map(locked.events.map((r) => [r.eventId, r]));
   const settledHere = new Set<EventId>();
   const processing: Processing[] = [];
   const writes: EventWrite[] = [];
@@ -42,7 +43,8 @@ export async function applyBatch(tx: SettleTransaction, attempts: readonly Attem
     if (decision.kind === 'retry' || decision.kind === 'failed') writes.push({ ...decision, eventId });
   }
 
-  const sums = processing.length > 0 ? await addUp(tx, processing, policy) : { friendships: [], topics: [], events: [] };
+  const held = await lockRest(tx, processing, likely, locked);
+  const sums = addUp(processing, held, policy);
   tx.write({ ...sums, events: [...writes, ...sums.events] });
   return settled;
 }
@@ -55,28 +57,48 @@ const answers = {
   'dead-letter-again': { verb: 'dead-letter', as: 'failed' },
 } as const satisfies Record<Decision['kind'], Settled>;
 
-/** Adds the processed events to their users and topics, in the order they came, and says what is to be written of each. */
-async function addUp(
-  tx: SettleTransaction,
-  processing: readonly Processing[],
-  policy: SettlePolicy,
-): Promise<{ friendships: Friendship[]; topics: TopicMetrics[]; events: EventWrite[] }> {
-  const topicKeys = new Map(
-    processing.flatMap(({ row }) =>
-      row.agentTag === null ? [] : [[topicKey(row.userId, row.agentTag), { userId: row.userId, topicId: row.agentTag }] as const],
-    ),
+type Owners = { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] };
+
+function ownersOf(owners: readonly Owner[]): Owners {
+  const topics = new Map(
+    owners.flatMap(({ userId, topicId }) => (topicId === null ? [] : [[topicKey(userId, topicId), { userId, topicId }] as const])),
   );
-  const held = await tx.lockFriendships([...new Set(processing.map((p) => p.row.userId))], [...topicKeys.values()]);
-  const friendships = new Map(held.friendships.map((f) => [f.userId, f]));
-  const topics = new Map(held.topics.map((t) => [topicKey(t.userId, t.topicId), t]));
+  return { userIds: [...new Set(owners.map((o) => o.userId))], topics: [...topics.values()] };
+}
+
+/** What the messages did not say right, and users whose first event this is. */
+async function lockRest(tx: SettleTransaction, processing: readonly Processing[], likely: Owners, held: Held): Promise<Held> {
+  const users = new Set(held.friendships.map((f) => f.userId));
+  const topics = new Set(likely.topics.map((t) => topicKey(t.userId, t.topicId)));
+  const missing = processing
+    .map(({ row }): Owner => ({ userId: row.userId, topicId: row.agentTag }))
+    .filter(({ userId, topicId }) => !users.has(userId) || (topicId !== null && !topics.has(topicKey(userId, topicId))));
+  if (missing.length === 0) return held;
+  const rest = ownersOf(missing);
+  const more = await tx.lockUsers(rest.userIds, rest.topics);
+  return { friendships: [...held.friendships, ...more.friendships], topics: [...held.topics, ...more.topics] };
+}
+
+/** Adds the processed events to their users and topics, in the order they came, and says what is to be written of each. */
+function addUp(
+  processing: readonly Processing[],
+  held: Held,
+  policy: SettlePolicy,
+): { friendships: Friendship[]; topics: TopicMetrics[]; events: EventWrite[] } {
+  const friendshipsBefore = new Map(held.friendships.map((f) => [f.userId, f]));
+  const topicsBefore = new Map(held.topics.map((t) => [topicKey(t.userId, t.topicId), t]));
+  const friendships = new Map<string, Friendship>();
+  const topics = new Map<string, TopicMetrics>();
 
   const events = processing.map(({ row, outcome }): EventWrite => {
     const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime: row.endTime };
-    const friendship = addToFriendship(friendships.get(row.userId) ?? newFriendship(row.userId), event, policy.calendarDay);
+    const before = friendships.get(row.userId) ?? friendshipsBefore.get(row.userId) ?? newFriendship(row.userId);
+    const friendship = addToFriendship(before, event, policy.calendarDay);
     friendships.set(row.userId, friendship);
     if (row.agentTag !== null) {
       const key = topicKey(row.userId, row.agentTag);
-      topics.set(key, addToTopic(topics.get(key) ?? newTopic(row.userId, row.agentTag, row.endTime), event, friendship.level));
+      const topic = topics.get(key) ?? topicsBefore.get(key) ?? newTopic(row.userId, row.agentTag, row.endTime);
+      topics.set(key, addToTopic(topic, event, friendship.level));
     }
     return { kind: 'processed', eventId: row.eventId, change: outcome.change, level: friendship.level, detailsJson: outcome.detailsJson };
   });

@@ -1,11 +1,11 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
-import type { EventWrite, SettleTransaction, TopicKey } from '../event/settlement.ts';
+import type { EventWrite, LockedEvent, SettleTransaction, TopicKey } from '../event/settlement.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /**
- * One settling transaction in three round trips: begin and lock events; lock users and read; write and commit. A batch of ten is mostly
+ * One settling transaction in two round trips, begin and lock, write and commit; a third for users that are new. A batch of ten is mostly
  * waiting for answers, and each trip that is saved is saved by all ten (docs/decisions/0013).
  */
 export function settleTransaction<T>(store: Store, deadlineMs: number, work: (tx: SettleTransaction) => Promise<T>): Promise<T> {
@@ -36,30 +36,28 @@ type TopicRow = { user_id: string; topic_id: string; score: number; turns: numbe
 
 function steps(connection: Connection, writes: Statement[]): SettleTransaction {
   return {
-    async lockEvents(ids) {
+    async lock(ids, { userIds, topics }) {
       // Through the primary key in its order: concurrent batches that share an event meet in one order, and a small
       // table is not scanned (a scan would wait for rows that others hold).
-      const [, rows] = await connection.batch([
+      const [, events, friendships = [], topicRows = []] = await connection.batch([
         ['START TRANSACTION'],
         [
           `SELECT event_id, status, attempt_count, user_id, agent_tag, end_time FROM conversation_events FORCE INDEX (PRIMARY)
            WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`,
           [ids.toSorted()],
         ],
+        ...(userIds.length > 0 ? readUsers(userIds.toSorted(), topics) : []),
       ]);
-      return (rows as EventRow[]).map((r) => ({
-        eventId: r.event_id,
-        status: r.status,
-        attemptCount: r.attempt_count,
-        userId: r.user_id,
-        agentTag: r.agent_tag,
-        endTime: r.end_time,
-      }));
+      return {
+        events: (events as EventRow[]).map(toLockedEvent),
+        friendships: (friendships as FriendshipRow[]).map(toFriendship),
+        topics: (topicRows as TopicRow[]).map(toTopic),
+      };
     },
 
-    async lockFriendships(userIds, topicKeys) {
+    async lockUsers(userIds, topics) {
       const sorted = userIds.toSorted();
-      const [, friendships, topics = []] = await connection.batch([
+      const [, friendships, topicRows = []] = await connection.batch([
         // Takes the exclusive lock of a row that exists and creates the one that does not: first events of a user too
         // are then added up one after the other. (INSERT IGNORE takes a shared lock, and two of those deadlock.)
         [
@@ -67,14 +65,9 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
            ON DUPLICATE KEY UPDATE user_id = friendship_status.user_id`,
           sorted,
         ],
-        [
-          `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date
-           FROM friendship_status FORCE INDEX (PRIMARY) WHERE user_id IN (?) FOR UPDATE`,
-          [sorted],
-        ],
-        ...(topicKeys.length > 0 ? [readTopics(topicKeys)] : []),
+        ...readUsers(sorted, topics),
       ]);
-      return { friendships: (friendships as FriendshipRow[]).map(toFriendship), topics: (topics as TopicRow[]).map(toTopic) };
+      return { friendships: (friendships as FriendshipRow[]).map(toFriendship), topics: (topicRows as TopicRow[]).map(toTopic) };
     },
 
     write({ friendships, topics, events }) {
@@ -84,6 +77,17 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
       if (processed.length > 0) writes.push(writeProcessed(processed));
       writes.push(...events.filter((w) => w.kind !== 'processed').map(writeUnsuccessful));
     },
+  };
+}
+
+function toLockedEvent(r: EventRow): LockedEvent {
+  return {
+    eventId: r.event_id,
+    status: r.status,
+    attemptCount: r.attempt_count,
+    userId: r.user_id,
+    agentTag: r.agent_tag,
+    endTime: r.end_time,
   };
 }
 
@@ -101,10 +105,19 @@ function toTopic(r: TopicRow): TopicMetrics {
   return { userId: r.user_id, topicId: r.topic_id, score: r.score, turns: r.turns, level: r.level, lastDate: r.last_date };
 }
 
-function readTopics(keys: readonly TopicKey[]): Statement {
+function readUsers(sorted: readonly string[], topics: readonly TopicKey[]): Statement[] {
+  const users: Statement = [
+    `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date
+     FROM friendship_status FORCE INDEX (PRIMARY) WHERE user_id IN (?) FOR UPDATE`,
+    [sorted],
+  ];
+  if (topics.length === 0) return [users];
   return [
-    'SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE (user_id, topic_id) IN (?)',
-    [keys.map((k) => [k.userId, k.topicId])],
+    users,
+    [
+      'SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE (user_id, topic_id) IN (?)',
+      [topics.map((k) => [k.userId, k.topicId])],
+    ],
   ];
 }
 

@@ -14,8 +14,8 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
     inTransaction: async (work) => {
       const written: EventWrite[] = [];
       const tx: SettleTransaction = {
-        lockEvents: async (ids) =>
-          ids.map((eventId) => ({
+        lock: async (ids) => ({
+          events: ids.map((eventId) => ({
             eventId,
             status: rows.get(eventId)?.status ?? 'PENDING',
             attemptCount: rows.get(eventId)?.attemptCount ?? 0,
@@ -23,7 +23,10 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
             agentTag: null,
             endTime: new Date(0),
           })),
-        lockFriendships: async () => ({ friendships: [], topics: [] }),
+          friendships: [],
+          topics: [],
+        }),
+        lockUsers: async () => ({ friendships: [], topics: [] }),
         write: ({ events }) => void written.push(...events),
       };
       const result = await work(tx);
@@ -53,12 +56,14 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
 const scored = (n: number, detailsJson = '{}'): AttemptResult => ({
   eventId: id(n),
+  owner: null,
   redelivered: false,
   runningMs: 1,
   outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
 });
 const failed = (n: number): AttemptResult => ({
   eventId: id(n),
+  owner: null,
   redelivered: false,
   runningMs: 1,
   outcome: { kind: 'failed', permanent: true, code: 'C', details: 'd' },
