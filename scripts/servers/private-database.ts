@@ -62,7 +62,7 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
         `--port=${port}`,
         `--init-file=${init}`,
         '--skip-name-resolve',
-        '--innodb-flush-log-at-trx-commit=1',
+        '--innodb-flush-log-at-trx-commit=1', '--innodb-buffer-pool-size=512M', '--innodb-log-file-size=256M',
         ...(program?.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
       ],
       { env: process.env, logFd: openSync(logPath, 'a') },

@@ -1,5 +1,6 @@
 import type { Turn } from '../event/event.ts';
 import type { FieldError } from '../runtime/http/index.ts';
+import { isoTime } from '../runtime/iso-time.ts';
 
 type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
 
@@ -21,14 +22,16 @@ export function normaliseLog(
   const errors: FieldError[] = [];
   const turns: Turn[] = [];
   const stepMs = (span.end.getTime() - span.start.getTime()) / items.length;
-  for (const [index, raw] of items.entries()) {
-    const item = recogniseItem(raw, (name, detail) => errors.push({ pointer: `/${field}/${index}${name}`, detail }));
+  let index = 0;
+  const refuse = (name: string, detail: string) => void errors.push({ pointer: `/${field}/${index}${name}`, detail });
+  for (; index < items.length; index++) {
+    const item = recogniseItem(items[index], refuse);
     if (item === null || item.text === '') continue;
     turns.push({
       speaker: item.speaker,
       turn_id: turns.length + 1,
       text: item.text,
-      timestamp: (item.timestamp ?? new Date(span.start.getTime() + stepMs * index)).toISOString(),
+      timestamp: isoTime(item.timestamp?.getTime() ?? span.start.getTime() + stepMs * index),
     });
   }
   return { turns, errors };
@@ -69,14 +72,14 @@ function timestampOf(value: unknown): Date | null | undefined {
   return typeof value === 'string' ? (parseTime(value) ?? undefined) : undefined;
 }
 
-const isoTime = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
+const isoPattern = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 
 /**
  * ISO 8601 date and time with a zone. Years 1000 to 9999, what `DATETIME` holds; days that a month does not have are
  * refused, which `Date` would roll over.
  */
 export function parseTime(text: string): Date | null {
-  const match = isoTime.exec(text);
+  const match = isoPattern.exec(text);
   if (!match) return null;
   const [, year, month, day] = match.map(Number) as [number, number, number, number];
   if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return null;

@@ -27,7 +27,7 @@ function text(min: number, max: number) {
       .string('must be a string')
       .refine((s) => s.isWellFormed(), 'must be valid Unicode (it has half of a surrogate pair)')
       // Code points, as the database counts characters.
-      .refine((s) => inRange([...s].length, min, max), `must have ${min} to ${max} characters`)
+      .refine((s) => inRange(codePoints(s), min, max), `must have ${min} to ${max} characters`)
   );
 }
 
@@ -77,8 +77,8 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
   const parsed = body.safeParse(raw);
   const errors: FieldError[] = parsed.success ? [] : parsed.error.issues.map((issue) => toFieldError(issue, raw));
   const given = (typeof raw === 'object' && raw !== null ? raw : {}) as Record<string, unknown>;
-  const start = typeof given['start_time'] === 'string' ? parseTime(given['start_time']) : null;
-  const end = typeof given['end_time'] === 'string' ? parseTime(given['end_time']) : null;
+  const start = parsed.success ? parsed.data.start_time : timeIn(given['start_time']);
+  const end = parsed.success ? parsed.data.end_time : timeIn(given['end_time']);
   if (start && end && end <= start) errors.push({ pointer: '/end_time', detail: 'must be after start_time' });
 
   const field = given['conversation_logs'] != null ? 'conversation_logs' : 'conversation_log';
@@ -109,11 +109,21 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
   };
 }
 
+function timeIn(value: unknown): Date | null {
+  return typeof value === 'string' ? parseTime(value) : null;
+}
+
 function toFieldError(issue: z.core.$ZodIssue, raw: unknown): FieldError {
   const pointer = issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
   let value: unknown = raw;
   for (const part of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[part];
   return { pointer, detail: value === undefined && pointer !== '' ? 'is missing' : issue.message };
+}
+
+function codePoints(text: string): number {
+  let n = 0;
+  for (const _ of text) n++;
+  return n;
 }
 
 function inRange(n: number, min: number, max: number): boolean {
