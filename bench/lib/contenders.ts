@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { countBlocks } from '../../docs/examples/burn-scorer.ts';
+import { leanWorker } from '../../src/commands/lean-worker.ts';
 import { openBroker } from '../../test/support/broker.ts';
 import { startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
@@ -62,6 +63,7 @@ export function afterword(urls: Urls): Contender {
         startApi: () => startMember('api', space.env),
         startWorkers: ({ workers, concurrency, burnMs, env: more }) => {
           const settings = {
+            ...leanWorker, // as a fleet starts them
             ...space.env,
             ...more,
             MESSAGE_CONCURRENCY_PER_WORKER: String(concurrency),

@@ -6,6 +6,7 @@ import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
+import { leanWorker } from './lean-worker.ts';
 import { processLogger } from './parts.ts';
 import { StartError } from './start-error.ts';
 
@@ -87,7 +88,7 @@ async function drain(child: ChildProcess, ended: Promise<string>, drainMs: numbe
 function start(name: string, config: Config, onReady: (message: { url?: string }) => void): ChildProcess {
   const role = name.replace(/-\d+$/, '');
   const child = spawn(process.execPath, [main, role], {
-    env: { ...process.env, AFTERWORD_ROLE: name, LOG_FORMAT: config.logFormat },
+    env: { ...(role === 'worker' && leanWorker), ...process.env, AFTERWORD_ROLE: name, LOG_FORMAT: config.logFormat },
     // The channel is a leash: a member whose supervisor was killed drains by itself.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // Not in our process group: a terminal's Ctrl-C reaches us alone, and we pass it on.

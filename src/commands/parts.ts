@@ -16,9 +16,9 @@ export const statementDeadlineMs = 10_000;
 /** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
 export const consumerTimeoutMs = 30 * 60_000;
 
-/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline. */
+/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline; first once with a group. */
 export function longestWaitMs(config: Config): number {
-  return Math.ceil(config.concurrency / config.scoringThreads) * config.scoringTimeoutMs;
+  return (Math.ceil(config.concurrency / config.scoringThreads) + 1) * config.scoringTimeoutMs;
 }
 
 export function processLogger(config: Config, role: string): Logger {

@@ -144,7 +144,10 @@ describe('every hot or operator query reads an index range', () => {
       (store) =>
         settleTransaction(store, deadlineMs, async (tx) => {
           const users = [['user_1', 'user_2'], [{ userId: 'user_1', topicId: 't' }]] as const;
-          const { events, friendships } = await tx.lock([newEvent(1).eventId, newEvent(2).eventId], { userIds: users[0], topics: users[1] });
+          const { events, friendships } = await tx.lock([newEvent(1).eventId, newEvent(2).eventId], {
+            userIds: users[0],
+            topics: users[1],
+          });
           const held = await tx.lockUsers(...users);
           const [[row], [friendship]] = [events, friendships];
           if (!row || !friendship) throw new Error('nothing to settle');

@@ -112,6 +112,15 @@ test.each([
   expect(await Promise.race([worker.ended, 'running'])).toBe('running');
 });
 
+test('messages that were handed to a thread together with one that ends it pay nothing for it', async () => {
+  // Quick ones first: from then on several go to a thread at once.
+  for (const id of await Promise.all(Array.from({ length: 40 }, () => send({})))) await until(id, { status: 'PROCESSED' });
+  const ids = await Promise.all(Array.from({ length: 60 }, (_, i) => send(i % 20 === 7 ? { act: 'exit' } : {})));
+  for (const [i, id] of ids.entries()) {
+    await until(id, i % 20 === 7 ? { status: 'FAILED', attempt_count: 3 } : { status: 'PROCESSED', attempt_count: 0 });
+  }
+});
+
 test('a slow attempt is shown as PROCESSING, with its start and worker; a quick one never is', async () => {
   const id = await send({ act: 'burn', ms: 2_500 });
   await until(id, {
@@ -152,6 +161,28 @@ test("an older publisher's body, only the conversation id, is scored from the da
   await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [body.user_id]);
   broker.publish(space.queue, { conversation_id: id });
   await until(id, { status: 'PROCESSED' });
+});
+
+test.each([
+  ['another user and topic', { user_id: 'impostor', agent_tag: 'imposture' }],
+  ['no user', { user_id: undefined }],
+  ['a user that is no id', { user_id: 'x'.repeat(100_000) }],
+])('a message that names %s: the row decides whose score it is', async (name, wrong) => {
+  const [userId, topic] = [`owner of ${name}`, 'the topic'];
+  const body = conversation({ user_id: userId, agent_tag: topic });
+  const { body: accepted } = await post(api.url, body);
+  await until(body.conversation_id, { status: 'PROCESSED' });
+  await space.database.query(
+    `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, processed_at = NULL WHERE event_id = ?`,
+    [accepted.event_id],
+  );
+  await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [userId]);
+  await space.database.query('DELETE FROM friendship_topic_metrics WHERE user_id = ?', [userId]);
+  broker.publish(space.queue, { ...body, event_id: accepted.event_id, ...wrong }, { messageId: accepted.event_id });
+  await until(body.conversation_id, { status: 'PROCESSED' });
+  const { body: friendship } = await call(api.url, 'GET', `/v1/users/${encodeURIComponent(userId)}/friendship`);
+  expect(friendship).toMatchObject({ friendship_score: 2, topics: [{ topic_id: topic, score: 2 }] });
+  expect((await call(api.url, 'GET', '/v1/users/impostor/friendship')).status).toBe(404);
 });
 
 test('a log over 64 KiB stays out of the message and is read from the database', async () => {
