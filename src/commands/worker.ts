@@ -59,6 +59,7 @@ export async function runWorker(config: Config): Promise<void> {
     },
     maxQueued: config.concurrency,
     running: () => intake.inFlight,
+    unscored: () => pool.waiting,
     giveUp: giveUp.signal,
     log,
   });

@@ -37,6 +37,8 @@ export type GroupCommitOptions<T, R> = {
    * a batch then gathers until as many wait as are still to come, at most `lingerMs` of its first item.
    */
   readonly expected?: () => number;
+  /** What makes the items has more to do than it can: that a batch waits for them costs it nothing, however quickly they come. */
+  readonly saturated?: () => boolean;
   readonly lingerMs?: (item: T) => number;
   readonly maxQueued: number;
 };
@@ -105,7 +107,7 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   function moreToCome(): boolean {
     if (options.expected === undefined) return false;
     // Two or more come while one batch commits: they gather by themselves, and lingering would only leave the database idle.
-    if (gapMs.value < commitMs.value / 2) return false;
+    if (gapMs.value < commitMs.value / 2 && !options.saturated?.()) return false;
     return waiting.size < options.maxItems && options.expected() - committing - waiting.size > waiting.size;
   }
 

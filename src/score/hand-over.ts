@@ -4,6 +4,8 @@ export type RunGroup<R> = (bodies: readonly Uint8Array[]) => Promise<{ readonly 
 export type HandOver<R> = {
   /** Waits for a free thread. Rejects when the thread ended while this body was alone in it, and when `close` was called. */
   submit(body: Uint8Array): Promise<R>;
+  /** What no thread has yet. */
+  readonly waiting: number;
   /** Rejects what waits. */
   close(reason: Error): void;
 };
@@ -87,6 +89,9 @@ export function createHandOver<R>(options: { readonly threads: number; readonly 
         waiting.push({ body, alone: false, resolve, reject });
         schedule();
       });
+    },
+    get waiting() {
+      return waiting.length;
     },
     close(reason) {
       closed = reason;

@@ -14,6 +14,8 @@ export type PoolReply = ScoreReply | { readonly kind: 'lost'; readonly outcome: 
 export type ScorePool = {
   /** Scores a message body. Waits for a free thread; the scoring deadline counts from when it has one. Never rejects but at the end. */
   score(body: Uint8Array): Promise<PoolReply>;
+  /** Bodies that wait for a thread. */
+  readonly waiting: number;
   /** Ends the threads; a scoring that still runs rejects (transient, `POOL_CLOSED`). */
   close(): Promise<void>;
 };
@@ -73,6 +75,9 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
         if (closed !== null) throw closed;
         return { kind: 'lost', outcome: lostThread(error, options.timeoutMs) };
       }
+    },
+    get waiting() {
+      return handOver.waiting;
     },
     async close() {
       closed = new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended');

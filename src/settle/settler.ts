@@ -24,10 +24,10 @@ const maxBatch = 100;
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
 /**
- * How long a result may wait for others that are still being scored: a tenth of the time it took to come, so that its event is never
+ * How long a result may wait for others that are still being scored: a quarter of the time it took to come, so that its event is never
  * much later for it.
  */
-const lingerShare = 0.1;
+const lingerShare = 0.25;
 const lingerMs = (attempt: AttemptResult) => Math.min(100, attempt.runningMs * lingerShare);
 
 export function createSettler(options: {
@@ -37,6 +37,8 @@ export function createSettler(options: {
   readonly maxQueued: number;
   /** Attempts that run now, from delivery to answer. */
   readonly running: () => number;
+  /** Attempts that wait for a scoring thread. */
+  readonly unscored: () => number;
   readonly giveUp: AbortSignal;
   readonly log: Logger;
 }): Settler {
@@ -83,6 +85,7 @@ export function createSettler(options: {
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
     expected: options.running,
+    saturated: () => options.unscored() > 0,
     lingerMs,
     maxQueued: options.maxQueued,
   });

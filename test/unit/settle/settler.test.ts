@@ -47,6 +47,7 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
     policy: { maxAttempts: 1, delayMs: () => 1, calendarDay: () => 1 },
     maxQueued: 100,
     running: () => 0,
+    unscored: () => 0,
     giveUp: new AbortController().signal,
     log: pino({ level: 'silent' }),
   });
