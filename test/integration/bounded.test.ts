@@ -111,7 +111,7 @@ test('bodies at the limit: some wait outside with 503, and memory stays', { time
   const large = 'a'.repeat(1_040_000);
   const peaks: number[] = [];
   const seen = new Map<number, number>();
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 10; round++) {
     const bodies = Array.from({ length: 40 }, () => conversation({ conversation_log: [{ speaker: 'user', text: large }] }));
     const answers = await Promise.all(bodies.map((body) => post(api.url, body).catch(() => ({ status: 503 }))));
     for (const { status } of answers) seen.set(status, (seen.get(status) ?? 0) + 1);
@@ -119,5 +119,6 @@ test('bodies at the limit: some wait outside with 503, and memory stays', { time
   }
   expect([...seen.keys()].every((status) => status === 202 || status === 503)).toBe(true);
   expect(seen.get(202)).toBeGreaterThan(20);
-  expectFlat(peaks, peaks[1] ?? 0, 900, '4 times 40 bodies of 1 MiB');
+  // When a heap of this size collects is its own affair: the first rounds of one run peak where the fourth of another does.
+  expectFlat(peaks, peaks[4] ?? 0, 900, '10 times 40 bodies of 1 MiB');
 });
