@@ -96,7 +96,12 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
     publish: (message) => publisher.publish(message),
     brokerReady: () => publisher.ready,
     claimDue: (limit) => claimDue(store, { limit, graceMs: config.publishGraceMs, deadlineMs: statementDeadlineMs }),
-    storeMarks: (marks) => markConfirmed(store, marks, { republishAfterMs: config.republishAfterMs, deadlineMs: statementDeadlineMs }),
+    storeMarks: (marks) =>
+      markConfirmed(store, marks, {
+        graceMs: config.publishGraceMs,
+        republishAfterMs: config.republishAfterMs,
+        deadlineMs: statementDeadlineMs,
+      }),
     queueDepth: () => publisher.queueDepth(),
     makeLostDue: (limit) =>
       makeLostDue(store, {

@@ -66,7 +66,6 @@ function toMessage(request: ConversationRequest): Buffer {
       eventId: newEventId(),
       logJson: JSON.stringify(request.turns),
       metadataJson: request.metadata === null ? null : JSON.stringify(request.metadata),
-      attemptCount: 0,
     },
     { fullLog: true },
   );

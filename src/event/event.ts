@@ -58,7 +58,7 @@ export type NewEvent = {
 export const maxInlineBytes = 64 * 1_024;
 
 /** An open event as the outbox publishes it. A log that is too large for a message may be missing. */
-export type OutboxEvent = Omit<NewEvent, 'digest' | 'logJson'> & { readonly logJson: string | null; readonly attemptCount: number };
+export type OutboxEvent = Omit<NewEvent, 'digest' | 'logJson'> & { readonly logJson: string | null };
 
 /** How an event is named by a message: older publishers know the conversation only. */
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };

@@ -2,7 +2,8 @@ import type { EventId } from '../event/event.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 
-export type ConfirmMark = { readonly eventId: EventId; readonly attemptCount: number };
+/** `dueAt`: see `Claimed`; null for the fast path. It tells this publication from any other of the event. */
+export type ConfirmMark = { readonly eventId: EventId; readonly dueAt: Date | null };
 export type StoreMarks = (marks: readonly ConfirmMark[]) => Promise<void>;
 
 export type ConfirmMarks = {

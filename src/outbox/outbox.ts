@@ -8,8 +8,9 @@ import { findLost, type MakeLostDue, type QueueDepth } from './find-lost.ts';
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot be had. */
 export type PublishMessage = (message: { readonly messageId: string; readonly body: Buffer }) => Promise<void>;
-/** Takes due events exclusively and keeps other relays off them for the grace. */
-export type ClaimDue = (limit: number) => Promise<readonly OutboxEvent[]>;
+/** Events that no other relay takes until they are due again, after the grace. */
+export type Claimed = { readonly events: readonly OutboxEvent[]; readonly dueAt: Date };
+export type ClaimDue = (limit: number) => Promise<Claimed>;
 
 export type Outbox = {
   /**
@@ -45,7 +46,7 @@ export function createOutbox(options: {
   return {
     publishNew(event) {
       const published = options.publish({ messageId: event.eventId, body: encodeMessage(event) }).then(
-        () => marks.add({ eventId: event.eventId, attemptCount: 0 }),
+        () => marks.add({ eventId: event.eventId, dueAt: null }),
         (error: unknown) => options.log.debug({ err: error, event_id: event.eventId }, 'not published at once; the relay will'),
       );
       underWay.add(published);
@@ -81,15 +82,16 @@ async function runRelay(options: {
     let waitMs = options.intervalMs * (0.5 + Math.random());
     if (options.brokerReady()) {
       try {
-        const events = await options.claimDue(claimLimit);
-        const failed = await relayBatch(events, options);
+        const claimed = await options.claimDue(claimLimit);
+        const { length } = claimed.events;
+        const failed = await relayBatch(claimed, options);
         if (failed > 0) {
           waitMs = backoff.next();
           log.warn({ failed, waitMs }, 'relay: the broker did not take every event; they stay due');
         } else {
           backoff.reset();
-          if (events.length > 0) log.info({ events: events.length }, 'relay: published due events');
-          if (events.length === claimLimit) waitMs = 0;
+          if (length > 0) log.info({ events: length }, 'relay: published due events');
+          if (length === claimLimit) waitMs = 0;
         }
       } catch (error) {
         waitMs = backoff.next();
@@ -102,13 +104,13 @@ async function runRelay(options: {
 
 /** @returns how many were not confirmed within the grace, after which they are due again anyway. */
 async function relayBatch(
-  events: readonly OutboxEvent[],
+  { events, dueAt }: Claimed,
   options: { readonly publish: PublishMessage; readonly marks: ConfirmMarks; readonly graceMs: number },
 ): Promise<number> {
   let confirmed = 0;
   const publishing = events.map(async (event) => {
     await options.publish({ messageId: event.eventId, body: encodeMessage(event) });
-    options.marks.add({ eventId: event.eventId, attemptCount: event.attemptCount });
+    options.marks.add({ eventId: event.eventId, dueAt });
     confirmed++;
   });
   await settlesWithin(Promise.allSettled(publishing), options.graceMs);

@@ -2,8 +2,10 @@ import { type EventId, type EventRef, maxInlineBytes, type OutboxEvent } from '.
 import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
-/** A published event whose confirm has come. `attemptCount` is the one it was published with. */
-export type ConfirmMark = { readonly eventId: EventId; readonly attemptCount: number };
+/** A published event whose confirm has come. `dueAt`: what its claim set; null if it was published as a new event, whose due time its insert set. */
+export type ConfirmMark = { readonly eventId: EventId; readonly dueAt: Date | null };
+/** Events that are ours to publish until `dueAt`. */
+export type Claimed = { readonly events: readonly OutboxEvent[]; readonly dueAt: Date };
 
 type Row = {
   event_id: EventId;
@@ -17,10 +19,9 @@ type Row = {
   end_time: Date;
   conversation_log: string | null;
   metadata: string | null;
-  attempt_count: number;
 };
 
-const columns = 'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, attempt_count';
+const columns = 'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time';
 const whole = 'conversation_log, metadata';
 /** A message leaves out what is larger; reading two hundred such rows to throw it away would be 200 MiB. */
 const ifSmall = `IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= ${maxInlineBytes}, conversation_log, NULL) AS conversation_log,
@@ -33,42 +34,43 @@ const ifSmall = `IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= 
 export function claimDue(
   store: Store,
   options: { readonly limit: number; readonly graceMs: number; readonly deadlineMs: number },
-): Promise<OutboxEvent[]> {
+): Promise<Claimed> {
   return inTransaction(store, options.deadlineMs, async (connection) => {
-    const rows = await connection.query<Row[]>(
-      `SELECT ${columns}, ${ifSmall} FROM conversation_events FORCE INDEX (ix_conversation_events_due)
+    const rows = await connection.query<(Row & { due_at: Date })[]>(
+      `SELECT ${columns}, ${ifSmall}, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at FROM conversation_events FORCE INDEX (ix_conversation_events_due)
        WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
-      [options.limit],
+      [options.graceMs * 1_000, options.limit],
     );
+    const dueAt = rows[0]?.due_at ?? new Date(0);
     if (rows.length > 0) {
-      await connection.query(
-        `UPDATE conversation_events FORCE INDEX (PRIMARY)
-         SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE event_id IN (?)`,
-        [options.graceMs * 1_000, rows.map((r) => r.event_id)],
-      );
+      await connection.query('UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ? WHERE event_id IN (?)', [
+        dueAt,
+        rows.map((r) => r.event_id),
+      ]);
     }
-    return rows.map(toOutboxEvent);
+    return { events: rows.map(toOutboxEvent), dueAt };
   });
 }
 
 /**
- * Confirmed events need no relay until `republishAfterMs` have passed. A mark comes late and must not postpone what it does
- * not mean: an event that was settled or failed meanwhile keeps what it has, and so does one that is due (an operator
- * retried it, and its attempts count from 0 again).
+ * Confirmed events need no relay until `republishAfterMs` have passed. A mark comes late, and means one publication: the row must still
+ * have the due time that this one began with. Whoever wrote another one since (an attempt that failed, an operator's retry) has its
+ * way, also if that was while this statement waited for the row.
+ *
+ * @param options.graceMs  as the new events were inserted with.
  */
 export async function markConfirmed(
   store: Store,
   marks: readonly ConfirmMark[],
-  options: { readonly republishAfterMs: number; readonly deadlineMs: number },
+  options: { readonly graceMs: number; readonly republishAfterMs: number; readonly deadlineMs: number },
 ): Promise<void> {
   await withConnection(store, options.deadlineMs, async (connection) => {
-    for (const [attemptCount, ids] of Map.groupBy(marks, (mark) => mark.attemptCount)) {
+    for (const [time, ofOneClaim] of Map.groupBy(marks, (mark) => mark.dueAt?.getTime() ?? null)) {
+      const [unchanged, value] = time === null ? ['created_at + INTERVAL ? MICROSECOND', options.graceMs * 1_000] : ['?', new Date(time)];
       await connection.query(
         `UPDATE conversation_events FORCE INDEX (PRIMARY)
-         SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
-         WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING') AND attempt_count = ?
-           AND next_attempt_at > UTC_TIMESTAMP(3)`,
-        [options.republishAfterMs * 1_000, ids.map((mark) => mark.eventId).sort(), attemptCount],
+         SET next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE event_id IN (?) AND next_attempt_at = ${unchanged}`,
+        [options.republishAfterMs * 1_000, ofOneClaim.map((mark) => mark.eventId).sort(), value],
       );
     }
   });
@@ -131,6 +133,5 @@ function toOutboxEvent(row: Row): OutboxEvent {
     endTime: row.end_time,
     logJson: row.conversation_log,
     metadataJson: row.metadata,
-    attemptCount: row.attempt_count,
   };
 }

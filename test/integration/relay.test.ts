@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest';
 import { claimDue, insertEvents, loadOutboxEvent, markConfirmed, openStore, type Store } from '../../src/store/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows } from '../support/client.ts';
@@ -44,39 +44,78 @@ test('claims of two relays at once never overlap, and a claimed event is due aga
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
   const claims = await Promise.all(Array.from({ length: 8 }, () => claimDue(store, { limit: 30, graceMs: 60_000, deadlineMs })));
   const rest = await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs });
-  const ids = [...claims, rest].flat().map((e) => e.eventId);
+  const ids = [...claims, rest].flatMap((claimed) => claimed.events).map((e) => e.eventId);
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids).toHaveLength(200);
-  expect(await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs })).toEqual([]);
+  expect((await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs })).events).toEqual([]);
   for (const row of await due()) expect(row.in_s).toBeGreaterThan(50);
   await space.database.query('DELETE FROM conversation_events');
 });
 
-test("a confirm moves the event out of the relay's way; a late one leaves a retry or a closed event alone", async () => {
-  const [fresh, retried, reopened, closed] = [next(), next(), next(), next()];
-  await insertEvents(store, [fresh, retried, reopened, closed], { graceMs: 60_000, deadlineMs });
-  await space.database.query('UPDATE conversation_events SET attempt_count = 1 WHERE event_id = ?', [retried.eventId]);
-  // What an operator's retry leaves: due now, attempts from 0 again.
-  await space.database.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [reopened.eventId]);
-  await space.database.query("UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE event_id = ?", [
-    closed.eventId,
-  ]);
-  const marks = [fresh, retried, reopened, closed].map((e) => ({ eventId: e.eventId, attemptCount: 0 }));
-  await markConfirmed(store, marks, { republishAfterMs: 3_600_000, deadlineMs });
-  const after = new Map((await due()).map((row) => [row.event_id, row.in_s]));
-  expect(after.get(fresh.eventId)).toBeGreaterThan(3_500);
-  expect(after.get(retried.eventId)).toBeLessThan(70);
-  expect(after.get(reopened.eventId)).toBeLessThanOrEqual(0);
-  expect(after.has(closed.eventId)).toBe(false);
-  await space.database.query('DELETE FROM conversation_events');
+describe('a confirm', () => {
+  const afterConfirm = { graceMs: 60_000, republishAfterMs: 3_600_000, deadlineMs };
+  const insert = async (graceMs: number) => {
+    const event = next();
+    await insertEvents(store, [event], { graceMs, deadlineMs });
+    return event.eventId;
+  };
+  const dueIn = async (eventId: string) => (await due()).find((row) => row.event_id === eventId)?.in_s;
+  afterEach(() => space.database.query('DELETE FROM conversation_events'));
+
+  test("moves a new event and a claimed one out of the relay's way", async () => {
+    const claimable = await insert(0);
+    const { dueAt } = await claimDue(store, { limit: 1, graceMs: 60_000, deadlineMs });
+    const fresh = await insert(60_000);
+    const marks = [
+      { eventId: fresh, dueAt: null },
+      { eventId: claimable, dueAt },
+    ];
+    await markConfirmed(store, marks, afterConfirm);
+    for (const { eventId } of marks) expect(await dueIn(eventId)).toBeGreaterThan(3_500);
+  });
+
+  test('that comes late leaves alone what was written since', async () => {
+    const events = await Promise.all([60_000, 60_000, 60_000].map(insert));
+    const [retried = '', reopened = '', closed = ''] = events;
+    const write = (values: string, eventId: string) =>
+      space.database.query(`UPDATE conversation_events SET ${values} WHERE event_id = ?`, [eventId]);
+    await write('next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 9 SECOND', retried);
+    await write('next_attempt_at = UTC_TIMESTAMP(3)', reopened);
+    await write("status = 'SKIPPED', next_attempt_at = NULL", closed);
+    // An operator's retry that a relay has taken: this confirm is of the publication before.
+    await claimDue(store, { limit: 1, graceMs: 30_000, deadlineMs });
+    await markConfirmed(
+      store,
+      events.map((eventId) => ({ eventId, dueAt: null })),
+      afterConfirm,
+    );
+    expect(await dueIn(retried)).toBeLessThan(10);
+    expect(await dueIn(reopened)).toBeLessThan(31);
+    expect(await dueIn(closed)).toBeUndefined();
+  });
+
+  test('that waited for the row while an operator made the event due leaves it due', async () => {
+    const eventId = await insert(60_000);
+    const operator = await space.database.getConnection();
+    await operator.query('START TRANSACTION');
+    await operator.query('SELECT 1 FROM conversation_events WHERE event_id = ? FOR UPDATE', [eventId]);
+    const marked = markConfirmed(store, [{ eventId, dueAt: null }], afterConfirm);
+    const waiting = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE conversation_events%'";
+    await vi.waitFor(async () => expect(await rows(space.database, waiting)).toHaveLength(1));
+    await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [eventId]);
+    await operator.query('COMMIT');
+    operator.release();
+    await marked;
+    expect(await dueIn(eventId)).toBeLessThanOrEqual(0);
+  });
 });
 
 test('a claim leaves out a log that is too large for a message', async () => {
   const [small, large] = [next(), { ...next(), logJson: JSON.stringify(['x'.repeat(65_536)]) }];
   await insertEvents(store, [small, large], { graceMs: 0, deadlineMs });
-  const claimed = await claimDue(store, { limit: 10, graceMs: 60_000, deadlineMs });
-  expect(claimed.find((e) => e.eventId === small.eventId)?.logJson).toBe('[]');
-  expect(claimed.find((e) => e.eventId === large.eventId)?.logJson).toBeNull();
+  const { events } = await claimDue(store, { limit: 10, graceMs: 60_000, deadlineMs });
+  expect(events.find((e) => e.eventId === small.eventId)?.logJson).toBe('[]');
+  expect(events.find((e) => e.eventId === large.eventId)?.logJson).toBeNull();
   expect((await loadOutboxEvent(store, { eventId: large.eventId }, deadlineMs))?.logJson).toBe(large.logJson);
   await space.database.query('DELETE FROM conversation_events');
 });

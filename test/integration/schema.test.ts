@@ -133,7 +133,15 @@ describe('every hot or operator query reads an index range', () => {
   test.each<[string, (store: Store) => Promise<unknown>]>([
     ['accept a replay', (store) => insertEvents(store, [newEvent(1), newEvent(3)], { graceMs: 1, deadlineMs })],
     ['claim', (store) => claimDue(store, { limit: 200, graceMs: 1, deadlineMs })],
-    ['confirm marks', (store) => markConfirmed(store, [{ eventId: id, attemptCount: 0 }], { republishAfterMs: 1, deadlineMs })],
+    [
+      'confirm marks',
+      (store) =>
+        markConfirmed(
+          store,
+          [null, new Date()].map((dueAt) => ({ eventId: id, dueAt })),
+          { graceMs: 1, republishAfterMs: 1, deadlineMs },
+        ),
+    ],
     ['make lost due', (store) => makeLostDue(store, { lostAfterMs: 1, republishAfterMs: 100, furthestRetryMs: 1, limit: 10, deadlineMs })],
     ['load one', (store) => loadOutboxEvent(store, { conversationId: 'conv_1_1' }, deadlineMs)],
     ['mark PROCESSING', (store) => markProcessing(store, [{ eventId: id, runningMs: 1 }], { worker: 'w', deadlineMs })],

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { EventId } from '../../../src/event/event.ts';
 import { type ConfirmMark, createConfirmMarks } from '../../../src/outbox/confirm-marks.ts';
 
-const mark = (n: number): ConfirmMark => ({ eventId: `e${n}` as EventId, attemptCount: 0 });
+const mark = (n: number): ConfirmMark => ({ eventId: `e${n}` as EventId, dueAt: null });
 
 test('marks are written in batches, one writer at a time, and what comes meanwhile is bounded', async () => {
   const sizes: number[] = [];
