@@ -6,14 +6,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 export default defineConfig({
   root,
   test: {
-    // Two cores and real servers: files take turns, so that a fault in one is not a delay in another.
-    fileParallelism: false,
     projects: [
-      { root, test: { name: 'unit', include: ['test/unit/**/*.test.ts'], fileParallelism: true } },
+      { root, test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       {
         root,
         test: {
           name: 'integration',
+          // One database and one broker, and tests that look at memory and speed: files take turns.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
           include: ['test/integration/**/*.test.ts'],
           globalSetup: ['test/support/servers-setup.ts'],
           testTimeout: 60_000,
@@ -22,7 +23,15 @@ export default defineConfig({
       },
       {
         root,
-        test: { name: 'faults', include: ['test/faults/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 },
+        test: {
+          name: 'faults',
+          include: ['test/faults/**/*.test.ts'],
+          // Each file has servers of its own, and waits for them half of its time.
+          maxWorkers: 2,
+          sequence: { groupOrder: 2 },
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
       },
     ],
   },

@@ -1,0 +1,4 @@
+import { brokerFaults } from './catalogue/broker.ts';
+import { proveEach } from './matrix.ts';
+
+proveEach(brokerFaults);

@@ -1,0 +1,4 @@
+import { databaseFaults } from './catalogue/database.ts';
+import { proveEach } from './matrix.ts';
+
+proveEach(databaseFaults);

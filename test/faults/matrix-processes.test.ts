@@ -1,0 +1,4 @@
+import { processFaults } from './catalogue/processes.ts';
+import { proveEach } from './matrix.ts';
+
+proveEach(processFaults);
