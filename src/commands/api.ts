@@ -42,6 +42,7 @@ export async function runApi(config: Config): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
+  await store.orm(); // here, or the first reader waits for it to load
   await checkConnectionBudget(config, store, log);
 
   const publisher = stack.adopt(

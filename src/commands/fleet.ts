@@ -6,7 +6,7 @@ import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
-import { leanWorker } from './lean-worker.ts';
+import { leanWorker, threadsEach } from './lean-worker.ts';
 import { processLogger } from './parts.ts';
 import { StartError } from './start-error.ts';
 
@@ -20,7 +20,8 @@ const logLine = /^(?:\{|\[\d\d:)/;
  * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays when they
  * die, told to drain when we are.
  */
-export async function runFleet(config: Config): Promise<void> {
+export async function runFleet(given: Config): Promise<void> {
+  const config = { ...given, scoringThreads: threadsEach(given) };
   const log = processLogger(config, 'fleet');
   const stop = createStop(log);
   const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
@@ -88,7 +89,13 @@ async function drain(child: ChildProcess, ended: Promise<string>, drainMs: numbe
 function start(name: string, config: Config, onReady: (message: { url?: string }) => void): ChildProcess {
   const role = name.replace(/-\d+$/, '');
   const child = spawn(process.execPath, [main, role], {
-    env: { ...(role === 'worker' && leanWorker), ...process.env, AFTERWORD_ROLE: name, LOG_FORMAT: config.logFormat },
+    env: {
+      ...(role === 'worker' && leanWorker),
+      ...process.env,
+      SCORING_THREADS: String(config.scoringThreads),
+      AFTERWORD_ROLE: name,
+      LOG_FORMAT: config.logFormat,
+    },
     // The channel is a leash: a member whose supervisor was killed drains by itself.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // Not in our process group: a terminal's Ctrl-C reaches us alone, and we pass it on.

@@ -72,7 +72,7 @@ function databaseHelp(url: string, code: string): string {
 
 /** @throws {StartError} if the schema is older than this version. */
 export async function requireSchema(store: Store): Promise<void> {
-  if (await needsMigration(store)) throw schemaIsOld();
+  if (await needsMigration(store, statementDeadlineMs)) throw schemaIsOld();
 }
 
 export function schemaIsOld(): StartError {

@@ -2,7 +2,7 @@ import { type DeadLetters, openDeadLetters } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
 import { createLogger } from '../runtime/log.ts';
 import { needsMigration, type Store } from '../store/index.ts';
-import { openDatabase, schemaIsOld } from './parts.ts';
+import { openDatabase, schemaIsOld, statementDeadlineMs } from './parts.ts';
 import { StartError } from './start-error.ts';
 
 /** What the commands of a person on duty share: servers are asked once and not waited for, nothing is logged. */
@@ -11,7 +11,7 @@ export const quiet = createLogger({ role: 'tool', level: 'silent', format: 'json
 
 export async function openToolStore(config: Config, { anySchema = false } = {}): Promise<Store> {
   const store = await openDatabase({ ...config, startDeadlineMs: 0, databasePoolSize: 2 }, quiet, new AbortController().signal);
-  if (anySchema || !(await needsMigration(store))) return store;
+  if (anySchema || !(await needsMigration(store, statementDeadlineMs))) return store;
   await store.close();
   throw schemaIsOld();
 }

@@ -1,8 +1,8 @@
 import type { ExecuteValues, PoolConnection } from 'mysql2';
-import type { EntityManager } from 'typeorm';
 import { PipelineError } from '../event/fault.ts';
 import { classify } from './errors.ts';
 import type { Store } from './open-store.ts';
+import type { Repositories } from './orm.ts';
 
 /** A statement with its values; `?` placeholders are escaped by the driver. */
 export type Statement = readonly [sql: string, params?: readonly unknown[]];
@@ -79,9 +79,8 @@ export function inTransaction<T>(store: Store, deadlineMs: number, work: (connec
  * Runs TypeORM's calls on one connection, with the same deadline and the same end for a connection that misses it: TypeORM
  * knows neither, and calls that wait for a silent database would keep the pool's connections one by one.
  */
-export function withManager<T>(store: Store, deadlineMs: number, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+export function withRepositories<T>(store: Store, deadlineMs: number, work: (tables: Repositories) => Promise<T>): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const runner = store.dataSource.createQueryRunner();
     let raw: PoolConnection | undefined;
     let late = false;
     const timer = setTimeout(() => {
@@ -91,13 +90,11 @@ export function withManager<T>(store: Store, deadlineMs: number, work: (manager:
     }, deadlineMs);
 
     async function run(): Promise<T> {
+      const orm = await store.orm();
+      await using runner = orm.dataSource.createQueryRunner();
       raw = (await runner.connect()) as PoolConnection;
-      try {
-        if (late) throw deadlineMissed(deadlineMs);
-        return await work(runner.manager);
-      } finally {
-        await runner.release();
-      }
+      if (late) throw deadlineMissed(deadlineMs);
+      return await work(orm.repositories(runner.manager));
     }
 
     run()

@@ -1,15 +1,14 @@
-import { In } from 'typeorm';
 import type { EventRef, EventStatus } from '../event/event.ts';
-import { withManager } from './connection.ts';
+import { withConnection, withRepositories } from './connection.ts';
 import type { Store } from './open-store.ts';
-import { type EventRow, EventSchema, type FriendshipRow, FriendshipSchema, type TopicRow, TopicSchema } from './schemas.ts';
+import type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
 
 export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
 
 /** One event; the log only `withLog`. Null if there is none. */
 export function findEvent(store: Store, ref: EventRef, options: { withLog: boolean; deadlineMs: number }): Promise<EventRow | null> {
-  return withManager(store, options.deadlineMs, (manager) => {
-    const query = manager.createQueryBuilder(EventSchema, 'e');
+  return withRepositories(store, options.deadlineMs, ({ events }) => {
+    const query = events.createQueryBuilder('e');
     if ('eventId' in ref) query.where('e.event_id = :eventId', ref);
     else query.where('e.conversation_id = :conversationId', ref);
     if (options.withLog) query.addSelect('e.conversation_log');
@@ -26,8 +25,8 @@ export function listEvents(
   filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: string },
   options: { readonly limit: number; readonly deadlineMs: number },
 ): Promise<EventRow[]> {
-  return withManager(store, options.deadlineMs, (manager) => {
-    const query = manager.createQueryBuilder(EventSchema, 'e').orderBy('e.event_id', 'DESC').limit(options.limit);
+  return withRepositories(store, options.deadlineMs, ({ events }) => {
+    const query = events.createQueryBuilder('e').orderBy('e.event_id', 'DESC').limit(options.limit);
     // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
     if (filter.userId !== undefined) query.useIndex('ix_conversation_events_user').andWhere('e.user_id = :userId', filter);
     else if (filter.status !== undefined) query.useIndex('ix_conversation_events_status');
@@ -39,11 +38,11 @@ export function listEvents(
 
 /** Which of these conversations are closed by now. */
 export async function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<string[]> {
-  const rows = await withManager(store, deadlineMs, (manager) =>
-    manager.getRepository(EventSchema).find({
-      select: { conversation_id: true },
-      where: { conversation_id: In([...conversationIds]), status: In(['PROCESSED', 'FAILED', 'SKIPPED'] satisfies EventStatus[]) },
-    }),
+  const rows = await withConnection(store, deadlineMs, (connection) =>
+    connection.query<{ conversation_id: string }[]>(
+      "SELECT conversation_id FROM conversation_events WHERE conversation_id IN (?) AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')",
+      [conversationIds],
+    ),
   );
   return rows.map((row) => row.conversation_id);
 }
@@ -54,21 +53,22 @@ export function findFriendship(
   userId: string,
   deadlineMs: number,
 ): Promise<{ readonly status: FriendshipRow; readonly topics: readonly TopicRow[] } | null> {
-  return withManager(store, deadlineMs, async (manager) => {
-    const status = await manager.getRepository(FriendshipSchema).findOneBy({ user_id: userId });
+  return withRepositories(store, deadlineMs, async ({ friendships, topics }) => {
+    const status = await friendships.findOneBy({ user_id: userId });
     if (!status) return null;
-    const topics = await manager.getRepository(TopicSchema).find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } });
-    return { status, topics };
+    return { status, topics: await topics.find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } }) };
   });
 }
 
 /** @throws {PipelineError} transient if the database does not answer in time. */
 export async function ping(store: Store, deadlineMs: number): Promise<void> {
-  await withManager(store, deadlineMs, (manager) => manager.query('SELECT 1'));
+  await withConnection(store, deadlineMs, (connection) => connection.query('SELECT 1'));
 }
 
 /** Connections the server admits in all, for the budget check at start. */
 export async function maxConnections(store: Store, deadlineMs: number): Promise<number> {
-  const [row] = await withManager(store, deadlineMs, (manager) => manager.query<{ n: unknown }[]>('SELECT @@max_connections AS n'));
+  const [row] = await withConnection(store, deadlineMs, (connection) =>
+    connection.query<{ n: unknown }[]>('SELECT @@max_connections AS n'),
+  );
   return Number(row?.n);
 }

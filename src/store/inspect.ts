@@ -1,5 +1,6 @@
 import type { DatabaseFacts } from '../runtime/server-facts.ts';
 import { withConnection } from './connection.ts';
+import { needsMigration } from './migrate.ts';
 import type { Store } from './open-store.ts';
 
 type Row = Record<string, unknown>;
@@ -35,6 +36,6 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
     sessionOffsetMinutes: Number(server['zone_offset']),
     clockSkewMs: Math.round(Number(facts.clock?.['now']) - (facts.askedAt + roundTripMs / 2)),
     roundTripMs,
-    schemaCurrent: !(await store.dataSource.showMigrations()),
+    schemaCurrent: !(await needsMigration(store, deadlineMs)),
   };
 }

@@ -71,11 +71,12 @@ test('the entity schemas name exactly the columns that the migrations made, with
      WHERE table_schema = DATABASE() AND table_name <> 'afterword_migrations'`,
   );
   const actual = found.map((row) => `${row.t}.${row.c} ${row.nullable === 'YES'}`).sort();
-  const declared = store.dataSource.entityMetadatas
+  const { entityMetadatas } = (await store.orm()).dataSource;
+  const declared = entityMetadatas
     .flatMap((entity) => entity.columns.map((c) => `${entity.tableName}.${c.databaseName} ${c.isNullable}`))
     .sort();
   expect(declared).toEqual(actual);
-  for (const entity of store.dataSource.entityMetadatas) {
+  for (const entity of entityMetadatas) {
     for (const column of entity.columns.filter((c) => c.length !== '')) {
       expect(found.find((row) => row.t === entity.tableName && row.c === column.databaseName)?.len).toBe(Number(column.length));
     }

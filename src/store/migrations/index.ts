@@ -2,5 +2,7 @@ import { ConversationEvents1763700000000 } from './1763700000000-conversation-ev
 import { FriendshipStatus1763700000001 } from './1763700000001-friendship-status.ts';
 import { FriendshipTopicMetrics1763700000002 } from './1763700000002-friendship-topic-metrics.ts';
 
+export const migrationsTableName = 'afterword_migrations';
+
 /** In the order they run. Never edited after release; a change is a new migration. */
 export const migrations = [ConversationEvents1763700000000, FriendshipStatus1763700000001, FriendshipTopicMetrics1763700000002];
