@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { countBlocks } from '../../docs/examples/burn-scorer.ts';
-import { leanWorker } from '../../src/commands/lean-worker.ts';
+import { leanWorker } from '../../src/commands/lean-start.ts';
 import { openBroker } from '../../test/support/broker.ts';
 import { startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';

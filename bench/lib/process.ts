@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { compileCache } from '../../src/commands/lean-start.ts';
 
 /** A process that is measured. */
 export type Process = { readonly url: string; readonly pid: number; stop(): Promise<unknown> };
@@ -9,7 +10,7 @@ const benchFolder = (file: string) => fileURLToPath(new URL(`../${file}`, import
 /** Starts a file of the bench folder as Node runs it; resolves when it says `{ ready: true, url? }`. */
 export async function startProcess(file: string, args: readonly string[], env: Record<string, string>): Promise<Process> {
   const child = spawn(process.execPath, [benchFolder(file), ...args], {
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], ...compileCache, ...env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const ready = new Promise<{ url?: string }>((resolve) => child.once('message', (message) => resolve(message as { url?: string })));

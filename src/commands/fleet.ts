@@ -6,7 +6,7 @@ import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
-import { leanWorker, threadsEach } from './lean-worker.ts';
+import { compileCache, leanWorker, threadsEach } from './lean-start.ts';
 import { processLogger } from './parts.ts';
 import { StartError } from './start-error.ts';
 
@@ -90,6 +90,7 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
   const role = name.replace(/-\d+$/, '');
   const child = spawn(process.execPath, [main, role], {
     env: {
+      ...compileCache,
       ...(role === 'worker' && leanWorker),
       ...process.env,
       SCORING_THREADS: String(config.scoringThreads),

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { leanWorker } from './lean-worker.ts';
+import { compileCache, leanWorker } from './lean-start.ts';
 import { StartError } from './start-error.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
@@ -25,7 +25,7 @@ export function createMembers(env: Readonly<Record<string, string>>): Members {
     async start(role, settings) {
       const child = spawn(process.execPath, [main, role], {
         // As a fleet starts them: their memory is part of the advice.
-        env: { ...(role === 'worker' && leanWorker), ...process.env, ...env, ...settings },
+        env: { ...compileCache, ...(role === 'worker' && leanWorker), ...process.env, ...env, ...settings },
         // Standard output is the report's. The channel is a leash: a member that loses us drains by itself.
         stdio: ['ignore', 2, 'inherit', 'ipc'],
         detached: true,

@@ -40,7 +40,7 @@ export async function createScratchDatabase(url: string, name: string): Promise<
 async function onServer(url: string, sql: string): Promise<void> {
   const store = await openStore(url, { poolSize: 1, connectTimeoutMs: 5_000 });
   try {
-    await withConnection(store, deadlineMs, (connection) => connection.query(sql));
+    await store.pool.promise().query(sql);
   } finally {
     await store.close();
   }

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
 import { openBroker } from '../support/broker.ts';
@@ -81,7 +82,7 @@ test('a second signal stops at once', async () => {
 });
 
 test('a fleet starts its members, restarts one that dies, and drains them all', async () => {
-  const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '2', LOG_LEVEL: 'info' });
+  const fleet = await startMember('fleet', { ...space.env, SCORING_THREADS: '', WORKER_REPLICAS: '2', LOG_LEVEL: 'info' });
   const lines = () => fleet.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   const url = await vi.waitFor(() => {
     const line = lines().find(({ msg }) => msg === 'api is up');
@@ -99,6 +100,10 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
     );
   // A log line may come after the word that the member is ready.
   const [first = 0] = await consuming(1);
+  // The workers share the cores.
+  expect(lines().find((line) => line['msg'] === 'consuming')).toMatchObject({
+    threads: Math.min(4, Math.ceil(availableParallelism() / 2)),
+  });
   process.kill(first, 'SIGKILL');
   await consuming(2);
   await postAll(
