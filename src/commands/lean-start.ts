@@ -14,7 +14,7 @@ export const compileCache = {
 
 /**
  * For workers: V8 otherwise keeps four helper threads and 16 MiB of young generation (three times over) for each process, and glibc an arena for each
- * thread. Many workers on few cores are smaller by a third and faster for it; at one worker with fifty deliveries it makes no difference.
+ * thread. Many workers on few cores are smaller by a fourth and faster for it; at one worker with fifty deliveries it makes no difference.
  * docker-compose.worker.yml says the same.
  */
 export const leanWorker = { NODE_OPTIONS: '--v8-pool-size=1 --max-semi-space-size=4', MALLOC_ARENA_MAX: '2' } as const;
