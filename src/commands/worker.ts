@@ -50,6 +50,8 @@ export async function runWorker(config: Config): Promise<void> {
   const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 
   const giveUp = new AbortController();
+  // At the end of the drain scorings hear of it, and their deliveries go back to the queue.
+  giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
   const settler = createSettler({
     inTransaction: (work) => settleTransaction(store, settleDeadlineMs, work),
     policy: {

@@ -1,13 +1,17 @@
-/** Scores a group in one thread, its replies in order; rejects if the thread ended under it. */
-export type RunGroup<R> = (bodies: readonly Uint8Array[]) => Promise<{ readonly replies: readonly R[]; readonly tookMs: number }>;
+import type { Logger } from '../runtime/log.ts';
+import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
+import type { StartThread } from './thread.ts';
+import { startThreadSet } from './thread-set.ts';
 
-export type HandOver<R> = {
-  /** Waits for a free thread. Rejects when the thread ended while this body was alone in it, and when `close` was called. */
-  submit(body: Uint8Array): Promise<R>;
-  /** What no thread has yet. */
+export type HandOver = {
+  /** What the scorer declares of its scorings; null if it leaves that to be seen. */
+  readonly waits: boolean | null;
+  /** Waits for a thread. Rejects only when `close` is called. */
+  submit(body: Uint8Array): Promise<Scored>;
+  /** Bodies that no thread has yet. */
   readonly waiting: number;
-  /** Rejects what waits. */
-  close(reason: Error): void;
+  /** Rejects everything, aborts what runs, and ends the threads. */
+  close(reason: Error): Promise<void>;
 };
 
 /**
@@ -17,85 +21,122 @@ export type HandOver<R> = {
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
-
-type Waiting<R> = {
-  readonly body: Uint8Array;
-  /** It was in a group whose thread ended: whose fault that was shows when each runs by itself. */
-  readonly alone: boolean;
-  readonly resolve: (reply: R) => void;
-  readonly reject: (error: unknown) => void;
-};
+/** While bodies wait and every thread holds some, threads are looked at so often: more often as long as that finds one that waits. */
+const soonestLookMs = 1;
+const latestLookMs = 16;
 
 /**
- * Hands message bodies to scoring threads: one at a time where scoring takes long, several together where the hand-over would cost more
- * than the scoring. A group whose thread ends is run again one by one, so that no message pays for another.
+ * Hands message bodies to scoring threads. A thread that holds nothing gets one, or several where the hand-over would cost more than the
+ * scoring. A thread that holds some gets more when all of these wait: its event loop is idle at that moment, so the next one begins at once
+ * and delays nobody. Scorers that use the CPU thereby run one at a time in each thread, those that wait as many as there are, and those
+ * that do both as many as the CPU has time for (docs/decisions/0016).
  */
-export function createHandOver<R>(options: { readonly threads: number; readonly run: RunGroup<R> }): HandOver<R> {
-  let waiting: Waiting<R>[] = [];
-  let free = options.threads;
+export async function startHandOver(options: {
+  readonly threads: number;
+  /** Bytes of bodies that a thread may hold, unless it holds a single one. */
+  readonly maxThreadBytes: number;
+  readonly startThread: StartThread;
+  readonly log: Logger;
+}): Promise<HandOver> {
+  let waiting: Entry[] = [];
   let scheduled = false;
   let closed: Error | null = null;
-  /** Of one message, over the last ten or so; unknown until one was scored. */
+  let look: NodeJS.Timeout | null = null;
+  let lookMs = soonestLookMs;
+  /** Of one body, over the last ten or so; unknown until one was scored. */
   let averageMs = Number.POSITIVE_INFINITY;
 
+  const set = await startThreadSet({
+    count: options.threads,
+    startThread: options.startThread,
+    log: options.log,
+    onRoom: schedule,
+    onScored(count, eachMs) {
+      averageMs = averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
+    },
+    onReturned(entries) {
+      // What ends threads should not meet company before it is known again how long bodies take.
+      averageMs = Number.POSITIVE_INFINITY;
+      waiting = [...entries, ...waiting];
+      schedule();
+    },
+  });
+  const [first] = set.ready;
+  const waits = first?.waits ?? null;
+
   function schedule(): void {
-    if (scheduled || free === 0 || waiting.length === 0) return;
+    if (scheduled || waiting.length === 0) return;
     scheduled = true;
     // All that one read of the socket brought is there by then.
     queueMicrotask(() => {
       scheduled = false;
-      while (free > 0 && waiting.length > 0) void run(takeGroup());
+      handOut();
     });
   }
 
-  function takeGroup(): Waiting<R>[] {
+  function handOut(): void {
+    while (waiting.length > 0) {
+      const thread = leastLoaded();
+      if (thread === null) {
+        lookLater();
+        return;
+      }
+      thread.give(takeGroup(thread));
+    }
+  }
+
+  function leastLoaded(): LoadedThread | null {
+    let least: LoadedThread | null = null;
+    for (const thread of set.ready) if ((least === null || thread.held < least.held) && mayTake(thread)) least = thread;
+    return least;
+  }
+
+  function mayTake(thread: LoadedThread): boolean {
+    if (thread.held === 0) return true;
+    if (waits === false || thread.heldBytes + (waiting[0]?.body.length ?? 0) > options.maxThreadBytes) return false;
+    return waits === true || thread.isWaiting();
+  }
+
+  /** A thread does not say when its event loop becomes idle. */
+  function lookLater(): void {
+    look ??= setTimeout(() => {
+      look = null;
+      const before = waiting.length;
+      handOut();
+      lookMs = waiting.length < before ? soonestLookMs : Math.min(latestLookMs, lookMs * 2);
+    }, lookMs);
+  }
+
+  function takeGroup(thread: LoadedThread): Entry[] {
     const most = Math.min(maxGroup, Math.max(1, Math.floor(groupMs / averageMs)));
+    const mostBytes = Math.min(maxGroupBytes, options.maxThreadBytes - thread.heldBytes);
     let bytes = 0;
     let n = 0;
-    for (const { body, alone } of waiting) {
+    for (const { body } of waiting) {
       bytes += body.length;
-      if (n > 0 && (n >= most || alone || bytes > maxGroupBytes)) break;
+      if (n > 0 && (n >= most || bytes > mostBytes)) break;
       n++;
-      if (alone) break;
     }
     return waiting.splice(0, n);
   }
 
-  async function run(group: readonly Waiting<R>[]): Promise<void> {
-    free--;
-    try {
-      const { replies, tookMs } = await options.run(group.map(({ body }) => body));
-      const eachMs = tookMs / group.length;
-      averageMs = averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, group.length / 10);
-      for (const [i, { resolve }] of group.entries()) resolve(replies[i] as R);
-    } catch (error) {
-      fail(group, error);
-    } finally {
-      free++;
-      schedule();
-    }
-  }
-
-  function fail(group: readonly Waiting<R>[], error: unknown): void {
-    averageMs = Number.POSITIVE_INFINITY;
-    if (closed === null && group.length > 1) waiting = [...group.map((entry) => ({ ...entry, alone: true })), ...waiting];
-    else for (const { reject } of group) reject(error);
-  }
-
   return {
+    waits,
     submit(body) {
       if (closed !== null) return Promise.reject(closed);
       return new Promise((resolve, reject) => {
-        waiting.push({ body, alone: false, resolve, reject });
+        waiting.push({ body, resolve, reject });
         schedule();
       });
     },
     get waiting() {
       return waiting.length;
     },
-    close(reason) {
+    async close(reason) {
       closed = reason;
+      if (look !== null) clearTimeout(look);
       for (const { reject } of waiting.splice(0)) reject(reason);
+      await set.close(reason);
     },
   };
 }

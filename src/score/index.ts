@@ -1,2 +1,2 @@
-export { type PoolReply, type ScorePool, startScorePool } from './pool.ts';
-export type { Score, Scorer, ScoreWeights } from './scorer.ts';
+export { type PoolReply, type ScorePool, type ScorePoolOptions, startScorePool } from './pool.ts';
+export type { Score, ScoreContext, Scorer, ScoreWeights } from './scorer.ts';

@@ -1,111 +1,136 @@
-import { workerData } from 'piscina';
-import { type Conversation, type EventId, type EventRef, parseEventId } from '../event/event.ts';
-import type { Outcome, Owner } from '../event/outcome.ts';
-import { assertScorer, type Score, type Scorer, type ScoreWeights } from './scorer.ts';
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Ended, type Running, watchRunning } from './running.ts';
+import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
+import { nameOf, type ScoreReply, scoreMessage } from './scoring.ts';
+import { showBeat, showBegin, showReturn, type ThreadSigns } from './thread-signs.ts';
 
 /** What the thread is told at its start. */
-export type ThreadSettings = { readonly scorerUrl: string; readonly weights: ScoreWeights };
+export type ThreadSettings = {
+  readonly scorerUrl: string;
+  readonly weights: ScoreWeights;
+  readonly timeoutMs: number;
+  readonly beatMs: number;
+  readonly signs: ThreadSigns;
+};
 
-/** What a thread makes of a message. Failures are data: error classes do not survive the way back. */
-export type ScoreReply =
-  | { readonly kind: 'done'; readonly eventId: EventId; readonly owner: Owner | null; readonly outcome: Outcome }
-  /** The message names an event and leaves something out that scoring needs. */
-  | { readonly kind: 'incomplete'; readonly ref: EventRef }
-  | { readonly kind: 'not-ours'; readonly reason: 'NOT_JSON' | 'NOT_A_CONVERSATION' };
+/** A message body under a positive number that is its own within the process. */
+export type Item = { readonly id: number; readonly body: Uint8Array };
 
-/** Replies to a group, in its order, and how long it took. */
-export type GroupReply = { readonly replies: readonly ScoreReply[]; readonly tookMs: number };
+export type Order =
+  /** Answered once the scorer is loaded. */
+  | { readonly kind: 'hello' }
+  | { readonly kind: 'score'; readonly items: readonly Item[] }
+  /** Aborts every scoring that still runs. */
+  | { readonly kind: 'give-up' };
+
+/**
+ * Replies, in one list with the numbers of their items. The answer to an order has all of its items; those that were ready while others of
+ * the order still waited were also posted before, as a message of their own.
+ */
+export type Replies = {
+  readonly ids: readonly number[];
+  readonly replies: readonly ScoreReply[];
+  /** How long these took on average, milliseconds: from begin to end if they waited, else their share of what the group took. */
+  readonly eachMs: number;
+  /** A scoring among these ignored its abort and goes on. Only the end of its thread ends it. */
+  readonly overdue: boolean;
+};
+
+/** What the scorer says of itself; null if nothing. */
+export type Hello = { readonly waits: boolean | null };
 
 const settings = workerData as ThreadSettings;
-const scorer: unknown = ((await import(settings.scorerUrl)) as { default?: unknown }).default;
-assertScorer(scorer, settings.scorerUrl);
-const scorerName = `${scorer.name}@${scorer.version}`.slice(0, 100);
+const scorer = await loadScorer(settings.scorerUrl);
+const runningNow = new Set<Running>();
+setInterval(() => showBeat(settings.signs), settings.beatMs).unref();
 
-/** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
-const precision = 10_000;
-const largestChange = 1e9;
-
-/** Thread entry: scores the bodies of a group of messages, one after the other. No body at all only starts the thread. */
-export default async function scoreGroup(bodies: readonly Uint8Array[]): Promise<GroupReply> {
-  const began = performance.now();
-  const replies: ScoreReply[] = [];
-  for (const body of bodies) replies.push(await score(body));
-  return { replies, tookMs: performance.now() - began };
-}
-
-async function score(body: Uint8Array): Promise<ScoreReply> {
-  const message = decode(body);
-  if (message === null) return { kind: 'not-ours', reason: 'NOT_JSON' };
-  const eventId = parseEventId(message['event_id']);
-  if (eventId !== null && isComplete(message)) {
-    return { kind: 'done', eventId, owner: ownerOf(message), outcome: await attempt(message) };
-  }
-  if (eventId !== null) return { kind: 'incomplete', ref: { eventId } };
-  const conversationId = message['conversation_id'];
-  if (typeof conversationId === 'string') return { kind: 'incomplete', ref: { conversationId } };
-  return { kind: 'not-ours', reason: 'NOT_A_CONVERSATION' };
-}
-
-function decode(body: Uint8Array): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-  } catch {
-    return null;
+/** Thread entry. Piscina calls it again while earlier calls wait. */
+export default async function work(order: Order): Promise<Replies | Hello> {
+  switch (order.kind) {
+    case 'hello':
+      return { waits: scorer.waits ?? null };
+    case 'score':
+      return scoreGroup(order.items);
+    case 'give-up':
+      for (const running of runningNow) running.abort(new DOMException('the worker gives up', 'AbortError'));
+      return { waits: null };
   }
 }
 
-/** A user's id and a topic have at most this many characters: what is longer was not published by us. */
-const longestId = 255;
-
-function ownerOf(message: Record<string, unknown>): Owner | null {
-  const { user_id: userId, agent_tag: topicId } = message;
-  if (typeof userId !== 'string' || userId.length > longestId) return null;
-  return { userId, topicId: typeof topicId === 'string' && topicId.length <= longestId ? topicId : null };
+async function loadScorer(url: string): Promise<Scorer> {
+  const loaded: unknown = ((await import(url)) as { default?: unknown }).default;
+  assertScorer(loaded, url);
+  return loaded;
 }
 
-function isComplete(message: Record<string, unknown>): message is Record<string, unknown> & Conversation {
-  return Array.isArray(message['conversation_log']) && typeof message['bot_type'] === 'string' && typeof message['start_time'] === 'string';
-}
-
-async function attempt(conversation: Conversation): Promise<Outcome> {
-  try {
-    return toOutcome(await (scorer as Scorer).score(conversation, { weights: settings.weights }));
-  } catch (error) {
-    const permanent = (error as { permanent?: unknown } | null)?.permanent === true;
-    return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(error) };
+/** Calls the scorer for one body after the other, then waits for those that it answered with a promise. */
+async function scoreGroup(items: readonly Item[]): Promise<Replies> {
+  const beganAt = performance.now();
+  const ended: Ended[] = [];
+  const waiting: Running[] = [];
+  for (const { id, body } of items) {
+    const begun = begin(id, body);
+    if ('over' in begun) waiting.push(begun);
+    else ended.push(begun);
   }
-}
+  const all = Promise.all(waiting.map(({ over }) => over.then((end) => ended.push(end))));
+  // An async function that waits for nothing is done before the event loop turns.
+  if (waiting.length > 0) await settlesThisTurn(all);
+  if (ended.length === items.length) return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
 
-function toOutcome(score: Score | undefined): Outcome {
-  const change = Math.round(Number(score?.change) * precision) / precision;
-  const totalTurns = score?.totalTurns ?? 0;
-  const detailsJson = jsonOf({ ...score?.details, scorer: scorerName });
-  if (
-    !Number.isFinite(change) ||
-    Math.abs(change) > largestChange ||
-    !Number.isInteger(totalTurns) ||
-    totalTurns < 0 ||
-    detailsJson === null
-  ) {
-    return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${scorerName} answered no usable score` };
+  const post = createPost(ended, items.length);
+  for (const running of waiting) {
+    runningNow.add(running);
+    running.limit(settings.timeoutMs);
+    void running.over.then(() => {
+      runningNow.delete(running);
+      post();
+    });
   }
-  return { kind: 'scored', change, totalTurns, detailsJson };
+  post();
+  await all;
+  return repliesOf(ended);
 }
 
-/** @returns null for what JSON cannot hold: circles, BigInt. */
-function jsonOf(value: object): string | null {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return null;
-  }
+function begin(id: number, body: Uint8Array): Ended | Running {
+  const control = new AbortController();
+  const beganAt = performance.now();
+  showBegin(settings.signs, id);
+  const begun = scoreMessage(scorer, body, { weights: settings.weights, signal: control.signal });
+  showReturn(settings.signs);
+  if ('replyWith' in begun) return watchRunning({ id, beganAt, scorerName: nameOf(scorer), waiting: begun, control });
+  return { id, reply: begun, tookMs: performance.now() - beganAt, overdue: false };
 }
 
-/** Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain word. */
-function describe(error: unknown): string {
-  const { name, stack } = (error ?? {}) as { name?: unknown; stack?: unknown };
-  const kind = typeof name === 'string' && /^\w{1,60}$/.test(name) ? name : typeof error;
-  const place = typeof stack === 'string' ? /([\w.-]{1,100}\.[cm]?[jt]s:\d+:\d+)/.exec(stack)?.[1] : undefined;
-  return `${scorerName} threw ${kind}${place ? ` at ${place}` : ''}`;
+function repliesOf(ended: readonly Ended[]): Replies {
+  return {
+    ids: ended.map(({ id }) => id),
+    replies: ended.map(({ reply }) => reply),
+    eachMs: ended.reduce((sum, { tookMs }) => sum + tookMs, 0) / ended.length,
+    overdue: ended.some(({ overdue }) => overdue),
+  };
+}
+
+async function settlesThisTurn(work: Promise<unknown>): Promise<void> {
+  const turn = Promise.withResolvers<void>();
+  const immediate = setImmediate(turn.resolve);
+  await Promise.race([work, turn.promise]);
+  // While tasks follow each other, the thread's event loop does not turn: what is left there would pile up.
+  clearImmediate(immediate);
+}
+
+/** @returns a function that posts what has ended since it was called last, unless the answer itself is about to bring it. */
+function createPost(ended: readonly Ended[], expected: number): () => void {
+  let posted = 0;
+  let scheduled = false;
+  return () => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      const fresh = ended.slice(posted);
+      posted = ended.length;
+      if (fresh.length > 0 && posted < expected) parentPort?.postMessage(repliesOf(fresh));
+    });
+  };
 }

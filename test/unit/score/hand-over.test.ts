@@ -1,122 +1,282 @@
-import { expect, test } from 'vitest';
-import { createHandOver } from '../../../src/score/hand-over.ts';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { startHandOver } from '../../../src/score/hand-over.ts';
+import type { Item } from '../../../src/score/task.ts';
+import type { ThreadEnd, ThreadEvents } from '../../../src/score/thread.ts';
+
+/** The decisions of the hand-over, with threads whose every move the test makes. Real threads are in pool.test.ts. */
+
+beforeEach(() => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
+afterEach(() => vi.useRealTimers());
 
 const body = (n: number, size = 1) => new Uint8Array(size).fill(n);
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+/** Long enough for any look at the threads. */
+const look = async () => {
+  vi.advanceTimersByTime(20);
+  await turn();
+};
 
-/** Threads whose end the test decides. A message that is scored replies its first byte. */
-function createStage({ threads = 1 } = {}) {
-  const groups: { items: readonly number[]; finish: (eachMs: number) => void; die: () => void }[] = [];
-  const handOver = createHandOver<number>({
+/** A body's reply names it by its first byte. */
+const replyTo = (n: number) => ({ kind: 'incomplete', ref: { conversationId: String(n) } }) as const;
+
+type FakeThread = ReturnType<typeof createThread>;
+
+function createThread(events: ThreadEvents) {
+  const items: { readonly id: number; readonly n: number; isOpen: boolean }[] = [];
+  return {
+    groups: [] as number[][],
+    isIdle: false,
+    hasEnded: false,
+    heardGiveUp: false,
+    give(given: readonly Item[]): void {
+      this.groups.push(given.map(({ body: [n = 0] }) => n));
+      for (const {
+        id,
+        body: [n = 0],
+      } of given)
+        items.push({ id, n, isOpen: true });
+    },
+    open: (): number[] => items.filter((item) => item.isOpen).map(({ n }) => n),
+    finish(ns: readonly number[], { eachMs = 5, overdue = false } = {}): void {
+      const ended = items.filter((item) => item.isOpen && ns.includes(item.n));
+      for (const item of ended) item.isOpen = false;
+      events.onReplies({ ids: ended.map(({ id }) => id), replies: ended.map(({ n }) => replyTo(n)), eachMs, overdue });
+    },
+    die({ running, ...end }: Partial<ThreadEnd> = {}): void {
+      const id = items.find(({ n }) => n === running)?.id ?? null;
+      events.onEnd({ hung: false, begun: items.length, code: null, ...end, running: id });
+    },
+  };
+}
+
+async function createStage({ threads = 1, waits = null as boolean | null, maxThreadBytes = 10_000_000 } = {}) {
+  const all: FakeThread[] = [];
+  const handOver = await startHandOver({
     threads,
-    run: (bodies) =>
-      new Promise((resolve, reject) => {
-        const items = bodies.map((bytes) => bytes[0] ?? 0);
-        groups.push({
-          items,
-          finish: (eachMs) => resolve({ replies: items, tookMs: eachMs * items.length }),
-          die: () => reject(new Error('worker exited')),
-        });
-      }),
+    maxThreadBytes,
+    log: pino({ level: 'silent' }),
+    startThread: async (events) => {
+      const thread = createThread(events);
+      all.push(thread);
+      return {
+        waits,
+        give: (items) => thread.give(items),
+        isWaiting: () => thread.isIdle,
+        giveUp: async () => {
+          thread.heardGiveUp = true;
+        },
+        end: async () => {
+          thread.hasEnded = true;
+        },
+      };
+    },
   });
-  return { groups, handOver, shapes: () => groups.map(({ items }) => items) };
+  const submit = (n: number, size?: number) =>
+    handOver.submit(body(n, size)).then((scored) => (scored.kind === 'incomplete' ? 'scored' : scored.kind));
+  return { all, handOver, submit, thread: (i: number) => all[i] as FakeThread };
 }
 
-/** So that the stage knows how long a message takes. */
-async function warm({ groups, handOver }: ReturnType<typeof createStage>, eachMs: number): Promise<void> {
-  const first = handOver.submit(body(0));
+test('a thread whose event loop is busy gets nothing more, whatever waits', async () => {
+  const { submit, thread } = await createStage({ threads: 2 });
+  const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
-  groups[0]?.finish(eachMs);
+  await look();
+  expect([thread(0).groups, thread(1).groups]).toEqual([[[1]], [[2]]]);
+  thread(1).finish([2]);
+  await turn();
+  expect(thread(1).groups).toEqual([[2], [3]]);
+  thread(0).finish([1]);
+  thread(1).finish([3]);
+  expect(await Promise.all(replies)).toEqual(['scored', 'scored', 'scored']);
+});
+
+test('a thread that waits gets more, one at a time, and of several the one that holds least', async () => {
+  const { submit, thread } = await createStage({ threads: 2 });
+  thread(0).isIdle = true;
+  const replies = [1, 2, 3, 4].map((n) => submit(n));
+  // Here it stays idle whatever it is given; a real one is not, until it has begun.
+  await turn();
+  expect([thread(0).groups, thread(1).groups]).toEqual([[[1], [3], [4]], [[2]]]);
+  thread(0).finish([1, 3, 4]);
+  thread(1).finish([2]);
+  await Promise.all(replies);
+});
+
+test('threads are looked at while something waits, as none says when it becomes idle', async () => {
+  const { submit, handOver, thread } = await createStage();
+  const replies = [1, 2].map((n) => submit(n));
+  await turn();
+  expect(handOver.waiting).toBe(1);
+  thread(0).isIdle = true;
+  await look();
+  expect(thread(0).groups).toEqual([[1], [2]]);
+  thread(0).finish([1, 2]);
+  await Promise.all(replies);
+});
+
+test('a scorer that declares that it waits gets everything at once; one that declares that it does not gets one at a time', async () => {
+  const waiter = await createStage({ waits: true });
+  const all = [1, 2, 3].map((n) => waiter.submit(n));
+  await turn();
+  expect(waiter.thread(0).open()).toEqual([1, 2, 3]);
+  waiter.thread(0).finish([1, 2, 3]);
+  await Promise.all(all);
+
+  const burner = await createStage({ waits: false });
+  burner.thread(0).isIdle = true;
+  const one = [1, 2].map((n) => burner.submit(n));
+  await turn();
+  await look();
+  expect(burner.thread(0).open()).toEqual([1]);
+  burner.thread(0).finish([1]);
+  await turn();
+  burner.thread(0).finish([2]);
+  await Promise.all(one);
+});
+
+test('quick ones go together, as many as take a millisecond; slow ones singly again', async () => {
+  const { submit, thread } = await createStage();
+  const first = submit(0);
+  await turn();
+  thread(0).finish([0], { eachMs: 0.25 });
   await first;
-  groups.length = 0;
-}
-
-test('as long as nobody knows how long a message takes, and where it takes long, each goes to a thread by itself', async () => {
-  const stage = createStage({ threads: 2 });
-  const replies = [1, 2, 3].map((n) => stage.handOver.submit(body(n)));
+  const replies = [1, 2, 3, 4, 5, 6].map((n) => submit(n));
   await turn();
-  expect(stage.shapes()).toEqual([[1], [2]]);
-  stage.groups[0]?.finish(5);
+  expect(thread(0).groups).toEqual([[0], [1, 2, 3, 4]]);
+  thread(0).finish([1, 2, 3, 4], { eachMs: 20 });
   await turn();
-  expect(stage.shapes()).toEqual([[1], [2], [3]]);
-  for (const group of stage.groups) group.finish(5);
-  expect(await Promise.all(replies)).toEqual([1, 2, 3]);
-});
-
-test('quick ones go together, as many as take a millisecond, and each gets its own reply', async () => {
-  const stage = createStage();
-  await warm(stage, 0.25);
-  const replies = [1, 2, 3, 4, 5, 6].map((n) => stage.handOver.submit(body(n)));
+  expect(thread(0).groups.at(-1)).toEqual([5]);
+  thread(0).finish([5], { eachMs: 20 });
   await turn();
-  expect(stage.shapes()).toEqual([[1, 2, 3, 4]]);
-  stage.groups[0]?.finish(0.25);
-  await turn();
-  expect(stage.shapes()).toEqual([
-    [1, 2, 3, 4],
-    [5, 6],
-  ]);
-  stage.groups[1]?.finish(0.25);
-  expect(await Promise.all(replies)).toEqual([1, 2, 3, 4, 5, 6]);
-});
-
-test('messages that become slow are handed over singly again', async () => {
-  const stage = createStage();
-  await warm(stage, 0.1);
-  const replies = Array.from({ length: 12 }, (_, n) => stage.handOver.submit(body(n)));
-  await turn();
-  stage.groups[0]?.finish(20);
-  await turn();
-  expect(stage.shapes()[1]).toHaveLength(1);
-  stage.groups[1]?.finish(20);
-  await turn();
-  stage.groups[2]?.finish(20);
+  thread(0).finish([6]);
   await Promise.all(replies);
 });
 
-test('a thread that ends takes nobody along: its group is run again one by one, before others, and only the guilty one is told', async () => {
-  const stage = createStage();
-  await warm(stage, 0.1);
-  const replies = Promise.allSettled([1, 2, 3].map((n) => stage.handOver.submit(body(n))));
+test('a group is at most a megabyte, and a thread holds a bounded number of bytes unless it holds one body', async () => {
+  const { submit, thread } = await createStage({ waits: true, maxThreadBytes: 1_500_000 });
+  const first = submit(0);
   await turn();
-  const later = stage.handOver.submit(body(4));
-  stage.groups[0]?.die();
+  thread(0).finish([0], { eachMs: 0.01 });
+  await first;
+  const replies = [400_000, 400_000, 400_000, 400_000, 2_000_000, 1].map((size, n) => submit(n + 1, size));
   await turn();
-  stage.groups[1]?.finish(0.1);
+  expect(thread(0).groups.slice(1)).toEqual([[1, 2], [3]]);
+  thread(0).finish([1]);
   await turn();
-  stage.groups[2]?.die();
+  expect(thread(0).groups.slice(3)).toEqual([[4]]);
+  thread(0).finish([2, 3, 4]);
   await turn();
-  stage.groups[3]?.finish(0.1);
+  expect(thread(0).groups.slice(4)).toEqual([[5]]);
+  thread(0).finish([5]);
   await turn();
-  stage.groups[4]?.finish(0.1);
-  expect(stage.shapes()).toEqual([[1, 2, 3], [1], [2], [3], [4]]);
-  expect((await replies).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
-  expect(await later).toBe(4);
+  thread(0).finish([6]);
+  await Promise.all(replies);
 });
 
-test('a group is at most a megabyte; a larger message goes alone', async () => {
-  const stage = createStage();
-  await warm(stage, 0.01);
-  const sizes = [400_000, 400_000, 400_000, 2_000_000, 1];
-  const replies = sizes.map((size, n) => stage.handOver.submit(body(n, size)));
-  for (let i = 0; i < 4; i++) {
+test('a thread that is lost is replaced; who never returned from its call pays, the others begin again before those that wait', async () => {
+  const { submit, all, thread } = await createStage({ waits: true });
+  const replies = [1, 2, 3].map((n) => submit(n));
+  await turn();
+  thread(0).die({ hung: true, running: 2 });
+  const later = submit(4);
+  await turn();
+  await turn();
+  expect(all).toHaveLength(2);
+  expect(thread(1).groups.flat()).toEqual([1, 3, 4]);
+  thread(1).finish([1, 3, 4]);
+  expect(await Promise.all([...replies, later])).toEqual(['scored', 'lost', 'scored', 'scored']);
+});
+
+test('what had not begun cannot have ended the thread', async () => {
+  const { submit, thread } = await createStage({ waits: true });
+  const replies = [1, 2, 3].map((n) => submit(n));
+  await turn();
+  thread(0).die({ begun: 1 });
+  await turn();
+  await turn();
+  expect(thread(1).groups.flat()).toEqual([2, 3]);
+  thread(1).finish([2, 3]);
+  expect(await Promise.all(replies)).toEqual(['lost', 'scored', 'scored']);
+});
+
+test('suspects are scored apart, a quarter at a time, while the pool goes on; only the one that does it pays', async () => {
+  const { submit, all, thread } = await createStage({ waits: true });
+  const replies = Array.from({ length: 12 }, (_, i) => submit(i + 1));
+  await turn();
+  // Out of memory: whose call was running says nothing.
+  thread(0).die({ running: 3, code: 'ERR_WORKER_OUT_OF_MEMORY' });
+  await turn();
+  const later = submit(99);
+  await turn();
+  const guilty = 8;
+  const parts: number[][] = [];
+  for (let i = 1; i < all.length; i++) {
+    const open = thread(i).open();
+    if (open.includes(99)) thread(i).finish([99]);
+    else if (open.includes(guilty)) thread(i).die();
+    else thread(i).finish(open);
+    if (!open.includes(99)) parts.push(open);
     await turn();
-    stage.groups[i]?.finish(0.01);
+    await turn();
   }
-  expect(stage.shapes()).toEqual([[0, 1], [2], [3], [4]]);
-  await Promise.all(replies);
+  expect(parts).toEqual([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12], [7], [8], [9]]);
+  expect(await Promise.all([...replies, later])).toEqual(Array.from({ length: 13 }, (_, i) => (i + 1 === guilty ? 'lost' : 'scored')));
+  // The thread that was lost, and the one in its place.
+  expect(all.filter(({ hasEnded }) => !hasEnded)).toHaveLength(2);
 });
 
-test('after the close nothing waits for ever: what waits, what runs and what comes is refused', async () => {
-  const stage = createStage();
-  await warm(stage, 0.1);
-  const ends = Promise.allSettled([1, 2].map((n) => stage.handOver.submit(body(n))));
+test('a thread with an overdue scoring is replaced at once, ends when it holds nothing, and what it holds is never at fault', async () => {
+  const { submit, all, thread } = await createStage({ waits: true });
+  const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
-  const waiting = Promise.allSettled([stage.handOver.submit(body(3))]);
-  stage.handOver.close(new Error('closed'));
-  stage.groups[0]?.die();
-  const after = Promise.allSettled([stage.handOver.submit(body(4))]);
-  const all = (await Promise.all([ends, waiting, after])).flat();
-  expect(all.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected', 'rejected']);
+  thread(0).finish([1], { overdue: true });
   await turn();
-  expect(stage.shapes()).toEqual([[1, 2]]);
+  const later = submit(4);
+  await turn();
+  expect(all).toHaveLength(2);
+  expect(thread(1).open()).toEqual([4]);
+  thread(0).finish([2]);
+  expect(thread(0).hasEnded).toBe(false);
+  // The overdue one does something worse than being late.
+  thread(0).die();
+  await turn();
+  expect(thread(1).open()).toEqual([4, 3]);
+  thread(1).finish([3, 4]);
+  expect(await Promise.all([...replies, later])).toEqual(Array(4).fill('scored'));
+});
+
+test('however many scorings are overdue, there are at most twice as many threads as asked for', async () => {
+  const { submit, all, thread } = await createStage({ waits: true });
+  const replies = [1, 2].map((n) => submit(n));
+  await turn();
+  thread(0).finish([1], { overdue: true });
+  await turn();
+  const more = [3, 4].map((n) => submit(n));
+  await turn();
+  thread(1).finish([3], { overdue: true });
+  await turn();
+  const last = submit(5);
+  await turn();
+  expect(all).toHaveLength(2);
+  thread(0).finish([2]);
+  await turn();
+  expect(thread(0).hasEnded).toBe(true);
+  expect(thread(2).open()).toEqual([5]);
+  thread(1).finish([4]);
+  thread(2).finish([5]);
+  expect(await Promise.all([...replies, ...more, last])).toEqual(Array(5).fill('scored'));
+});
+
+test('after the close nothing waits for ever: what waits, what runs and what comes is refused, and threads are told and ended', async () => {
+  const { submit, all, handOver } = await createStage({ threads: 2 });
+  const ends = Promise.allSettled([1, 2, 3, 4].map((n) => submit(n)));
+  await turn();
+  await handOver.close(new Error('closed'));
+  const after = Promise.allSettled([submit(5)]);
+  expect((await Promise.all([ends, after])).flat().map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
+  expect(all.map(({ heardGiveUp, hasEnded }) => [heardGiveUp, hasEnded])).toEqual([
+    [true, true],
+    [true, true],
+  ]);
 });

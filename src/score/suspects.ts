@@ -1,0 +1,78 @@
+import type { Entry, LoadedThread, LoadedThreadEvents } from './loaded-thread.ts';
+
+/** Finds out who ended a thread. */
+export type Suspects = {
+  /** Entries of which one has ended the thread that held them. */
+  add(entries: readonly Entry[]): void;
+  /** Rejects all of them, aborts what runs, and ends its thread after `withinMs` at the latest. */
+  close(reason: Error, withinMs: number): Promise<void>;
+};
+
+/** With four parts the one is found in less time than with two, and most of the others are scored only once more. */
+const parts = 4;
+
+/**
+ * Scores suspects again in a thread apart, a quarter of them at a time, so that the threads of the pool go on meanwhile. A part that ends its
+ * thread is split again, until the one that does it is alone and pays with its attempt. Nobody else does.
+ */
+export function createSuspects(options: {
+  /** @returns null once nothing is to be started any more. */
+  readonly start: (events: LoadedThreadEvents) => Promise<LoadedThread | null>;
+  /** To be scored anywhere: they cannot have ended a thread. */
+  readonly onInnocent: (entries: readonly Entry[]) => void;
+}): Suspects {
+  const waiting: (readonly Entry[])[] = [];
+  let isWorking = false;
+  let current: LoadedThread | null = null;
+  let closed: Error | null = null;
+
+  async function work(): Promise<void> {
+    if (isWorking) return;
+    isWorking = true;
+    for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) await scoreApart(group);
+    isWorking = false;
+  }
+
+  async function scoreApart(group: readonly Entry[]): Promise<void> {
+    const over = Promise.withResolvers<void>();
+    const thread = await options.start({
+      onScored: (_count, _eachMs, own) => own.held === 0 && over.resolve(),
+      // The thread is ended after each part anyway.
+      onOverdue: () => {},
+      onLost(_own, left) {
+        split(left.suspects);
+        if (left.innocent.length > 0) options.onInnocent(left.innocent);
+        over.resolve();
+      },
+    });
+    if (thread === null || closed !== null) return reject(group);
+    current = thread;
+    thread.give(group);
+    await over.promise;
+    current = null;
+    await thread.end();
+  }
+
+  function split(entries: readonly Entry[]): void {
+    const size = Math.ceil(entries.length / parts);
+    for (let from = 0; from < entries.length; from += size) waiting.push(entries.slice(from, from + size));
+  }
+
+  function reject(entries: readonly Entry[]): void {
+    for (const entry of entries) entry.reject(closed);
+  }
+
+  return {
+    add(entries) {
+      if (closed !== null) return reject(entries);
+      split(entries);
+      void work();
+    },
+    async close(reason, withinMs) {
+      closed = reason;
+      for (const group of waiting.splice(0)) reject(group);
+      await current?.giveUp(reason, withinMs);
+      await current?.end();
+    },
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * What a scoring thread shows to the process through shared memory, which can be read while the thread's event loop does not turn: whether
+ * it turns, how many scorings it has begun, and whose code it is in.
+ */
+const beats = 0;
+const begun = 1;
+const running = 2;
+const fields = 3;
+
+export type ThreadSigns = Int32Array<SharedArrayBuffer>;
+
+export function createSigns(): ThreadSigns {
+  return new Int32Array(new SharedArrayBuffer(fields * Int32Array.BYTES_PER_ELEMENT));
+}
+
+/** In the thread: its event loop turns. */
+export function showBeat(signs: ThreadSigns): void {
+  Atomics.add(signs, beats, 1);
+}
+
+/** In the thread: calls the scorer for the item `id`, a positive number. */
+export function showBegin(signs: ThreadSigns, id: number): void {
+  Atomics.store(signs, running, id);
+  Atomics.add(signs, begun, 1);
+  Atomics.add(signs, beats, 1);
+}
+
+/** In the thread: the call has returned, with a score or with a promise of one. */
+export function showReturn(signs: ThreadSigns): void {
+  Atomics.store(signs, running, 0);
+}
+
+/** @returns a number that changes as long as the thread's event loop turns or scorings begin. */
+export function readBeats(signs: ThreadSigns): number {
+  return Atomics.load(signs, beats);
+}
+
+/** @returns how many scorings have begun since the thread was started. */
+export function readBegun(signs: ThreadSigns): number {
+  return Atomics.load(signs, begun);
+}
+
+/**
+ * @returns the item whose scorer was called and has not returned; null if none. Code that runs after an `await` of a scorer is not known to
+ * belong to its item.
+ */
+export function readRunning(signs: ThreadSigns): number | null {
+  return Atomics.load(signs, running) || null;
+}

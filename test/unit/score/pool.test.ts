@@ -1,0 +1,195 @@
+import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { type PoolReply, type ScorePool, type ScorePoolOptions, startScorePool } from '../../../src/score/index.ts';
+
+/** Real threads with a scorer that does as it is told. */
+
+const timeoutMs = 1_500;
+let pool: ScorePool | undefined;
+afterEach(() => pool?.close());
+
+async function start(options: Partial<ScorePoolOptions> = {}): Promise<ScorePool> {
+  pool = await startScorePool({
+    threads: 1,
+    threadMemoryMb: 64,
+    timeoutMs,
+    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+    scorerModule: fileURLToPath(new URL('../../fixtures/obedient-scorer.ts', import.meta.url)),
+    log: pino({ level: 'silent' }),
+    ...options,
+  });
+  return pool;
+}
+
+let made = 0;
+function body(metadata: object, text = 'hello'): Buffer {
+  const n = String(made++).padStart(12, '0');
+  return Buffer.from(
+    JSON.stringify({
+      event_id: `019a0000-0000-7000-8000-${n}`,
+      conversation_id: `c${n}`,
+      user_id: 'u',
+      bot_type: 'TALK',
+      start_time: '2026-01-31T20:00:00.000Z',
+      metadata,
+      conversation_log: [{ speaker: 'user', turn_id: 1, text, timestamp: '2026-01-31T20:00:00.000Z' }],
+    }),
+  );
+}
+
+/** `scored`, or the code of the failure. */
+function outcomeOf(reply: PoolReply): string {
+  if (!('outcome' in reply)) return reply.kind;
+  return reply.outcome.kind === 'scored' ? 'scored' : reply.outcome.code;
+}
+const outcomes = async (replies: readonly Promise<PoolReply>[]) => (await Promise.all(replies)).map(outcomeOf);
+const details = async (name: 'attempt' | 'crowd', replies: readonly Promise<PoolReply>[]) =>
+  (await Promise.all(replies)).map((reply) =>
+    reply.kind === 'done' && reply.outcome.kind === 'scored' ? JSON.parse(reply.outcome.detailsJson)[name] : null,
+  );
+const many = (n: number, metadata: object) => Array.from({ length: n }, () => body(metadata));
+
+describe('one thread', () => {
+  test('works on everything at once that waits: each waits until all have begun', async () => {
+    const { score } = await start();
+    expect(await outcomes(many(50, { act: 'meet', party: 50 }).map(score))).toEqual(Array(50).fill('scored'));
+  });
+
+  test('a scoring that waits does not delay those that do not', async () => {
+    const { score } = await start();
+    const ended: string[] = [];
+    const slow = score(body({ act: 'wait', ms: 1_000 })).then(() => ended.push('slow'));
+    await Promise.all(many(30, {}).map((b) => score(b).then(() => ended.push('quick'))));
+    await slow;
+    expect(ended.indexOf('slow')).toBe(30);
+  });
+
+  test('one that waits within a group of quick ones does not hold their replies back', async () => {
+    const { score } = await start();
+    await Promise.all(many(200, {}).map(score)); // from here on quick ones go together
+    const ended: string[] = [];
+    const replies = Array.from({ length: 40 }, (_, i) => {
+      const kind = i === 3 ? 'slow' : 'quick';
+      return score(body(kind === 'slow' ? { act: 'wait', ms: 1_000 } : {})).then(() => ended.push(kind));
+    });
+    await Promise.all(replies);
+    expect(ended.indexOf('slow')).toBe(39);
+  });
+
+  test('what uses the CPU runs one after the other', async () => {
+    const { score } = await start();
+    expect(await details('crowd', many(12, { act: 'burn-on', ms: 2 }).map(score))).toEqual(Array(12).fill(1));
+  });
+});
+
+describe('a scoring that takes too long', () => {
+  test('and heeds the abort costs only its own attempt', async () => {
+    const { score } = await start();
+    const company = many(5, { act: 'wait', ms: 1_000 }).map(score);
+    const late = score(body({ act: 'wait', ms: 60_000 }));
+    expect(await outcomes([late, ...company])).toEqual(['SCORING_TIMEOUT', ...Array(5).fill('scored')]);
+    // The same thread goes on: it remembers.
+    const again = body({});
+    expect(await details('attempt', [score(again)])).toEqual([1]);
+    expect(await details('attempt', [score(again)])).toEqual([2]);
+  });
+
+  test('and ignores it fails alone; its thread is replaced, and its late result counts for nothing', async () => {
+    const { score } = await start();
+    const again = body({});
+    expect(await details('attempt', [score(again)])).toEqual([1]);
+    const late = score(body({ act: 'deaf', ms: timeoutMs + 1_100 }));
+    // The last of these are under way in its thread when it is given up, and when its result comes after all.
+    for (let round = 0; round < 3; round++) {
+      const company = many(9, { act: 'wait', ms: 1_000 }).map(score);
+      expect(await outcomes(company)).toEqual(Array(9).fill('scored'));
+    }
+    expect(await outcomes([late])).toEqual(['SCORING_TIMEOUT']);
+    // Another thread, which has not seen it yet.
+    expect(await details('attempt', [score(again)])).toEqual([1]);
+  });
+
+  test('in a loop without end is known by name when it never returned: the others begin again together', async () => {
+    const { score } = await start();
+    const company = many(9, { act: 'wait', ms: 1_000 }).map(score);
+    const late = score(body({ act: 'hang' }));
+    expect(await outcomes([late, ...company])).toEqual(['SCORING_TIMEOUT', ...Array(9).fill('scored')]);
+  });
+
+  test('in a loop without end after it had waited is found among the others', async () => {
+    const { score } = await start({ timeoutMs: 500 });
+    const company = many(9, { act: 'wait', ms: 250 }).map(score);
+    const late = score(body({ act: 'hang', after: 100 }));
+    expect(await outcomes([late, ...company])).toEqual(['SCORING_TIMEOUT', ...Array(9).fill('scored')]);
+  });
+});
+
+describe('a scoring that ends its thread costs its own attempt and nobody else one', () => {
+  test.each([
+    ['by process.exit', { act: 'exit', after: 100 }],
+    ['by process.exit, at once', { act: 'exit' }],
+    ['by memory', { act: 'eat', after: 100 }],
+  ])('%s', async (_name, metadata) => {
+    const { score } = await start();
+    const company = many(9, { act: 'wait', ms: 600 }).map(score);
+    const guilty = [score(body(metadata)), score(body(metadata))];
+    const later = many(3, {}).map(score);
+    expect(await outcomes([...guilty, ...company, ...later])).toEqual([
+      ...Array(2).fill('SCORING_THREAD_DIED'),
+      ...Array(12).fill('scored'),
+    ]);
+  });
+});
+
+test('what was not begun when its thread ended was never at fault', async () => {
+  const { score } = await start({ threads: 1 });
+  const guilty = score(body({ act: 'burn', ms: 200 }));
+  const exit = score(body({ act: 'exit' }));
+  const others = many(20, {}).map(score);
+  expect(await outcomes([guilty, exit, ...others])).toEqual(['scored', 'SCORING_THREAD_DIED', ...Array(20).fill('scored')]);
+});
+
+test('a thread holds a sixteenth of its heap in bodies, and a larger one alone', async () => {
+  const { score } = await start({ threadMemoryMb: 32 });
+  const sizes = [900_000, 900_000, 900_000, 900_000, 3_000_000];
+  const crowd = await details(
+    'crowd',
+    sizes.map((size) => score(body({ act: 'wait', ms: 100 }, 'x'.repeat(size)))),
+  );
+  expect(Math.max(...crowd.slice(0, 4))).toBe(2);
+  expect(crowd.at(4)).toBe(1);
+});
+
+test("between scorings a scorer's timers go on", async () => {
+  const { score } = await start();
+  const radio = new BroadcastChannel('obedient-scorer');
+  const heard = new Promise((resolve) => {
+    radio.onmessage = ({ data }) => resolve(data);
+  });
+  expect(await outcomes([score(body({ act: 'later', ms: 200 }))])).toEqual(['scored']);
+  expect(await heard).toBe('later');
+  radio.close();
+});
+
+test('closing rejects what runs and what waits, and scorings hear of it', async () => {
+  const { score, close } = await start();
+  const radio = new BroadcastChannel('obedient-scorer');
+  const heard: string[] = [];
+  radio.onmessage = ({ data }) => heard.push(String(data));
+  const running = many(3, { act: 'listen' }).map(score);
+  const others = [score(body({ act: 'burn', ms: 50 })), ...many(5, {}).map(score)];
+  const replies = Promise.allSettled([...running, ...others]);
+  await Promise.all(others);
+  await close();
+  expect((await replies).slice(0, 3)).toEqual(
+    Array(3).fill({ status: 'rejected', reason: expect.objectContaining({ kind: 'transient', code: 'POOL_CLOSED' }) }),
+  );
+  await vi.waitFor(() => expect(heard).toEqual(Array(3).fill('AbortError')));
+  radio.close();
+  await expect(score(body({}))).rejects.toMatchObject({ code: 'POOL_CLOSED' });
+});
+
+test('a module that is no scorer is refused with its name', async () => {
+  await expect(start({ scorerModule: fileURLToPath(import.meta.url) })).rejects.toMatchObject({ kind: 'permanent', code: 'SCORER_MODULE' });
+});
