@@ -11,10 +11,12 @@ import { promisify } from 'node:util';
 import { Command } from 'commander';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { findServers } from '../scripts/servers/index.ts';
+import { checkOut } from './lib/checkout.ts';
 import { afterword, findPeers, plain } from './lib/contenders.ts';
 import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
 import { acceptSubjects } from './measures/accept.ts';
+import { againstRatios, againstSubjects } from './measures/against.ts';
 import { type Classic, classicRun, type HeatMap, heatMap } from './measures/classic.ts';
 import { drainSubjects, scoringSubjects } from './measures/drain.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
@@ -22,12 +24,26 @@ import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
 import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
+import { waitingSubjects } from './measures/waiting.ts';
 import { type Report, shown, toHtml } from './report.ts';
 import { losses, reached, tableOf, targets } from './targets.ts';
 
 type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
 
-const measures = ['accept', 'drain', 'scoring', 'latency', 'memory', 'classic', 'heat', 'stages', 'size', 'growth', 'backlog'] as const;
+const measures = [
+  'accept',
+  'drain',
+  'scoring',
+  'waiting',
+  'latency',
+  'memory',
+  'classic',
+  'heat',
+  'stages',
+  'size',
+  'growth',
+  'backlog',
+] as const;
 const options = new Command('scripts/bench')
   .description(
     'Measures Afterword against floors and peers on this machine. Everything takes about an hour; leave the machine alone meanwhile.',
@@ -37,9 +53,10 @@ const options = new Command('scripts/bench')
   .option('--seconds <n>', 'how long each subject is measured', '5')
   .option('--out <folder>', 'where the results go', fileURLToPath(new URL('./results', import.meta.url)))
   .option('--add', 'record these measures beside those that are recorded already', false)
+  .option('--against <ref>', 'compare this checkout with a git ref in turn (accept, drain and scoring), and write nothing')
   .option('--check', 'compare the ratios with the recorded ones, write nothing, and fail on a loss of over 15 %', false)
   .parse()
-  .opts<{ only: string; rounds: string; seconds: string; out: string; add: boolean; check: boolean }>();
+  .opts<{ only: string; rounds: string; seconds: string; out: string; add: boolean; check: boolean; against?: string }>();
 const only = new Set(options.only.split(','));
 for (const name of only) {
   if (!measures.some((known) => known === name)) {
@@ -54,6 +71,14 @@ const folder = await mkdtemp(join(tmpdir(), 'afterword-bench-'));
 const found = await findServers(['database', 'broker'], { folder, volumes: null, say, ignoreNamed: true });
 const urls: Urls = { database: found.database.server.url, rabbitmq: found.broker.server.url };
 try {
+  if (options.against === undefined) await record();
+  else await compare(options.against);
+} finally {
+  await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function record(): Promise<void> {
   const servers = await versions(urls);
   const whole = options.add || options.check || measures.every((name) => only.has(name));
   // A part must not take the place of the record.
@@ -72,9 +97,15 @@ try {
   print(result.rows, ratiosOf(result.rows));
   if (options.check) process.exitCode = await check(`${path}.json`, ratiosOf(result.rows));
   else say(`written: ${path}.json and ${path}.html`);
-} finally {
-  await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
-  await rm(folder, { recursive: true, force: true });
+}
+
+async function compare(ref: string): Promise<void> {
+  const [now, before] = [afterword(urls), afterword(urls, await checkOut(ref, folder))];
+  const rows = await rounds('against', againstSubjects(now, before, only, seconds), n, say);
+  print(rows, {});
+  for (const { name, ratio } of againstRatios(rows, now, before)) {
+    process.stdout.write(`${name.padEnd(42)} ${shown(ratio).padStart(8)}   now / ${before.name}\n`);
+  }
 }
 
 async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
@@ -86,6 +117,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
     accept: () => rounds('accept', acceptSubjects(urls, [ours, ...peers], seconds), n, say),
     drain: () => rounds('drain', drainSubjects(urls, ours, peers, seconds), n, say),
     scoring: () => rounds('scoring', scoringSubjects(ours, plain(urls), seconds), n, say),
+    waiting: () => rounds('waiting', waitingSubjects(ours, peers, seconds), n, say),
     latency: () => rounds('latency', latencySubjects(ours, seconds * 2), n, say),
     memory: () => rounds('memory', memorySubjects(ours), n, say),
     classic: async () => {

@@ -5,8 +5,9 @@ import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { countBlocks } from '../../docs/examples/burn-scorer.ts';
 import { leanWorker } from '../../src/commands/lean-start.ts';
 import { openBroker } from '../../test/support/broker.ts';
-import { startMember } from '../../test/support/member.ts';
+import { runCommand, startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
+import type { Checkout } from './checkout.ts';
 import { peerSpace, type Urls } from './peer-space.ts';
 import { type Process, startProcess, startProgram } from './process.ts';
 import { type Fsync, have, startRedis } from './redis.ts';
@@ -15,6 +16,8 @@ export type Workload = {
   readonly workers: number;
   readonly concurrency: number;
   readonly burnMs?: number;
+  /** Each event also waits this long, for something outside. */
+  readonly waitMs?: number;
   /** More settings of the workers alone. */
   readonly env?: Readonly<Record<string, string>>;
 };
@@ -24,6 +27,11 @@ const blocksPerMs = String(countBlocks(500));
 /** The same work in every process. */
 export function burnEnv(burnMs: number): Record<string, string> {
   return { BURN_MS: String(burnMs), BURN_BLOCKS_PER_MS: blocksPerMs };
+}
+
+function scorerEnv({ burnMs, waitMs }: Workload): Record<string, string> {
+  if (waitMs !== undefined) return { SCORER_MODULE: scorers.wait, WAIT_MS: String(waitMs), ...burnEnv(burnMs ?? 0) };
+  return burnMs === undefined ? {} : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
 }
 
 /** A contender's own database and queue, for one round. */
@@ -47,30 +55,39 @@ export type Contender = {
 
 export const scorers = {
   'no-op': fileURLToPath(new URL('../scorers/no-op.ts', import.meta.url)),
+  wait: fileURLToPath(new URL('../scorers/wait.ts', import.meta.url)),
   burn: fileURLToPath(new URL('../../docs/examples/burn-scorer.ts', import.meta.url)),
 } as const;
 
-export function afterword(urls: Urls): Contender {
+/** @param other  another version of it; this checkout if not given. */
+export function afterword(urls: Urls, other?: Checkout): Contender {
+  const version = other === undefined ? {} : { main: other.main };
+  const migrateWith = async (DATABASE_URL: string) => {
+    const { code, output } = await runCommand(['migrate'], { DATABASE_URL, RABBITMQ_URL: urls.rabbitmq }, version);
+    if (code !== 0) throw new Error(`the migrations of ${other?.commit} ended with ${code}: ${output}`);
+  };
   return {
-    name: 'afterword',
+    name: other === undefined ? 'afterword' : `at ${other.commit}`,
     async open(env = {}) {
       // Whatever is not named has its default; a test's namespace asks for more than a production would.
-      const space = await createNamespace(urls, { LOG_LEVEL: 'warn', RELAY_INTERVAL_MS: '1000', SCORER_MODULE: scorers['no-op'], ...env });
+      const settings = { LOG_LEVEL: 'warn', RELAY_INTERVAL_MS: '1000', SCORER_MODULE: scorers['no-op'], ...env };
+      const space = await createNamespace(urls, settings, other === undefined ? {} : { migrateWith });
       const broker = await openBroker(urls.rabbitmq);
       return {
         database: space.database,
         queue: space.queue,
-        startApi: () => startMember('api', space.env),
-        startWorkers: ({ workers, concurrency, burnMs, env: more }) => {
+        startApi: () => startMember('api', space.env, version),
+        startWorkers: (load) => {
+          const { workers, concurrency, env: more } = load;
           const settings = {
             ...leanWorker, // as a fleet starts them
             ...space.env,
             ...more,
             MESSAGE_CONCURRENCY_PER_WORKER: String(concurrency),
             WORKER_REPLICAS: String(workers),
-            ...(burnMs !== undefined && { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) }),
+            ...scorerEnv(load),
           };
-          return Promise.all(Array.from({ length: workers }, () => startMember('worker', settings)));
+          return Promise.all(Array.from({ length: workers }, () => startMember('worker', settings, version)));
         },
         processed: () => count(space.database, 'conversation_events', "'PROCESSED'"),
         open: () => count(space.database, 'conversation_events', "'PENDING', 'PROCESSING'"),
@@ -224,8 +241,12 @@ export async function findPeers(urls: Urls): Promise<{ readonly peers: Contender
   return { peers, missing };
 }
 
-function startNodeWorkers(file: string, env: Record<string, string>, { workers, concurrency, burnMs = 0 }: Workload): Promise<Process[]> {
-  const settings = { ...env, CONCURRENCY: String(concurrency), ...burnEnv(burnMs) };
+function startNodeWorkers(
+  file: string,
+  env: Record<string, string>,
+  { workers, concurrency, burnMs = 0, waitMs = 0 }: Workload,
+): Promise<Process[]> {
+  const settings = { ...env, CONCURRENCY: String(concurrency), WAIT_MS: String(waitMs), ...burnEnv(burnMs) };
   return Promise.all(Array.from({ length: workers }, () => startProcess(file, ['worker'], settings)));
 }
 

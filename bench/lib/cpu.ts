@@ -22,3 +22,26 @@ export function findPids(...words: string[]): number[] {
     })
     .map(Number);
 }
+
+const servers = { database: ['mariadbd', 'mysqld'], broker: ['beam.smp'] } as const;
+
+/**
+ * CPU microseconds for each of the events that `work` counts: of our processes, and of all database servers and brokers of this machine,
+ * so run it with nothing else on it.
+ */
+export async function cpuOfEach(
+  pids: readonly number[],
+  work: () => Promise<number>,
+): Promise<Record<'ours' | 'database' | 'broker', number>> {
+  const sum = (of: readonly number[]) => of.reduce((total, pid) => total + cpuSeconds(pid), 0);
+  const look = () => ({
+    ours: sum(pids),
+    database: sum(servers.database.flatMap((name) => findPids(name))),
+    broker: sum(servers.broker.flatMap((name) => findPids(name))),
+  });
+  const before = look();
+  const events = await work();
+  const after = look();
+  const each = (key: keyof typeof before) => ((after[key] - before[key]) / events) * 1e6;
+  return { ours: each('ours'), database: each('database'), broker: each('broker') };
+}

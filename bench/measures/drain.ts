@@ -3,9 +3,10 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace } from '../../test/support/namespace.ts';
 import { burnEnv, type Contender, type Session, type Workload } from '../lib/contenders.ts';
+import { cpuOfEach } from '../lib/cpu.ts';
 import { fill } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
-import { startProcess } from '../lib/process.ts';
+import { type Process, startProcess } from '../lib/process.ts';
 import type { Subject } from '../lib/rounds.ts';
 import { consumeRate, settleRate } from './floors.ts';
 
@@ -13,27 +14,34 @@ import { consumeRate, settleRate } from './floors.ts';
 const warmMs = 1_500;
 const pollMs = 200;
 
+/** What a drain came to: events per second, and CPU microseconds of all processes for each event. */
+export type Drained = { readonly rate: number; readonly cpuUs: number };
+
 /**
- * Rate between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed, before the
+ * Between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed, before the
  * first worker starts.
  */
-export async function drainRate(
+export async function drain(
   contender: Contender,
   workload: Workload,
   { events, seconds, env = {} }: { readonly events: number; readonly seconds: number; readonly env?: Record<string, string> },
-): Promise<number> {
+): Promise<Drained> {
   for (let size = events; ; size *= 2) {
     await using session = await contender.open(env);
     await backlog(session, size);
     const workers = await session.startWorkers(workload);
     try {
-      return await watch(session, seconds);
+      return await watch(session, seconds, workers);
     } catch (error) {
       if (!(error instanceof TooSmall)) throw error;
     } finally {
       await Promise.all(workers.map((worker) => worker.stop()));
     }
   }
+}
+
+export async function drainRate(...args: Parameters<typeof drain>): Promise<number> {
+  return (await drain(...args)).rate;
 }
 
 export async function backlog(session: Session, events: number): Promise<void> {
@@ -44,19 +52,27 @@ export async function backlog(session: Session, events: number): Promise<void> {
 }
 
 /** Counts what is still open: an index scan, so only while that is few rows (`watchProcessed`). */
-export async function watch(session: Session, seconds: number): Promise<number> {
+export async function watch(session: Session, seconds: number, workers: readonly Process[]): Promise<Drained> {
   const all = await session.open();
   while ((await session.open()) === all) await delay(pollMs);
   await delay(warmMs);
   const began = performance.now();
   const from = await session.open();
   if (from < all * 0.3) throw new TooSmall(all);
-  for (;;) {
-    await delay(pollMs);
-    const elapsed = (performance.now() - began) / 1_000;
-    const open = await session.open();
-    if (open <= all * 0.05 || elapsed >= seconds) return (from - open) / elapsed;
-  }
+  let rate = Number.NaN;
+  const cpu = await cpuOfEach(
+    workers.map(({ pid }) => pid),
+    async () => {
+      for (;;) {
+        await delay(pollMs);
+        const elapsed = (performance.now() - began) / 1_000;
+        const open = await session.open();
+        rate = (from - open) / elapsed;
+        if (open <= all * 0.05 || elapsed >= seconds) return from - open;
+      }
+    },
+  );
+  return { rate, cpuUs: cpu.ours + cpu.database + cpu.broker };
 }
 
 /** The same for a long backlog of which little is done: what is open would take longer to count than to drain. */

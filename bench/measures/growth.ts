@@ -49,7 +49,7 @@ async function acceptAll(session: Session, seconds: number): Promise<number> {
 async function drainAll(session: Session, seconds: number): Promise<number> {
   if ((await session.open()) < 20_000) await backlog(session, 20_000);
   const workers = await session.startWorkers(workload);
-  const rate = await watch(session, seconds);
+  const { rate } = await watch(session, seconds, workers);
   while ((await session.open()) > 0) await delay(200);
   await Promise.all(workers.map((worker) => worker.stop()));
   return rate;

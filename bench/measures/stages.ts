@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Contender, Session } from '../lib/contenders.ts';
-import { cpuSeconds, findPids } from '../lib/cpu.ts';
+import { cpuOfEach } from '../lib/cpu.ts';
 import { load } from '../lib/load.ts';
 import { monotonicUs, readProfile, top, type Window } from '../lib/profile.ts';
 import type { Row } from '../lib/rounds.ts';
@@ -13,37 +13,22 @@ import { backlog } from './drain.ts';
 
 /** Until code is compiled. */
 const warmSeconds = 2;
-const servers = { database: ['mariadbd', 'mysqld'], broker: ['beam.smp'] } as const;
 
 export async function cpuByProcess(ours: Contender, seconds: number): Promise<Row[]> {
   await using session = await ours.open();
   const api = await session.startApi();
   await load(api.url, warmSeconds);
-  const accept = await spent(api.pid, async () => Math.round((await load(api.url, seconds))['/s'] * seconds));
+  const accept = await cpuOfEach([api.pid], async () => Math.round((await load(api.url, seconds))['/s'] * seconds));
   await api.stop();
   await backlog(session, 40_000);
   const [worker] = await session.startWorkers({ workers: 1, concurrency: 50 });
   await delay(warmSeconds * 1_000);
-  const settle = await spent(worker?.pid ?? 0, () => settledWithin(session, seconds));
+  const settle = await cpuOfEach([worker?.pid ?? 0], () => settledWithin(session, seconds));
   await worker?.stop();
   return [
     ...Object.entries(accept).map(([unit, us]) => row('an accept', unit === 'ours' ? 'API' : unit, us)),
     ...Object.entries(settle).map(([unit, us]) => row('a settled event (1 x 50)', unit === 'ours' ? 'worker' : unit, us)),
   ];
-}
-
-/** Microseconds for each of the events that `work` counts. All servers of this machine: run it with nothing else on it. */
-async function spent(pid: number, work: () => Promise<number>): Promise<Record<'ours' | 'database' | 'broker', number>> {
-  const look = () => ({
-    ours: cpuSeconds(pid),
-    database: servers.database.flatMap((name) => findPids(name)).reduce((sum, p) => sum + cpuSeconds(p), 0),
-    broker: servers.broker.flatMap((name) => findPids(name)).reduce((sum, p) => sum + cpuSeconds(p), 0),
-  });
-  const before = look();
-  const events = await work();
-  const after = look();
-  const each = (key: keyof typeof before) => ((after[key] - before[key]) / events) * 1e6;
-  return { ours: each('ours'), database: each('database'), broker: each('broker') };
 }
 
 export async function cpuByStage(ours: Contender, seconds: number): Promise<Row[]> {

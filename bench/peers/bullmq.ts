@@ -4,13 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Queue, Worker } from 'bullmq';
 import express from 'express';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { Piscina } from 'piscina';
 
-const { DATABASE_URL = '', REDIS_PORT = '6379', QUEUE = 'bull', CONCURRENCY = '10' } = process.env;
+const { DATABASE_URL = '', REDIS_PORT = '6379', QUEUE = 'bull', CONCURRENCY = '10', WAIT_MS = '0' } = process.env;
 const connection = { host: '127.0.0.1', port: Number(REDIS_PORT), maxRetriesPerRequest: null };
 const database = mysql.createPool({ uri: DATABASE_URL, connectionLimit: 10 });
 await database.query(`CREATE TABLE IF NOT EXISTS bull_events (event_id CHAR(36) PRIMARY KEY, conversation_id VARCHAR(255) NOT NULL UNIQUE,
@@ -49,6 +50,8 @@ if (process.argv[2] === 'api') {
   const worker = new Worker<Job>(
     QUEUE,
     async ({ data: { event_id, body } }) => {
+      // Waiting is for the event loop, as such a pipeline has it; the pool is for the CPU.
+      if (Number(WAIT_MS) > 0) await delay(Number(WAIT_MS));
       const score = await pool.run(body);
       const db = await database.getConnection();
       try {

@@ -4,13 +4,14 @@
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'amqplib';
 import express from 'express';
 import { Piscina } from 'piscina';
 import { DataSource, EntitySchema } from 'typeorm';
 
-const { DATABASE_URL = '', RABBITMQ_URL = '', QUEUE = 'plain', CONCURRENCY = '10' } = process.env;
+const { DATABASE_URL = '', RABBITMQ_URL = '', QUEUE = 'plain', CONCURRENCY = '10', WAIT_MS = '0' } = process.env;
 
 type Event = {
   event_id: string;
@@ -83,6 +84,8 @@ if (process.argv[2] === 'api') {
   await channel.consume(QUEUE, async (message) => {
     if (message === null) return;
     const { event_id, user_id, body } = JSON.parse(message.content.toString()) as Event;
+    // Waiting is for the event loop, as such a pipeline has it; the pool is for the CPU.
+    if (Number(WAIT_MS) > 0) await delay(Number(WAIT_MS));
     const score = await pool.run(body);
     await database.transaction(async (manager) => {
       const event = await manager.findOne(EventSchema, { where: { event_id }, lock: { mode: 'pessimistic_write' } });

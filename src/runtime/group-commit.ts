@@ -33,12 +33,10 @@ export type GroupCommitOptions<T, R> = {
    */
   readonly furtherFrom?: number;
   /**
-   * Items that will have to be committed soon, those submitted included. When items come so slowly that each would be committed alone,
-   * a batch then gathers until as many wait as are still to come, at most `lingerMs` of its first item.
+   * Items that will have to be committed soon, those submitted included; none if a batch should not wait for them. A batch otherwise gathers
+   * until as many wait as are still to come, at most `lingerMs` of its first item.
    */
   readonly expected?: () => number;
-  /** What makes the items has more to do than it can: that a batch waits for them costs it nothing, however quickly they come. */
-  readonly saturated?: () => boolean;
   readonly lingerMs?: (item: T) => number;
   readonly maxQueued: number;
 };
@@ -64,9 +62,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   /** Runs from the first item that had to linger. */
   let linger: NodeJS.Timeout | undefined;
   let lingered = false;
-  const gapMs = createAverage();
-  const commitMs = createAverage();
-  let submittedAt = performance.now();
 
   function schedule(): void {
     if (scheduled || !mayStart()) return;
@@ -106,8 +101,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
 
   function moreToCome(): boolean {
     if (options.expected === undefined) return false;
-    // Two or more come while one batch commits: they gather by themselves, and lingering would only leave the database idle.
-    if (gapMs.value < commitMs.value / 2 && !options.saturated?.()) return false;
     return waiting.size < options.maxItems && options.expected() - committing - waiting.size > waiting.size;
   }
 
@@ -129,7 +122,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   async function run(batch: readonly Waiting<T, R>[]): Promise<void> {
     inFlight++;
     committing += batch.length;
-    const began = performance.now();
     let isLate = false;
     const patience = setTimeout(() => {
       isLate = true;
@@ -150,7 +142,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
       committing -= batch.length;
       clearTimeout(patience);
       if (isLate) late--;
-      commitMs.add(performance.now() - began);
       schedule();
       notifyIdle();
     }
@@ -186,9 +177,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
           }, deadlineMs);
         }
         waiting.add(entry);
-        const now = performance.now();
-        gapMs.add(now - submittedAt);
-        submittedAt = now;
         schedule();
       });
     },
@@ -198,22 +186,6 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
     },
     get queued() {
       return waiting.size;
-    },
-  };
-}
-
-/** No sample counts for more: an hour without items, or a batch that was held, says nothing of the next second. */
-const longestMs = 1_000;
-
-/** Of the last ten or so. */
-function createAverage() {
-  let value = 0;
-  return {
-    get value() {
-      return value;
-    },
-    add(next: number): void {
-      value += (Math.min(next, longestMs) - value) / 10;
     },
   };
 }

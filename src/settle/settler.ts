@@ -84,8 +84,8 @@ export function createSettler(options: {
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
-    expected: options.running,
-    saturated: () => options.unscored() > 0,
+    // While messages wait for a thread, commits are on nobody's way and small ones take CPU from the scorers. Else a result is late for nothing.
+    expected: () => (options.unscored() > 0 ? options.running() : 0),
     lingerMs,
     maxQueued: options.maxQueued,
   });

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { compileCache } from '../../src/commands/lean-start.ts';
 
-const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const ownMain = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** A real process of the fleet. */
 export type Member = {
@@ -19,9 +19,12 @@ export type Member = {
   stop(): Promise<number | NodeJS.Signals>;
 };
 
-/** Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless it `mayDie`. */
-export async function startMember(role: string, env: Record<string, string>, { mayDie = false } = {}): Promise<Member> {
-  const { child, lines, ended } = run([role], env);
+/**
+ * Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless it `mayDie`.
+ * @param options.main  the program, if it is not this checkout's.
+ */
+export async function startMember(role: string, env: Record<string, string>, { mayDie = false, main = ownMain } = {}): Promise<Member> {
+  const { child, lines, ended } = run(main, [role], env);
   const ready = new Promise<{ url?: string }>((resolve) => child.on('message', (message) => resolve(message as { url?: string })));
   const first = await Promise.race([ready, ended]);
   if (typeof first !== 'object' && !mayDie) throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
@@ -39,13 +42,18 @@ export async function startMember(role: string, env: Record<string, string>, { m
 }
 
 /** Runs a command to its end. */
-export async function runCommand(args: string[], env: Record<string, string>): Promise<{ code: number | NodeJS.Signals; output: string }> {
-  const { lines, ended } = run(args, env);
+export async function runCommand(
+  args: string[],
+  env: Record<string, string>,
+  { main = ownMain } = {},
+): Promise<{ code: number | NodeJS.Signals; output: string }> {
+  const { lines, ended } = run(main, args, env);
   const code = await ended;
   return { code, output: lines.join('\n') };
 }
 
 function run(
+  main: string,
   args: string[],
   env: Record<string, string>,
 ): { child: ChildProcess; lines: string[]; ended: Promise<number | NodeJS.Signals> } {

@@ -16,11 +16,12 @@ export type Namespace = {
 /**
  * @param env  more settings for the processes under test.
  * @param options.ownUser  the processes get a database user with rights on this database alone, whom `read_only` binds.
+ * @param options.migrateWith  brings the empty database's schema; this checkout's migrations unless another version is to run on it.
  */
 export async function createNamespace(
   urls: { database: string; rabbitmq: string },
   env: Record<string, string> = {},
-  { ownUser = false } = {},
+  { ownUser = false, migrateWith = migrateHere }: { ownUser?: boolean; migrateWith?: (databaseUrl: string) => Promise<void> } = {},
 ): Promise<Namespace> {
   const id = `t${randomBytes(5).toString('hex')}`;
   const base = new URL(urls.database);
@@ -34,9 +35,7 @@ export async function createNamespace(
   base.pathname = `/${id}`;
   const own = new URL(base);
   if (ownUser) own.username = own.password = id;
-  const store = await openStore(base.href, { poolSize: 2, connectTimeoutMs: 5_000 });
-  await migrate(store);
-  await store.close();
+  await migrateWith(base.href);
   const names = topologyNames(`${id}_processing`);
   const database = mysql.createPool({ uri: base.href, timezone: 'Z', decimalNumbers: true, connectionLimit: 4 });
   return {
@@ -66,4 +65,10 @@ export async function createNamespace(
       await connection.close();
     },
   };
+}
+
+async function migrateHere(databaseUrl: string): Promise<void> {
+  const store = await openStore(databaseUrl, { poolSize: 2, connectTimeoutMs: 5_000 });
+  await migrate(store);
+  await store.close();
 }

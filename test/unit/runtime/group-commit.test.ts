@@ -12,7 +12,6 @@ function createStage(
     sizes?: readonly number[];
     furtherFrom?: number;
     expected?: () => number;
-    saturated?: () => boolean;
     lingerMs?: () => number;
   } = {},
 ) {
@@ -24,7 +23,6 @@ function createStage(
     ...(options.sizes && { sizes: options.sizes }),
     ...(options.furtherFrom !== undefined && { furtherFrom: options.furtherFrom }),
     ...(options.expected && { expected: options.expected }),
-    ...(options.saturated && { saturated: options.saturated }),
     ...(options.lingerMs && { lingerMs: options.lingerMs }),
     ...(options.maxWeight !== undefined && { maxWeight: options.maxWeight, weigh: (n: number) => n }),
     commit: (items) =>
@@ -145,39 +143,6 @@ test('items that come one by one while others are on their way gather; the last 
   void group.submit(3);
   await turn();
   expect(batches[1]?.items).toEqual([3]); // none is
-});
-
-test('items that come quickly gather by themselves, and wait for company only while their maker has more than it can do', async () => {
-  vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
-  try {
-    let saturated = false;
-    const { group, batches } = createStage({ expected: () => 10, saturated: () => saturated, lingerMs: () => 60_000 });
-    const first = group.submit(1);
-    await turn();
-    vi.advanceTimersByTime(60_000); // nobody knows yet how quickly they come
-    await turn();
-    vi.advanceTimersByTime(500); // a commit takes far longer than the next item does
-    batches[0]?.finish();
-    await first;
-    for (let n = 2; n <= 30; n++) void group.submit(n);
-    await turn();
-    batches[1]?.finish();
-    await turn();
-    const second = group.submit(31);
-    await turn();
-    expect(batches[2]?.items).toEqual([31]);
-    batches[2]?.finish();
-    await second;
-    saturated = true;
-    void group.submit(32);
-    await turn();
-    expect(batches).toHaveLength(3);
-    vi.advanceTimersByTime(60_000);
-    await turn();
-    expect(batches[3]?.items).toEqual([32]);
-  } finally {
-    vi.useRealTimers();
-  }
 });
 
 test('gathering ends in time, though what was expected never comes', async () => {

@@ -1,0 +1,17 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { burn } from '../../docs/examples/burn-scorer.ts';
+import type { Scorer } from '../../src/score/index.ts';
+
+const { WAIT_MS = '0', BURN_MS = '0' } = process.env;
+
+/** Stands for a scorer that asks a service elsewhere: waits, then has something to do with the answer. */
+const scorer: Scorer = {
+  name: 'wait',
+  version: '1',
+  async score(_conversation, { signal }) {
+    await delay(Number(WAIT_MS), undefined, { signal });
+    burn(Number(BURN_MS));
+    return { change: 1, details: {} };
+  },
+};
+export default scorer;
