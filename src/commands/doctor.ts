@@ -56,14 +56,17 @@ async function surroundings(config: Config): Promise<Finding[]> {
     (details) => ({ scorer: details.scorer ?? config.scorerModule, failed: null }),
     (error: unknown) => ({ scorer: 'none', failed: (error as Error).message }),
   );
+  const waits = await dryRun.waits();
   await dryRun.close();
   return judgeProcess({
     node: process.version,
     openFiles: openFileLimit(),
     cores: availableParallelism(),
     threads: config.scoringThreads,
+    inFlight: config.concurrency,
+    waits,
     replicas: config.workerReplicas,
-    longestWaitMs: longestWaitMs(config),
+    longestWaitMs: longestWaitMs(config, waits),
     consumerTimeoutMs,
     scorerFailed: scored.failed,
     scorer: scored.scorer,

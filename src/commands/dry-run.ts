@@ -11,7 +11,7 @@ import { startPool } from './parts.ts';
 const noEvent = '00000000-0000-7000-8000-000000000000';
 const maxWaiting = 100;
 
-/** Scores without storing, in one thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
+/** Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
 export function createDryRun(config: Config, log: Logger) {
   let pool: Promise<ScorePool> | null = null;
   let waiting = 0;
@@ -34,6 +34,8 @@ export function createDryRun(config: Config, log: Logger) {
         waiting--;
       }
     },
+    /** What the scorer declares; null before the first request, too. */
+    waits: async (): Promise<boolean | null> => (await pool?.catch(() => null))?.waits ?? null,
     gauge: { name: 'dry_runs', bound: maxWaiting, held: () => waiting } satisfies Gauge,
     async close(): Promise<void> {
       await (await pool?.catch(() => null))?.close();

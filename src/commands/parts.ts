@@ -16,9 +16,23 @@ export const statementDeadlineMs = 10_000;
 /** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
 export const consumerTimeoutMs = 30 * 60_000;
 
-/** A delivery may wait for a thread behind all others that were taken with it, each running to its deadline; first once with a group. */
-export function longestWaitMs(config: Config): number {
-  return (Math.ceil(config.concurrency / config.scoringThreads) + 1) * config.scoringTimeoutMs;
+/** A thread that stands still is ended after this many deadlines (score/thread.ts). */
+const deadlinesToEnd = 1.2;
+
+/**
+ * The longest that a delivery may wait for its answer while the database is there. Where scorings use the CPU it may have to wait for all
+ * others that its thread was given, each up to its end; once more if one of them ends the thread.
+ *
+ * @param waits  what the scorer declares.
+ */
+export function longestWaitMs(config: Config, waits: boolean | null): number {
+  const turns = waits === true ? 1 : Math.ceil(config.concurrency / config.scoringThreads);
+  return Math.ceil((turns + 1) * config.scoringTimeoutMs * deadlinesToEnd);
+}
+
+/** How many deliveries a worker works on at the same moment. */
+export function workedOnAtOnce(config: Config, waits: boolean | null): number {
+  return waits === false ? config.scoringThreads : config.concurrency;
 }
 
 export function processLogger(config: Config, role: string): Logger {

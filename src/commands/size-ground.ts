@@ -123,8 +123,8 @@ export class TrialGround implements AsyncDisposable {
     return times.sort((a, b) => a - b)[20] ?? Number.NaN;
   }
 
-  /** Drains what `fill` left for `seconds` (longer if events are slow) and says how fast. */
-  async drain(setting: size.Setting, seconds: number): Promise<DrainTrial> {
+  /** Drains what `fill` left for `seconds` (up to six times that until it has drained `fewest`) and says how fast. */
+  async drain(setting: size.Setting, { seconds, fewest }: { readonly seconds: number; readonly fewest: number }): Promise<DrainTrial> {
     const { workers, concurrency, threads } = setting;
     const running = await this.#startWorkers(setting);
     try {
@@ -143,7 +143,7 @@ export class TrialGround implements AsyncDisposable {
         const elapsed = (now - began) / 1_000;
         const dry = open <= concurrency * workers;
         // A slow scorer needs longer for a count that means something.
-        if (!dry && (elapsed < seconds || (from - open < 60 && elapsed < seconds * 6))) continue;
+        if (!dry && (elapsed < seconds || (from - open < fewest && elapsed < seconds * 6))) continue;
         const memory = (await Promise.all(running.map((w) => memoryMiB(w.pid ?? 0)))).filter((m) => m !== null);
         return {
           ...{ workers, concurrency, threads },

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { type ConversationRequest, parseConversationRequest } from '../accept/index.ts';
 import type { Config } from '../config.ts';
 import { newEventId } from '../event/event.ts';
-import type { size } from '../operate/index.ts';
+import { size } from '../operate/index.ts';
 import { encodeMessage } from '../outbox/index.ts';
 import { startPool } from './parts.ts';
 import type { NextBody } from './size-bodies.ts';
@@ -14,17 +14,22 @@ const enoughEvents = 400;
 const warmEvents = 30;
 const warmMs = 1_000;
 
-/** The user's scorer alone, in the pool as a worker has it: one thread, then one for each core. */
+/** The user's scorer alone, in the pool as a worker has it, one body at a time: in one thread, then in one for each core. */
 export async function measureScorer(config: Config, nextBody: NextBody): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
   const bodies = Array.from({ length: 200 }, () => toMessage(parseConversationRequest(nextBody())));
   const one = await run(config, 1, bodies);
   const cores = availableParallelism();
-  const all = cores === 1 ? one : await run(config, cores, bodies);
-  return {
+  const scorer = {
     name: config.scorerModule ?? 'friendship',
     wallMs: one.wallMs,
     cpuMs: Math.min(one.cpuMs, one.wallMs),
-    threadEfficiency: all.rate / (one.rate * cores),
+    threadEfficiency: 1,
+  };
+  // Threads that wait are not in each other's way.
+  const all = cores === 1 || size.isWaiting(scorer) ? null : await run(config, cores, bodies);
+  return {
+    ...scorer,
+    ...(all !== null && { threadEfficiency: all.rate / (one.rate * cores) }),
     bodyBytes: bodies.reduce((sum, body) => sum + body.length, 0) / bodies.length,
   };
 }

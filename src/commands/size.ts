@@ -20,16 +20,6 @@ export type SizeOptions = size.Goal & {
   readonly html: string | null;
 };
 
-/** What the model is fitted to; the others are there to contradict it. */
-const seen = [
-  [1, 2],
-  [1, 10],
-  [1, 50],
-  [4, 10],
-  [4, 50],
-] as const;
-const unseen = [2, 20] as const;
-
 /** Measures this machine with the user's scorer, and says how to size the fleet. @returns exit code: 1 if the goal cannot be had as asked. */
 export async function runSize(config: Config, options: SizeOptions): Promise<number> {
   const stop = createStop(quiet).signal;
@@ -43,13 +33,18 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const base = { cores: availableParallelism(), scorer };
   await using ground = await TrialGround.open(config, bodies.next, stop);
   say(`on a database and a queue of its own, ${ground.name}, which go with the measurement`);
-  // Until something is measured: as fast as the threads could score, and no pipeline is faster than this.
-  let fastest = Math.min(4_000, (size.threadsFor(base, 1, 50) * 1_000) / scorer.wallMs);
-  const run = async (workers: number, concurrency: number): Promise<size.Trial> => {
-    const setting = { workers, concurrency, threads: size.threadsFor(base, workers, concurrency) };
-    for (let events = backlogFor(fastest, options.seconds); ; events *= 2) {
+  const { seen, unseen } = size.settingsToMeasure(scorer);
+  const window = windowFor(scorer, options.seconds);
+  if (size.isWaiting(scorer))
+    say(`it waits ${(scorer.wallMs / 1_000).toFixed(2)} s for each event, so each run takes ${Math.round(window.seconds)} s`);
+  // Until something is measured: no pipeline of this kind is faster.
+  let fastest = 4_000;
+  const run = async ({ workers, concurrency }: { workers: number; concurrency: number }): Promise<size.Trial> => {
+    const setting = { workers, concurrency, threads: size.threadsFor(base.cores, workers, concurrency) };
+    const atOnce = workers * (size.isWaiting(scorer) ? concurrency : setting.threads);
+    for (let events = backlogFor(Math.min(fastest, (atOnce * 1_000) / scorer.wallMs), window.seconds); ; events *= 2) {
       await ground.fill(events);
-      const { dry, ...trial } = await ground.drain(setting, options.seconds);
+      const { dry, ...trial } = await ground.drain(setting, window);
       if (dry && events < 100_000) continue; // faster than was thought
       fastest = Math.max(fastest, trial.rate);
       say(size.describeTrial(trial));
@@ -57,23 +52,24 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     }
   };
   const fitted: size.Trial[] = [];
-  for (const [workers, concurrency] of seen) fitted.push(await run(workers, concurrency));
+  for (const wxc of seen) fitted.push(await run(wxc));
   const commitMs = await ground.commitMs();
-  const first = size.fitModel(fitted);
-  const promising = size.bestSetting(base, first);
+  const first = size.fitModel(base, fitted);
+  const promising = size.bestSetting(base, first, options);
 
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
-  const isRunAnyway = [...seen, unseen].some(([w, c]) => w === promising.workers && c === promising.concurrency);
-  for (const [workers, concurrency] of [unseen, ...(isRunAnyway ? [] : [[promising.workers, promising.concurrency] as const])]) {
-    const trial = await run(workers, concurrency);
-    checks.push({ workers, concurrency, predicted: first.rate(workers, concurrency), measured: trial.rate });
+  // Where scorings wait, any setting but the unseen one follows from the same line.
+  const isRunAnyway = [...seen, unseen].some((s) => s.workers === promising.workers && s.concurrency === promising.concurrency);
+  for (const wxc of [unseen, ...(isRunAnyway || first.kind === 'waiting' ? [] : [promising])]) {
+    const trial = await run(wxc);
+    checks.push({ ...trial, predicted: first.rate(trial.workers, trial.concurrency), measured: trial.rate });
     checkTrials.push(trial);
   }
   // What was measured to check the model is worth knowing, too.
   const trials = [...fitted, ...checkTrials];
-  const model = size.fitModel(trials);
-  const setting = size.confirmSetting(promising, trials);
+  const model = size.fitModel(base, trials);
+  const setting = size.confirmSetting(size.bestSetting(base, model.kind === 'waiting' ? model : first, options), model, trials);
   const measured: size.Measured = {
     ...base,
     bodyBytes,
@@ -82,7 +78,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     maxConnections: await maxConnections(ground.store, statementDeadlineMs),
     trials,
   };
-  const capacity = size.sustained(measured, model.rate(setting.workers, setting.concurrency));
+  const capacity = size.sustained(measured, model, setting);
   const points: size.LatencyPoint[] = [];
   for (const share of [0.3, 0.6]) {
     const found = await ground.latency(setting, capacity * share, Math.max(options.seconds, 200 / (capacity * share)));
@@ -94,7 +90,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   if (options.json)
     printJson({
       measured,
-      model: { alone: model.alone, sharing: model.sharing },
+      model,
       predictions: size.predictions(measured, model),
       checks,
       latency: points,
@@ -106,6 +102,13 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     say(`chart: ${options.html}`);
   }
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
+}
+
+/** How long a run is measured, and how few events are enough: as many waits, all of them whole, as fit in. */
+function windowFor(scorer: size.Measured['scorer'], seconds: number): { readonly seconds: number; readonly fewest: number } {
+  if (!size.isWaiting(scorer)) return { seconds, fewest: 60 };
+  const waits = Math.max(3, Math.ceil((seconds * 1_000) / scorer.wallMs));
+  return { seconds: (waits * scorer.wallMs) / 1_000, fewest: 0 };
 }
 
 /** Enough for a run that is half as fast again as the fastest so far. */

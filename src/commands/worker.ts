@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { createConsumer, createPublisher } from '../broker/index.ts';
-import type { Config } from '../config.ts';
+import { type Config, maskUrl } from '../config.ts';
 import { createIntake, type Intake } from '../consume/index.ts';
 import type { EventId, EventRef } from '../event/event.ts';
 import { encodeMessage } from '../outbox/index.ts';
@@ -21,6 +21,7 @@ import {
   startPool,
   statementDeadlineMs,
   topologyOf,
+  workedOnAtOnce,
 } from './parts.ts';
 import { StartError } from './start-error.ts';
 
@@ -40,8 +41,8 @@ export async function runWorker(config: Config): Promise<void> {
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
   await checkConnectionBudget(config, store, log);
-  warnOfConsumerTimeout(config, log);
   const pool = stack.adopt(await startPool(config, config.scoringThreads, log), (p) => p.close());
+  noteConsumerTimeout(config, pool.waits, log);
 
   // Two connections: an alarm blocks the one that publishes, and acks must still get through.
   const name = `afterword worker ${hostname()} ${process.pid}`;
@@ -87,7 +88,9 @@ export async function runWorker(config: Config): Promise<void> {
   let misconfigured: unknown;
   consumer.firstSession.then(
     () => {
-      log.info({ queue: config.queueName, prefetch: config.concurrency, threads: config.scoringThreads }, 'consuming');
+      const atOnce = workedOnAtOnce(config, pool.waits);
+      const { queueName: queue, concurrency: prefetch, scoringThreads: threads } = config;
+      log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, atOnce, threads }, 'consuming');
       process.send?.({ ready: true });
     },
     (error: unknown) => {
@@ -108,11 +111,13 @@ export async function runWorker(config: Config): Promise<void> {
   log.info(notZero(intake.counters), 'stopped');
 }
 
-function warnOfConsumerTimeout(config: Config, log: Logger): void {
-  if (longestWaitMs(config) <= consumerTimeoutMs) return;
-  log.warn(
-    { longestWaitMs: longestWaitMs(config), consumerTimeoutMs },
-    'deliveries may wait longer than the broker allows by default: lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, or raise its consumer_timeout',
+function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {
+  const longest = longestWaitMs(config, waits);
+  if (longest <= consumerTimeoutMs) return;
+  // No warning: it takes scorings that all fail. The doctor says the same.
+  log.info(
+    { longestWaitMs: longest, consumerTimeoutMs },
+    'if scorings use the CPU up to their deadline, deliveries wait longer than the broker allows by default: lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, raise its consumer_timeout, or let the scorer declare waits: true if it does',
   );
 }
 

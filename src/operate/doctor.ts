@@ -114,6 +114,10 @@ export function judgeProcess(facts: {
   readonly openFiles: number | null;
   readonly cores: number;
   readonly threads: number;
+  /** Deliveries that a worker holds. */
+  readonly inFlight: number;
+  /** What the scorer declares; null if nothing. */
+  readonly waits: boolean | null;
   readonly replicas: number;
   readonly longestWaitMs: number;
   readonly consumerTimeoutMs: number;
@@ -126,8 +130,9 @@ export function judgeProcess(facts: {
       fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
     }),
     judge('threads', facts.threads <= facts.cores, `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`, {
-      warn: 'more threads than cores only help scorers that wait: lower SCORING_THREADS',
+      warn: 'threads beyond the cores score nothing sooner, not even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
     }),
+    { check: 'at once', status: 'ok', found: inFlightOf(facts) },
     judge(
       'consumer timeout',
       facts.longestWaitMs <= facts.consumerTimeoutMs,
@@ -144,6 +149,13 @@ export function judgeProcess(facts: {
     ),
     { check: 'node', status: 'ok', found: facts.node },
   ];
+}
+
+function inFlightOf({ inFlight, threads, waits, replicas }: Parameters<typeof judgeProcess>[0]): string {
+  const fleet = (each: number) => (replicas === 1 ? '' : `; ${each * replicas} in ${replicas} workers`);
+  if (waits === false)
+    return `${inFlight} in flight, ${threads} of them worked on: the scorer declares that it never waits${fleet(threads)}`;
+  return `${inFlight} in flight: ${threads} threads x ${Math.ceil(inFlight / threads)}${fleet(inFlight)}`;
 }
 
 function judge(check: string, good: boolean, found: string, bad: { readonly warn: string } | { readonly fail: string }): Finding {

@@ -21,7 +21,7 @@ export type HandOver = {
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
-/** While bodies wait and every thread holds some, threads are looked at so often: more often as long as that finds one that waits. */
+/** While bodies wait and every thread holds some, threads are looked at: soon after something has happened, and less and less often then. */
 const soonestLookMs = 1;
 const latestLookMs = 16;
 
@@ -41,8 +41,7 @@ export async function startHandOver(options: {
   let waiting: Entry[] = [];
   let scheduled = false;
   let closed: Error | null = null;
-  let look: NodeJS.Timeout | null = null;
-  let lookMs = soonestLookMs;
+  let look: NodeJS.Timeout | undefined;
   /** Of one body, over the last ten or so; unknown until one was scored. */
   let averageMs = Number.POSITIVE_INFINITY;
 
@@ -70,18 +69,22 @@ export async function startHandOver(options: {
     // All that one read of the socket brought is there by then.
     queueMicrotask(() => {
       scheduled = false;
-      handOut();
+      handOut(soonestLookMs);
     });
   }
 
-  function handOut(): void {
+  /** @param lookMs  when to look again if something is left over: no thread says when its event loop becomes idle. */
+  function handOut(lookMs: number): void {
+    let nextLookMs = lookMs;
     while (waiting.length > 0) {
       const thread = leastLoaded();
       if (thread === null) {
-        lookLater();
+        clearTimeout(look);
+        look = setTimeout(handOut, nextLookMs, Math.min(latestLookMs, nextLookMs * 2));
         return;
       }
       thread.give(takeGroup(thread));
+      nextLookMs = soonestLookMs;
     }
   }
 
@@ -95,16 +98,6 @@ export async function startHandOver(options: {
     if (thread.held === 0) return true;
     if (waits === false || thread.heldBytes + (waiting[0]?.body.length ?? 0) > options.maxThreadBytes) return false;
     return waits === true || thread.isWaiting();
-  }
-
-  /** A thread does not say when its event loop becomes idle. */
-  function lookLater(): void {
-    look ??= setTimeout(() => {
-      look = null;
-      const before = waiting.length;
-      handOut();
-      lookMs = waiting.length < before ? soonestLookMs : Math.min(latestLookMs, lookMs * 2);
-    }, lookMs);
   }
 
   function takeGroup(thread: LoadedThread): Entry[] {
@@ -134,7 +127,7 @@ export async function startHandOver(options: {
     },
     async close(reason) {
       closed = reason;
-      if (look !== null) clearTimeout(look);
+      clearTimeout(look);
       for (const { reject } of waiting.splice(0)) reject(reason);
       await set.close(reason);
     },

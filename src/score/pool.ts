@@ -13,8 +13,8 @@ import { startThread } from './thread.ts';
 export type PoolReply = ScoreReply | { readonly kind: 'lost'; readonly outcome: Extract<Outcome, { kind: 'failed' }> };
 
 export type ScorePool = {
-  /** Whether scorings share their thread while they wait; false if the scorer declares that it never waits. */
-  readonly sharesThreads: boolean;
+  /** What the scorer declares of its scorings: that they wait, that they do not, or (null) nothing. */
+  readonly waits: boolean | null;
   /** Scores a message body. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects but at the end. */
   score(body: Uint8Array): Promise<PoolReply>;
   /** Bodies that wait for a thread. */
@@ -57,7 +57,7 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
 
   let closing: Promise<void> | null = null;
   return {
-    sharesThreads: handOver.waits !== false,
+    waits: handOver.waits,
     score: async (body) => toReply(await handOver.submit(body), timeoutMs),
     get waiting() {
       return handOver.waiting;

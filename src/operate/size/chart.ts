@@ -1,6 +1,7 @@
 import type { Check } from './explain.ts';
 import type { Model, Trial } from './model.ts';
-import { type Advice, candidates } from './recommend.ts';
+import type { Advice } from './recommend.ts';
+import { candidates } from './settings.ts';
 import { escapeHtml, svgChart } from './svg-chart.ts';
 
 /** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */
@@ -11,15 +12,16 @@ export async function sizeHtml(
   advice: Advice,
   lines: readonly string[],
 ): Promise<string> {
-  const workers = [...new Set(candidates.map((c) => c.workers))];
-  const concurrency = [...new Set(candidates.map((c) => c.concurrency))];
-  const cells = candidates.map((c) => [
+  const all = candidates(model);
+  const workers = [...new Set(all.map((c) => c.workers))];
+  const concurrency = [...new Set(all.map((c) => c.concurrency))];
+  const cells = all.map((c) => [
     concurrency.indexOf(c.concurrency),
     workers.indexOf(c.workers),
     Math.round(model.rate(c.workers, c.concurrency)),
   ]);
   const points = (list: readonly { readonly concurrency: number; readonly rate: number }[]) => list.map((t) => [t.concurrency, t.rate]);
-  const curve = Array.from({ length: 60 }, (_, i) => i + 1);
+  const curve = Array.from({ length: Math.max(60, ...concurrency) }, (_, i) => i + 1);
   const lawOf = (w: number) => ({
     name: `W = ${w}, model`,
     type: 'line',
@@ -37,7 +39,7 @@ export async function sizeHtml(
     lines,
     await Promise.all([
       svgChart(
-        'Drained a second over deliveries each',
+        'Drained per second, by deliveries of each worker',
         { width: 960, height: 380 },
         {
           grid: { left: 70, right: 20, top: 50, bottom: 45 },

@@ -10,10 +10,14 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
   const { setting, expected } = advice;
   const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
   const lines = [
-    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`,
+    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} for an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
+      model.kind === 'waiting'
+        ? ': what is in flight at once decides, not the threads'
+        : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
+    }`,
     `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
     `measured   ${measured.trials.map(trial).join(' · ')}`,
-    `model      (with the checks) one worker: ${rate(model.alone.lambda)} a delivery, σ ${model.alone.sigma.toFixed(3)}, κ ${model.alone.kappa.toExponential(1)}; beside each other: ${model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ')}`,
+    `model      (with the checks) ${describeModel(model)}`,
     `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(c.predicted / c.measured - 1)})`).join(' · ')}`,
     `rules      ${classicRules(measured, model)
       .map((r) => `${r.rule} (${r.workers} x ${r.concurrency}): ${rate(r.rate)}`)
@@ -26,12 +30,24 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
     `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
     `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
+  if (model.kind === 'waiting')
+    lines.push(
+      `  what the scorer asks must bear ${setting.workers * setting.concurrency * advice.machines} calls at once${goal.rate === null ? '; name a rate (--rate) to hold fewer' : ''}`,
+    );
   if (advice.machines > 1)
     lines.push(
       '  all machines share one database and one broker, which were measured here beside the workers: give them machines of their own',
     );
   if (advice.shortfall) lines.push(`  NOT ENOUGH: ${advice.shortfall}`);
   return lines;
+}
+
+function describeModel(model: Model): string {
+  if (model.kind === 'waiting')
+    return `rate = W x C / ${(model.eachMs / 1_000).toFixed(2)} s (Little's law), at most ${rate(model.cpuLimit)} by the CPU of this machine`;
+  const { lambda, sigma, kappa } = model.alone;
+  const sharing = model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ');
+  return `one worker: ${rate(lambda)} a delivery, σ ${sigma.toFixed(3)}, κ ${kappa.toExponential(1)}; several: ${sharing}`;
 }
 
 /** The classic rule (raise W under 80 % CPU, lower C over 90 %) held against what was measured. */

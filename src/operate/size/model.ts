@@ -61,13 +61,26 @@ function leastSquares(a: readonly (readonly number[])[], y: readonly number[]): 
   return m.map((row, i) => (row[n] ?? 0) / (row[i] ?? 1));
 }
 
-export type Model = {
-  /** Predicted events a second on one machine. */
+/** What was fitted to the runs. `kind` says what bounds the rate: the work on an event, or how many may wait at once. */
+export type Model = WorkingModel | WaitingModel;
+
+export type WorkingModel = {
+  readonly kind: 'working';
+  /** Predicted events per second on one machine. */
   rate(workers: number, concurrency: number): number;
   /** How one worker's rate grows with its deliveries. */
   readonly alone: Usl;
   /** How workers hinder each other: σ at the deliveries each was measured with, ascending. */
   readonly sharing: readonly { readonly concurrency: number; readonly sigma: number }[];
+};
+
+export type WaitingModel = {
+  readonly kind: 'waiting';
+  rate(workers: number, concurrency: number): number;
+  /** From a delivery to the next one in its place, milliseconds. */
+  readonly eachMs: number;
+  /** Events per second that the machine has the CPU for, with everything that runs on it. */
+  readonly cpuLimit: number;
 };
 
 /**
@@ -76,7 +89,7 @@ export type Model = {
  *
  * @param trials  of one worker with several concurrencies, and of several workers with at least one of these.
  */
-export function fitModel(trials: readonly Trial[]): Model {
+export function fitWorking(trials: readonly Trial[]): WorkingModel {
   const single = trials.filter((t) => t.workers === 1);
   const alone = fitUsl(single.map((t) => ({ n: t.concurrency, rate: t.rate })));
   const several = Map.groupBy(
@@ -96,6 +109,7 @@ export function fitModel(trials: readonly Trial[]): Model {
     }))
     .sort((a, b) => a.concurrency - b.concurrency);
   return {
+    kind: 'working',
     alone,
     sharing,
     rate: (workers, concurrency) => (workers * oneWorker(concurrency)) / (1 + sigmaAt(concurrency) * (workers - 1)),
@@ -115,14 +129,34 @@ export function fitModel(trials: readonly Trial[]): Model {
   }
 }
 
-/** p99 from due to processed over the share of capacity in use: `base` when idle, and a queue's growth ρ / (1 − ρ) beyond it. */
+/**
+ * Little's law: what is in flight is rate × time, so the rate is deliveries ÷ time, as long as the CPU lasts.
+ *
+ * @param trials  one at least. The fastest tells the CPU of an event best, as what the machine does anyway counts least in it.
+ */
+export function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
+  const eachMs = mean(trials.map((t) => (t.workers * t.concurrency * 1_000) / t.rate));
+  const fastest = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
+  const cpuLimit = fastest.rate / Math.max(fastest.busy, 1 / (cores * 1_000));
+  return {
+    kind: 'waiting',
+    eachMs,
+    cpuLimit,
+    rate: (workers, concurrency) => Math.min((workers * concurrency * 1_000) / eachMs, cpuLimit),
+  };
+}
+
+/** A percentile of the time from due to processed, over the share of capacity in use: `base` when idle, and a queue's growth ρ / (1 − ρ) beyond it. */
 export type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
 
 /** @param points  two runs at different shares of capacity. */
-export function fitLatency(low: LatencyPoint, high: LatencyPoint): LatencyModel {
+export function fitLatency(
+  low: { readonly share: number; readonly ms: number },
+  high: { readonly share: number; readonly ms: number },
+): LatencyModel {
   const [a, b] = [load(low.share), load(high.share)];
-  const queueMs = Math.max(0, (high.p99Ms - low.p99Ms) / (b - a));
-  return { baseMs: Math.max(0, low.p99Ms - queueMs * a), queueMs };
+  const queueMs = Math.max(0, (high.ms - low.ms) / (b - a));
+  return { baseMs: Math.max(0, low.ms - queueMs * a), queueMs };
 }
 
 export type LatencyPoint = { readonly share: number; readonly p50Ms: number; readonly p99Ms: number };

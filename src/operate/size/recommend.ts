@@ -1,4 +1,5 @@
 import { fitLatency, type LatencyPoint, latencyAt, type Model, shareFor, type Trial } from './model.ts';
+import { candidates, comfortableShare, type Setting, threadsFor, type WxC } from './settings.ts';
 
 /** What was measured on this machine with this scorer and these bodies. */
 export type Measured = {
@@ -28,57 +29,21 @@ export type Goal = {
   readonly machines: number | null;
 };
 
-export type Setting = { readonly workers: number; readonly concurrency: number; readonly threads: number };
-
-/**
- * Scoring threads that keep the cores busy: cores × (1 + wait / compute) (Goetz, Java Concurrency in Practice, 8.2), divided among the
- * workers.
- */
-export function threadsFor({ cores, scorer }: Pick<Measured, 'cores' | 'scorer'>, workers: number, concurrency: number): number {
-  const most = 64; // each is an isolate of some 15 MiB
-  const waits = Math.max(0, scorer.wallMs / scorer.cpuMs - 1);
-  // A little waiting is how a clock measures a thread; only a scorer that really waits needs more threads than cores.
-  const wanted = Math.min(most, Math.ceil(cores * (waits > 0.5 ? 1 + waits : 1)));
-  return Math.max(1, Math.min(concurrency, Math.ceil(wanted / workers)));
-}
-
-export const candidates: readonly { readonly workers: number; readonly concurrency: number }[] = [1, 2, 3, 4, 6, 8].flatMap((workers) =>
-  [5, 10, 20, 50].map((concurrency) => ({ workers, concurrency })),
-);
-
-/** The smallest setting (workers, then deliveries) that does nearly what the best does, by the model. */
-export function bestSetting(measured: Pick<Measured, 'cores' | 'scorer'>, model: Model): Setting {
-  const best = Math.max(...candidates.map((c) => model.rate(c.workers, c.concurrency)));
-  // Less than the spread between two runs is no reason for another process.
-  const { workers, concurrency } = candidates.find((c) => model.rate(c.workers, c.concurrency) >= best * 0.95) ?? {
-    workers: 1,
-    concurrency: 10,
-  };
-  return { workers, concurrency, threads: threadsFor(measured, workers, concurrency) };
-}
-
-/** The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's own run is taken. */
-export function confirmSetting(setting: Setting, trials: readonly Trial[]): Setting {
-  const own = trials.find((t) => t.workers === setting.workers && t.concurrency === setting.concurrency);
-  const fastest = trials.toSorted((a, b) => b.rate - a.rate)[0];
-  if (own === undefined || fastest === undefined || fastest.rate <= own.rate * 1.1) return setting;
-  const { workers, concurrency, threads } = fastest;
-  return { workers, concurrency, threads };
-}
-
 /** What the model says of every candidate. */
-export function predictions(measured: Pick<Measured, 'cores' | 'scorer'>, model: Model): (Setting & { readonly rate: number })[] {
-  return candidates.map(({ workers, concurrency }) => ({
+export function predictions({ cores }: Pick<Measured, 'cores'>, model: Model): (Setting & { readonly rate: number })[] {
+  return candidates(model).map(({ workers, concurrency }) => ({
     workers,
     concurrency,
-    threads: threadsFor(measured, workers, concurrency),
+    threads: threadsFor(cores, workers, concurrency),
     rate: model.rate(workers, concurrency),
   }));
 }
 
-/** Accepting and draining beside each other, on the same cores: each event pays for both. */
-export function sustained(measured: Measured, drainRate: number): number {
-  return 1 / (1 / measured.acceptRate + 1 / drainRate);
+/** Accepting and draining at the same time, on the same cores: the CPU of an event pays for both, its waiting for nothing. */
+export function sustained(measured: Measured, model: Model, { workers, concurrency }: WxC): number {
+  const drain = model.rate(workers, concurrency);
+  const cpuBound = model.kind === 'waiting' ? model.cpuLimit : drain;
+  return Math.min(drain, 1 / (1 / measured.acceptRate + 1 / cpuBound));
 }
 
 export type Advice = {
@@ -105,7 +70,7 @@ export type Advice = {
   readonly shortfall: string | null;
 };
 
-/** A worker settles with two connections at once, and needs others beside: relay, marks, starts, what is held. */
+/** A worker settles with two connections at once, and needs more for the relay, marks, starts and what is held. */
 export const workerPoolSize = 5;
 
 export function advise(
@@ -115,18 +80,20 @@ export function advise(
   goal: Goal,
   setting: Setting,
 ): Advice {
-  const law = fitLatency(...latency);
+  const [low, high] = latency;
+  const lawOf = (percentile: 'p50Ms' | 'p99Ms') =>
+    fitLatency({ share: low.share, ms: low[percentile] }, { share: high.share, ms: high[percentile] });
+  const [typical, law] = [lawOf('p50Ms'), lawOf('p99Ms')];
   const drain = model.rate(setting.workers, setting.concurrency);
-  const each = sustained(measured, drain);
-  const comfortable = goal.p99Ms === null ? 0.7 : shareFor(law, goal.p99Ms);
+  const each = sustained(measured, model, setting);
+  const comfortable = goal.p99Ms === null ? comfortableShare : shareFor(law, goal.p99Ms);
   const most = each * comfortable;
   const wanted = goal.rate ?? most * (goal.machines ?? 1);
   const needed = most > 0 ? Math.max(1, Math.ceil(wanted / most - 1e-9)) : Number.POSITIVE_INFINITY;
   const machines = goal.machines ?? (Number.isFinite(needed) ? needed : 1);
   const share = Math.min(0.99, wanted / machines / each);
   const p99Ms = latencyAt(law, share);
-  const [low] = latency;
-  const p50Ms = low.p50Ms * (1 + share / (1 - share));
+  const p50Ms = Math.min(p99Ms, latencyAt(typical, share));
   const memory = measured.trials.filter((t) => t.workerMiB !== null).map((t) => t.workerMiB ?? 0);
   return {
     setting,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { fitLatency, fitModel, fitUsl, latencyAt, shareFor, type Trial, uslRate } from '../../../../src/operate/size/model.ts';
+import { fitLatency, fitUsl, fitWorking, latencyAt, shareFor, type Trial, uslRate } from '../../../../src/operate/size/model.ts';
 
 const trial = (workers: number, concurrency: number, rate: number): Trial => ({
   workers,
@@ -46,7 +46,7 @@ describe('universal scalability law', () => {
 });
 
 describe('workers beside each other', () => {
-  const model = fitModel([trial(1, 2, 600), trial(1, 10, 2_000), trial(1, 50, 4_000), trial(4, 10, 2_400), trial(4, 50, 3_600)]);
+  const model = fitWorking([trial(1, 2, 600), trial(1, 10, 2_000), trial(1, 50, 4_000), trial(4, 10, 2_400), trial(4, 50, 3_600)]);
 
   test('what was measured is what it says', () => {
     expect(model.rate(1, 10)).toBe(2_000);
@@ -70,7 +70,7 @@ describe('workers beside each other', () => {
 });
 
 describe('latency over the share in use', () => {
-  const law = fitLatency({ share: 0.3, p50Ms: 5, p99Ms: 20 }, { share: 0.6, p50Ms: 8, p99Ms: 35 });
+  const law = fitLatency({ share: 0.3, ms: 20 }, { share: 0.6, ms: 35 });
 
   test('goes through both points and grows without end towards full use', () => {
     expect(latencyAt(law, 0.3)).toBeCloseTo(20, 6);
@@ -85,7 +85,7 @@ describe('latency over the share in use', () => {
   });
 
   test('a second run that was faster by chance does not turn the law round', () => {
-    const odd = fitLatency({ share: 0.3, p50Ms: 5, p99Ms: 40 }, { share: 0.6, p50Ms: 5, p99Ms: 30 });
+    const odd = fitLatency({ share: 0.3, ms: 40 }, { share: 0.6, ms: 30 });
     expect(latencyAt(odd, 0.9)).toBe(40);
     expect(shareFor(odd, 40)).toBe(0.85);
   });

@@ -1,15 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { fitModel, type LatencyPoint, type Trial } from '../../../../src/operate/size/model.ts';
-import {
-  advise,
-  bestSetting,
-  classicRules,
-  confirmSetting,
-  type Goal,
-  type Measured,
-  sustained,
-  threadsFor,
-} from '../../../../src/operate/size/recommend.ts';
+import type { LatencyPoint, Trial } from '../../../../src/operate/size/model.ts';
+import { advise, classicRules, type Goal, type Measured, sustained } from '../../../../src/operate/size/recommend.ts';
+import { bestSetting, confirmSetting, fitModel, isWaiting, threadsFor } from '../../../../src/operate/size/settings.ts';
 
 const trials: Trial[] = (
   [
@@ -29,27 +21,65 @@ const measured: Measured = {
   maxConnections: 151,
   trials,
 };
-const model = fitModel(trials);
+const model = fitModel(measured, trials);
 const latency: [LatencyPoint, LatencyPoint] = [
   { share: 0.3, p50Ms: 5, p99Ms: 20 },
   { share: 0.6, p50Ms: 8, p99Ms: 35 },
 ];
 const goal = (g: Partial<Goal> = {}): Goal => ({ rate: null, p99Ms: null, machines: null, ...g });
-const setting = bestSetting(measured, model);
+const setting = bestSetting(measured, model, goal());
 const adviceFor = (g: Partial<Goal>) => advise(measured, model, latency, goal(g), setting);
 
-describe('threads', () => {
-  test('a scorer of pure CPU gets a thread for each core, divided among the workers', () => {
-    expect(threadsFor(measured, 1, 10)).toBe(2);
-    expect(threadsFor(measured, 2, 10)).toBe(1);
-    expect(threadsFor(measured, 8, 10)).toBe(1);
+test('each core gets a thread, divided among the workers, whatever the scorer does', () => {
+  expect(threadsFor(2, 1, 10)).toBe(2);
+  expect(threadsFor(2, 2, 10)).toBe(1);
+  expect(threadsFor(2, 8, 10)).toBe(1);
+  expect(threadsFor(16, 1, 10)).toBe(10);
+});
+
+describe('a scorer that waits', () => {
+  /** 5 s for each event; 100 in flight used a twentieth of the CPU. */
+  const waits = { ...measured, scorer: { ...measured.scorer, wallMs: 5_000, cpuMs: 3 } };
+  const runs: Trial[] = [
+    [1, 50, 10, 0.025],
+    [2, 50, 20, 0.05],
+  ].map(([workers = 0, concurrency = 0, rate = 0, busy = 0]) => ({ workers, concurrency, threads: 1, rate, busy, workerMiB: 80 }));
+  const law = fitModel(waits, runs);
+
+  test('is told from one that works, and from one that is quick', () => {
+    expect(isWaiting(waits.scorer)).toBe(true);
+    expect(isWaiting(measured.scorer)).toBe(false);
+    expect(isWaiting({ ...measured.scorer, wallMs: 5, cpuMs: 0.1 })).toBe(false);
   });
 
-  test('one that waits gets as many as keep the cores busy, and never more than deliveries', () => {
-    const waiting = { ...measured, scorer: { ...measured.scorer, wallMs: 100, cpuMs: 10 } };
-    expect(threadsFor(waiting, 1, 50)).toBe(20);
-    expect(threadsFor(waiting, 2, 50)).toBe(10);
-    expect(threadsFor(waiting, 1, 10)).toBe(10);
+  test("is predicted by Little's law, up to what the CPU allows", () => {
+    expect(law.rate(4, 120)).toBeCloseTo(96);
+    expect(law.rate(100, 120)).toBeCloseTo(400);
+  });
+
+  test.each([
+    [{ rate: 7 }, { workers: 1, concurrency: 50 }],
+    [{ rate: 56 }, { workers: 4, concurrency: 100 }],
+    [
+      { rate: 112, machines: 2 },
+      { workers: 4, concurrency: 100 },
+    ],
+    // Without a rate: what a machine is asked to hold at most.
+    [{}, { workers: 8, concurrency: 120 }],
+  ])('gets as many in flight as the rate needs, and room for bursts: %j', (wanted, expected) => {
+    expect(bestSetting(waits, law, goal(wanted))).toMatchObject({ ...expected, threads: Math.ceil(2 / expected.workers) });
+  });
+
+  test('a rate beyond what a machine may hold is told as machines', () => {
+    const wanted = goal({ rate: 400 });
+    const advice = advise(waits, law, latency, wanted, bestSetting(waits, law, wanted));
+    expect(advice.machines).toBe(3);
+    expect(advice.setting).toMatchObject({ workers: 8, concurrency: 120 });
+  });
+
+  test('a run with more in flight was faster, which is no reason to change the setting', () => {
+    const small = bestSetting(waits, law, goal({ rate: 7 }));
+    expect(confirmSetting(small, law, [...runs, { ...(runs[0] as Trial), ...small, rate: 10 }])).toEqual(small);
   });
 });
 
@@ -61,7 +91,7 @@ describe('advice', () => {
   test('without a goal: what this machine does comfortably', () => {
     const advice = adviceFor({});
     expect(advice.sustained).toBeCloseTo(2_000, 6); // 4,000 accepted and 4,000 drained, on the same cores
-    expect(advice.sustained).toBe(sustained(measured, 4_000));
+    expect(advice.sustained).toBe(sustained(measured, model, setting));
     expect(advice.rate).toBeCloseTo(1_400, 6);
     expect(advice).toMatchObject({ machines: 1, shortfall: null, share: expect.closeTo(0.7, 6) });
     // Little: events under way = rate x time.
@@ -105,12 +135,16 @@ describe('a setting that the model chose', () => {
   });
 
   test('gives way to a run that was over a tenth faster than its own', () => {
-    const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, [run(1, 20, 1_100), run(2, 20, 1_500), run(4, 10, 1_000)]);
+    const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, model, [
+      run(1, 20, 1_100),
+      run(2, 20, 1_500),
+      run(4, 10, 1_000),
+    ]);
     expect(chosen).toEqual({ workers: 2, concurrency: 20, threads: 2 });
   });
 
   test('stays when nothing measured is clearly faster', () => {
     const kept = { workers: 1, concurrency: 20, threads: 2 };
-    expect(confirmSetting(kept, [run(1, 20, 1_100), run(2, 20, 1_190)])).toEqual(kept);
+    expect(confirmSetting(kept, model, [run(1, 20, 1_100), run(2, 20, 1_190)])).toEqual(kept);
   });
 });
