@@ -25,6 +25,15 @@ export async function toHtml(report: Report): Promise<string> {
       'composed floor': drainFloor(tableOf(report.rows)),
     }),
     bars(report, 'scoring', '/s', 'Drained a second with CPU work, and the scorer alone', {}),
+    bars(
+      report,
+      'waiting',
+      's',
+      'Seconds until all events are processed, with a scorer that waits (events x wait, workers x deliveries)',
+      {},
+    ),
+    bars(report, 'waiting', 'MiB of all workers', 'Memory of the workers meanwhile (PSS), MiB', {}),
+    bars(report, 'waiting', '/s', 'Drained per second with a scorer that uses the CPU and waits', {}),
     bars(report, 'latency', 'processed p99 ms', 'Due to processed, p99, ms (open loop, share of capacity)', {}),
     bars(report, 'growth', '/s', 'As it grows', {}),
     bars(report, 'backlog', '/s', 'With a long queue', {}),
@@ -82,9 +91,9 @@ function bars(
   const colour = (name: string) =>
     name.startsWith('afterword') || name.startsWith('at ') ? '#2563eb' : name === 'composed floor' ? '#111827' : '#9aa6b8';
   return chart(title, 60 + items.length * 26, {
-    grid: { left: 250, right: 70, top: 10, bottom: 30 },
+    grid: { left: 330, right: 70, top: 10, bottom: 30 },
     xAxis: { type: 'value' },
-    yAxis: { type: 'category', data: items.map((i) => i.name), axisLabel: { width: 235, overflow: 'truncate' } },
+    yAxis: { type: 'category', data: items.map((i) => i.name), axisLabel: { width: 315, overflow: 'truncate' } },
     series: [
       {
         type: 'bar',

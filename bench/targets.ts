@@ -1,5 +1,6 @@
 import type { Row } from './lib/rounds.ts';
 import { composed } from './lib/stats.ts';
+import { hybridLimit, hybridName, leastSeconds } from './measures/waiting.ts';
 
 /** A ratio (or, where said, a plain figure) that this project holds itself to. All of it from one run on one machine. */
 export type Target = {
@@ -49,6 +50,7 @@ export const targets: readonly Target[] = [
   higher('drain 4 x 10 / plain 4 x 10', 2.5, (t) => t('drain', 'afterword 4 x 10') / t('drain', 'plain pipeline 4 x 10')),
   higher('5 ms of CPU / scorer alone', 0.9, (t) => t('scoring', 'afterword, 5 ms') / t('scoring', 'scorer alone, 5 ms')),
   higher('20 ms of CPU / scorer alone', 0.97, (t) => t('scoring', 'afterword, 20 ms') / t('scoring', 'scorer alone, 20 ms')),
+  ...waitingTargets(),
   lower('10 workers x 10, PSS after load, MiB', 700, (t) => t('memory', '10 workers x 10', 'MiB after load')),
   lower('worker start to first processed, ms', 1_000, (t) => t('memory', 'a worker starts', 'ms to the first processed')),
   lower('accept, empty / 10 M stored', 1.15, (t) => t('growth', 'accept, none stored') / t('growth', 'accept, 10 M stored')),
@@ -61,6 +63,24 @@ export const targets: readonly Target[] = [
   lower('advisor off by, worst of unseen runs', 0.2, (t) => t.worst('size', 'off by')),
   lower('processed p99 at half load, ms', 50, (t) => t('latency', 'at 50 %', 'processed p99 ms')),
 ];
+
+function waitingTargets(): Target[] {
+  const bounds = { '480 x 5 s, 4 x 120': [1.15, 600], '80 x 2 s, 4 x 10': [1.15, null], '100 x 5 s, 10 x 10': [1.2, 750] } as const;
+  return [
+    ...Object.entries(bounds).flatMap(([name, [time, mib]]) => {
+      const of = (unit: string) => (t: Table) => t('waiting', `afterword, ${name}`, unit);
+      return [
+        lower(`${name}: seconds / waiting alone`, time, (t) => of('s')(t) / leastSeconds(name)),
+        ...(mib === null ? [] : [lower(`${name}: PSS of all workers, MiB`, mib, of('MiB of all workers'))]),
+      ];
+    }),
+    higher(
+      '5 ms of CPU and 500 ms of waiting / what cores and C allow',
+      0.9,
+      (t) => t('waiting', `afterword, ${hybridName}`) / hybridLimit,
+    ),
+  ];
+}
 
 function higher(name: string, bound: number, of: Target['of']): Target {
   return { name, want: `≥ ${bound}`, bound, better: 'higher', of };

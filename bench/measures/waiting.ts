@@ -19,6 +19,8 @@ const cases: readonly Case[] = [
 /** Some CPU and much waiting in each event. */
 const hybrid = { workers: 2, concurrency: 50, waitMs: 500, burnMs: 5 } as const;
 
+export const hybridName = '5 ms of CPU and 500 ms of waiting, 2 x 50';
+
 /** What cores and deliveries allow, events per second: whichever is less. */
 export const hybridLimit = Math.min(
   (availableParallelism() * 1_000) / hybrid.burnMs,
@@ -34,19 +36,14 @@ export function leastSeconds(name: string): number {
 }
 
 export function waitingSubjects(ours: Contender, peers: readonly Contender[], seconds: number): Subject[] {
+  // A Celery worker is a process for each unit of concurrency: 480 of them do not fit.
+  const contenders = [ours, ...peers.filter(({ name }) => !name.startsWith('Celery'))];
+  const events = Math.ceil(hybridLimit * (seconds * 2 + 4));
   return [
-    ...cases.flatMap((c) =>
-      // A Celery worker is a process for each unit of concurrency: 480 of them do not fit.
-      [ours, ...peers.filter(({ name }) => !name.startsWith('Celery'))].map((contender) => ({
-        name: `${contender.name}, ${c.name}`,
-        round: () => once(contender, c),
-      })),
-    ),
-    ...[ours, ...peers.filter(({ name }) => !name.startsWith('Celery'))].map((contender) => ({
-      name: `${contender.name}, 5 ms of CPU and 500 ms of waiting, 2 x 50`,
-      round: async () => ({
-        '/s': await drainRate(contender, hybrid, { events: Math.ceil(hybridLimit * (seconds * 2 + 4)), seconds: seconds * 2 }),
-      }),
+    ...cases.flatMap((c) => contenders.map((contender) => ({ name: `${contender.name}, ${c.name}`, round: () => once(contender, c) }))),
+    ...contenders.map((contender) => ({
+      name: `${contender.name}, ${hybridName}`,
+      round: async () => ({ '/s': await drainRate(contender, hybrid, { events, seconds: seconds * 2 }) }),
     })),
   ];
 }

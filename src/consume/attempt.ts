@@ -4,6 +4,7 @@ import type { AttemptResult, Outcome, Owner, Settled } from '../event/outcome.ts
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Running } from './in-flight.ts';
+import { createSuspectLane } from './suspect-lane.ts';
 
 /** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
 export type Received = { readonly body: Buffer; readonly messageId: string | undefined; readonly redelivered: boolean };
@@ -36,6 +37,7 @@ export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not
  */
 export function createAttempt(options: {
   readonly steps: AttemptSteps;
+  readonly concurrency: number;
   readonly poisonStarts: number;
   readonly maxMessageBytes: number;
   /** Aborted when the drain is over: waiting ends, the delivery goes back. */
@@ -44,8 +46,7 @@ export function createAttempt(options: {
   readonly now: () => number;
 }) {
   const { steps, giveUp, log } = options;
-  // Events that were started twice and never finished run one after the other: whichever kills the process is then known.
-  let suspectLane: Promise<unknown> = Promise.resolve();
+  const suspectLane = createSuspectLane(options.concurrency);
 
   return async function attempt(delivery: Received, running: Running): Promise<Answer> {
     if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
@@ -67,10 +68,7 @@ export function createAttempt(options: {
       running.counted = true;
       return scoreAndSettle(delivery, running);
     };
-    if (past.unfinished === 0) return counted();
-    const turn = suspectLane.then(counted);
-    suspectLane = turn.catch(() => {});
-    return turn;
+    return past.unfinished === 0 ? counted() : suspectLane.run(past.unfinished, counted);
   };
 
   async function scoreAndSettle(delivery: Received, running: Running): Promise<Answer> {

@@ -56,6 +56,23 @@ test('recommends a setting that it has measured and checked, and removes what it
   await broker.close();
 }, 180_000);
 
+test('a scorer that waits is told by what is in flight, and gets as many as the rate needs', async () => {
+  const file = join(folder, 'waiting.ndjson');
+  await writeFile(file, JSON.stringify(conversation({ metadata: { act: 'wait', ms: 200 } })));
+  const scorer = new URL('../fixtures/obedient-scorer.ts', import.meta.url).pathname;
+  const { code, output } = await runCommand(['size', '--seconds', '1', '--json', '--body', file, '--rate', '70'], {
+    ...admin(),
+    SCORER_MODULE: scorer,
+  });
+  expect(code, output).toBe(0);
+  const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
+  expect(report.model.kind).toBe('waiting');
+  expect(report.model.eachMs).toBeGreaterThanOrEqual(200);
+  // Rate x time, and 30 % of it free for bursts.
+  const { workers, concurrency } = report.advice.setting;
+  expect(workers * concurrency).toBe(Math.ceil((70 * report.model.eachMs) / 1_000 / 0.7));
+}, 180_000);
+
 test('a queue that is emptied stays empty, whatever was delivered from it', async () => {
   const queueName = `${space.queue}_own`;
   const queue = await createOwnQueue(space.env['RABBITMQ_URL'] ?? '', { queueName, queueType: 'quorum', maxLength: 1_000 }, 'test');

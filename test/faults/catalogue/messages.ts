@@ -79,9 +79,30 @@ export const messageFaults: readonly Fault[] = [
     ([name, metadata, n, fails]): Fault => ({
       name,
       async strike(scene) {
-        const ids = await misbehaving(scene, metadata, n, fails);
+        const ids = await misbehaving(scene, 'odd', metadata, n, fails);
         await scene.whileBroken();
         await ended(scene, ids);
+      },
+    }),
+  ),
+  ...(
+    [
+      ['a scoring that heeds its abort', { act: 'wait', ms: 60_000 }],
+      ['a scoring that ignores its abort', { act: 'deaf', ms: 60_000 }],
+      ['a scoring that hangs after it has waited', { act: 'hang', after: 200 }],
+      ['a scoring that ends its thread after it has waited', { act: 'exit', after: 200 }],
+      ['a scoring that eats memory after it has waited', { act: 'eat', after: 200 }],
+    ] as const
+  ).map(
+    ([name, metadata]): Fault => ({
+      name: `${name}, in the same thread as others that wait`,
+      async strike(scene) {
+        const company = await misbehaving(scene, 'company', { act: 'wait', ms: 900 }, 8, false);
+        const guilty = await misbehaving(scene, 'odd', metadata, 1, true);
+        await scene.whileBroken();
+        await ended(scene, [...guilty, ...company]);
+        // Nobody else has paid for it.
+        expect(await attemptsOf(scene, company)).toEqual(company.map(() => 0));
       },
     }),
   ),
@@ -89,7 +110,7 @@ export const messageFaults: readonly Fault[] = [
     name: 'a scorer that throws for a moment',
     async strike(scene) {
       // Longer than the first attempt takes to come, shorter than MAX_ATTEMPTS with their delays.
-      const ids = await misbehaving(scene, { act: 'wait', until: Date.now() + 350 }, 4, false);
+      const ids = await misbehaving(scene, 'odd', { act: 'not-yet', until: Date.now() + 350 }, 4, false);
       await scene.whileBroken();
       await ended(scene, ids);
     },
@@ -110,12 +131,19 @@ export const messageFaults: readonly Fault[] = [
   },
 ];
 
-async function misbehaving({ traffic, stream, failing }: Scene, metadata: object, n: number, fails: boolean): Promise<string[]> {
+/** Conversations that are scored as their metadata say. @returns their ids. */
+async function misbehaving(
+  { traffic, stream, failing }: Scene,
+  name: string,
+  metadata: object,
+  n: number,
+  fails: boolean,
+): Promise<string[]> {
   const [sample] = [...traffic.accepted.values()];
   const bodies = Array.from({ length: n }, (_, i) => ({
     ...sample?.body,
-    conversation_id: `${stream}_odd_${i}`,
-    user_id: `${stream}_user_odd`,
+    conversation_id: `${stream}_${name}_${i}`,
+    user_id: `${stream}_user_${name}`,
     metadata,
   }));
   for (const body of bodies) {
@@ -123,6 +151,15 @@ async function misbehaving({ traffic, stream, failing }: Scene, metadata: object
     await traffic.send(body);
   }
   return bodies.map((body) => body.conversation_id);
+}
+
+async function attemptsOf({ fleet }: Scene, ids: readonly string[]): Promise<number[]> {
+  const found = await rows<{ n: number }>(
+    fleet.space.database,
+    'SELECT attempt_count AS n FROM conversation_events WHERE conversation_id IN (?)',
+    [ids],
+  );
+  return found.map(({ n }) => n);
 }
 
 async function ended({ fleet }: Scene, ids: readonly string[]): Promise<void> {

@@ -9,7 +9,9 @@ const running = (eventId: EventId): Running => ({ eventId, startedAt: 0, markedA
 const delivery = { body: Buffer.from('{}'), messageId: undefined, redelivered: true };
 
 /** Steps that say what they were asked; a scoring ends when the test says so. */
-function createSteps(past: { status: EventStatus; unfinished: number } | null) {
+type Past = { status: EventStatus; unfinished: number } | null;
+
+function createSteps(past: Past | (() => Past)) {
   const said: string[] = [];
   const scoring: (() => void)[] = [];
   const steps: AttemptSteps = {
@@ -21,7 +23,7 @@ function createSteps(past: { status: EventStatus; unfinished: number } | null) {
         );
       }),
     loadMessage: async () => null,
-    findStarts: async () => past,
+    findStarts: async () => (typeof past === 'function' ? past() : past),
     countStart: async (eventId) => void said.push(`count ${eventId.at(-1)}`),
     settle: async ({ outcome }) => {
       said.push(`settle ${outcome.kind === 'failed' ? outcome.code : 'scored'}`);
@@ -31,6 +33,7 @@ function createSteps(past: { status: EventStatus; unfinished: number } | null) {
   const giveUp = new AbortController();
   const attempt = createAttempt({
     steps,
+    concurrency: 8,
     poisonStarts: 3,
     maxMessageBytes: 1_000,
     giveUp: giveUp.signal,
@@ -61,21 +64,39 @@ test('a first redelivery is counted and runs beside others', async () => {
   await Promise.all(both);
 });
 
-test('suspects run one at a time, and each is counted only when it starts', async () => {
+test('suspects run a quarter of the deliveries at a time, and each is counted only when it starts', async () => {
   const { attempt, said, scoring } = createSteps({ status: 'PENDING', unfinished: 1 });
-  const both = [attempt(delivery, running(id(1))), attempt(delivery, running(id(2)))];
+  const all = [1, 2, 3].map((n) => attempt(delivery, running(id(n))));
+  await turn();
+  expect(said).toEqual(['count 1', 'count 2', 'score', 'score']);
+  scoring[0]?.();
+  await all[0];
+  await turn();
+  expect(said.slice(4)).toEqual(['settle C', 'count 3', 'score']);
+  for (const end of scoring) end();
+  await Promise.all(all);
+});
+
+test('one whose starts have ended with the process twice runs without other suspects, before and after them in turn', async () => {
+  const past = [1, 2, 1, 1].map((unfinished) => ({ status: 'PENDING' as const, unfinished }));
+  const { attempt, said, scoring } = createSteps(() => past.shift() ?? null);
+  const all = [1, 2, 3, 4].map((n) => attempt(delivery, running(id(n))));
   await turn();
   expect(said).toEqual(['count 1', 'score']);
   scoring[0]?.();
-  await both[0];
+  await all[0];
   await turn();
-  expect(said).toEqual(['count 1', 'score', 'settle C', 'count 2', 'score']);
+  expect(said.slice(2)).toEqual(['settle C', 'count 2', 'score']);
   scoring[1]?.();
-  await both[1];
+  await all[1];
+  await turn();
+  expect(said.slice(5)).toEqual(['settle C', 'count 3', 'count 4', 'score', 'score']);
+  for (const end of scoring) end();
+  await Promise.all(all);
 });
 
 test('a suspect that still waits when the drain ends is neither counted nor scored', async () => {
-  const { attempt, said, scoring, giveUp } = createSteps({ status: 'PENDING', unfinished: 1 });
+  const { attempt, said, scoring, giveUp } = createSteps({ status: 'PENDING', unfinished: 2 });
   const waiting = running(id(2));
   const both = [attempt(delivery, running(id(1))), attempt(delivery, waiting)];
   await turn();
