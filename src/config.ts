@@ -28,14 +28,20 @@ export const settings = {
     parse: int(1, 1_000_000_000).default(5_000_000),
     help: 'Messages at which the queue refuses more; the database then keeps them until there is room.',
   },
-  MESSAGE_CONCURRENCY_PER_WORKER: { parse: int(1, 1_000).default(10), help: 'Unsettled deliveries a worker holds (prefetch).' },
+  MESSAGE_CONCURRENCY_PER_WORKER: {
+    parse: int(1, 1_000).default(10),
+    help: 'Deliveries that a worker holds and works on at once (prefetch).',
+  },
   WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers that compose and the local fleet start.' },
   SCORING_THREADS: {
     parse: int(1, 256).optional(),
     help: 'Scoring threads of a worker. Default: the cores available, at most MESSAGE_CONCURRENCY_PER_WORKER.',
   },
   SCORING_THREAD_MEMORY_MB: { parse: int(16, 16_384).default(256), help: 'Heap a scoring thread may use before it is ended, MiB.' },
-  SCORING_TIMEOUT_MS: { parse: int(10, 1_500_000).default(30_000), help: 'Longest run of one scoring; its thread is then ended.' },
+  SCORING_TIMEOUT_MS: {
+    parse: int(10, 1_500_000).default(30_000),
+    help: 'Longest run of one scoring. Its signal is then aborted; if it goes on, its thread is replaced.',
+  },
   SCORING_TIMEZONE: {
     parse: z.string().refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh').default('Asia/Ho_Chi_Minh'),
     help: 'Calendar in which a streak counts days.',

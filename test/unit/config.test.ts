@@ -27,6 +27,13 @@ test('compose starts workers as lean as the fleet does', () => {
   for (const [name, value] of Object.entries(leanWorker)) expect(text).toMatch(new RegExp(`${name}: "?${value}"?\\n`));
 });
 
+test('compose starts workers without the servers, from .env alone', () => {
+  const text = readFileSync(new URL('../../docker-compose.worker.yml', import.meta.url), 'utf8');
+  expect(text).toContain('env_file: [{ path: .env, required: false }]');
+  // What another file has, or a variable that a host of workers has no use for, must not be needed.
+  expect(text).not.toMatch(/extends:|depends_on:|:\?/);
+});
+
 test('compose hands every setting on, but for those that the image decides', () => {
   const text = readFileSync(new URL('../../docker-compose.yml', import.meta.url), 'utf8');
   const decided = ['HOST', 'PORT', 'LOG_FORMAT'];
