@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { Command } from 'commander';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { findServers } from '../scripts/servers/index.ts';
-import { checkOut } from './lib/checkout.ts';
+import { checkOut, resolveCommit } from './lib/checkout.ts';
 import { afterword, findPeers, plain } from './lib/contenders.ts';
 import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
@@ -60,9 +60,13 @@ const options = new Command('scripts/bench')
 const only = new Set(options.only.split(','));
 for (const name of only) {
   if (!measures.some((known) => known === name)) {
-    process.stderr.write(`there is no measure ${name}: choose from ${measures.join(', ')}\n`);
-    process.exit(64);
+    fail(`there is no measure ${name}: choose from ${measures.join(', ')}`);
   }
+}
+const comparable = ['accept', 'drain', 'scoring'];
+if (options.against !== undefined) {
+  if (!comparable.some((name) => only.has(name))) fail(`--against compares ${comparable.join(', ')}; --only names none of them`);
+  await resolveCommit(options.against).catch((error: Error) => fail(error.message));
 }
 const [seconds, n] = [Number(options.seconds), Number(options.rounds)];
 const say = (line: string) => process.stderr.write(`· ${line}\n`);
@@ -76,6 +80,11 @@ try {
 } finally {
   await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
   await rm(folder, { recursive: true, force: true });
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(64);
 }
 
 async function record(): Promise<void> {

@@ -30,7 +30,7 @@ export const settings = {
   },
   MESSAGE_CONCURRENCY_PER_WORKER: {
     parse: int(1, 1_000).default(10),
-    help: 'Deliveries that a worker holds and works on at once (prefetch).',
+    help: 'Prefetch: the most unsettled deliveries of one worker, and so the most scorings it runs concurrently.',
   },
   WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers that compose and the local fleet start.' },
   SCORING_THREADS: {

@@ -10,16 +10,21 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Another version of the project, to be run next to this one. `main`: path of its `src/main.ts`. */
 export type Checkout = { readonly commit: string; readonly main: string };
 
+/** @throws if there is no such ref. */
+export async function resolveCommit(ref: string): Promise<string> {
+  const { stdout } = await run('git', ['-C', root, 'rev-parse', '--short', '--verify', '--quiet', `${ref}^{commit}`]).catch((cause) => {
+    throw new Error(`there is no commit ${ref} here`, { cause });
+  });
+  return stdout.trim();
+}
+
 /**
  * Unpacks a git ref into `folder`, with this checkout's packages if its lock file is the same, else with its own.
  *
  * @throws if there is no such ref.
  */
 export async function checkOut(ref: string, folder: string): Promise<Checkout> {
-  const { stdout } = await run('git', ['-C', root, 'rev-parse', '--short', '--verify', '--quiet', `${ref}^{commit}`]).catch((cause) => {
-    throw new Error(`there is no commit ${ref} here`, { cause });
-  });
-  const commit = stdout.trim();
+  const commit = await resolveCommit(ref);
   const path = join(folder, commit);
   await mkdir(path);
   const tar = join(folder, `${commit}.tar`);

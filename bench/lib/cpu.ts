@@ -9,7 +9,7 @@ export function cpuSeconds(pid: number): number {
 }
 
 /** Pids whose command line has all of `words`. */
-export function findPids(...words: string[]): number[] {
+function findPids(...words: string[]): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {

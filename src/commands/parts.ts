@@ -3,7 +3,7 @@ import { type Config, maskedConfig, maskUrl } from '../config.ts';
 import { createOutbox, type Outbox } from '../outbox/index.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
-import { type ScorePool, startScorePool } from '../score/index.ts';
+import { deadlinesToEnd, type ScorePool, startScorePool } from '../score/index.ts';
 import { jitter } from '../settle/index.ts';
 import { claimDue, makeLostDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
 import { StartError, StoppedError } from './start-error.ts';
@@ -16,9 +16,6 @@ export const statementDeadlineMs = 10_000;
 /** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
 export const consumerTimeoutMs = 30 * 60_000;
 
-/** A thread that stands still is ended after this many deadlines (score/thread.ts). */
-const deadlinesToEnd = 1.2;
-
 /**
  * The longest that a delivery may wait for its answer while the database is there. Where scorings use the CPU it may have to wait for all
  * others that its thread was given, each up to its end; once more if one of them ends the thread.
@@ -30,8 +27,8 @@ export function longestWaitMs(config: Config, waits: boolean | null): number {
   return Math.ceil((turns + 1) * config.scoringTimeoutMs * deadlinesToEnd);
 }
 
-/** How many deliveries a worker works on at the same moment. */
-export function workedOnAtOnce(config: Config, waits: boolean | null): number {
+/** Most scorings that a worker has under way at the same moment. */
+export function maxConcurrent(config: Config, waits: boolean | null): number {
   return waits === false ? config.scoringThreads : config.concurrency;
 }
 

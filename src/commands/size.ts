@@ -52,24 +52,25 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     }
   };
   const fitted: size.Trial[] = [];
-  for (const wxc of seen) fitted.push(await run(wxc));
+  for (const shape of seen) fitted.push(await run(shape));
   const commitMs = await ground.commitMs();
   const first = size.fitModel(base, fitted);
-  const promising = size.bestSetting(base, first, options);
+  const promising = size.bestSetting(base.cores, first, options);
 
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
   // Where scorings wait, any setting but the unseen one follows from the same line.
   const isRunAnyway = [...seen, unseen].some((s) => s.workers === promising.workers && s.concurrency === promising.concurrency);
-  for (const wxc of [unseen, ...(isRunAnyway || first.kind === 'waiting' ? [] : [promising])]) {
-    const trial = await run(wxc);
+  for (const shape of [unseen, ...(isRunAnyway || first.kind === 'waiting' ? [] : [promising])]) {
+    const trial = await run(shape);
     checks.push({ ...trial, predicted: first.rate(trial.workers, trial.concurrency), measured: trial.rate });
     checkTrials.push(trial);
   }
   // What was measured to check the model is worth knowing, too.
   const trials = [...fitted, ...checkTrials];
   const model = size.fitModel(base, trials);
-  const setting = size.confirmSetting(size.bestSetting(base, model.kind === 'waiting' ? model : first, options), model, trials);
+  // With a scorer that waits more in flight is always faster: only the refitted model counts.
+  const setting = model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
   const measured: size.Measured = {
     ...base,
     bodyBytes,
@@ -104,8 +105,11 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
 }
 
-/** How long a run is measured, and how few events are enough: as many waits, all of them whole, as fit in. */
-function windowFor(scorer: size.Measured['scorer'], seconds: number): { readonly seconds: number; readonly fewest: number } {
+/**
+ * How long a run is measured, and how few events suffice. Deliveries taken together end together, so a run lasts a whole number of waits: three at
+ * least, and at least `seconds`.
+ */
+function windowFor(scorer: size.Scorer, seconds: number): { readonly seconds: number; readonly fewest: number } {
   if (!size.isWaiting(scorer)) return { seconds, fewest: 60 };
   const waits = Math.max(3, Math.ceil((seconds * 1_000) / scorer.wallMs));
   return { seconds: (waits * scorer.wallMs) / 1_000, fewest: 0 };

@@ -25,7 +25,9 @@ export function addTools(program: Command): void {
 
   program
     .command('size')
-    .description('measure this machine with your scorer, and say how many workers, deliveries and threads it should have (about a minute)')
+    .description(
+      'measure this machine with your scorer, and say how many workers, deliveries and threads it should have (a minute or two; longer with a scorer that waits)',
+    )
     .option('--rate <n>', 'events a second that are wanted', parsers.count)
     .option('--p99 <ms>', 'longest time from accept to processed for 99 of 100, milliseconds', parsers.count)
     .option('--machines <n>', 'machines like this one; default: as many as the rate needs', parsers.count)

@@ -14,6 +14,7 @@ import {
   consumerTimeoutMs,
   logStart,
   longestWaitMs,
+  maxConcurrent,
   openDatabase,
   processLogger,
   requireSchema,
@@ -21,7 +22,6 @@ import {
   startPool,
   statementDeadlineMs,
   topologyOf,
-  workedOnAtOnce,
 } from './parts.ts';
 import { StartError } from './start-error.ts';
 
@@ -88,9 +88,9 @@ export async function runWorker(config: Config): Promise<void> {
   let misconfigured: unknown;
   consumer.firstSession.then(
     () => {
-      const atOnce = workedOnAtOnce(config, pool.waits);
+      const concurrent = maxConcurrent(config, pool.waits);
       const { queueName: queue, concurrency: prefetch, scoringThreads: threads } = config;
-      log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, atOnce, threads }, 'consuming');
+      log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads }, 'consuming');
       process.send?.({ ready: true });
     },
     (error: unknown) => {
@@ -114,11 +114,8 @@ export async function runWorker(config: Config): Promise<void> {
 function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {
   const longest = longestWaitMs(config, waits);
   if (longest <= consumerTimeoutMs) return;
-  // No warning: it takes scorings that all fail. The doctor says the same.
-  log.info(
-    { longestWaitMs: longest, consumerTimeoutMs },
-    'if scorings use the CPU up to their deadline, deliveries wait longer than the broker allows by default: lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, raise its consumer_timeout, or let the scorer declare waits: true if it does',
-  );
+  // Logged at info, because it needs every scoring of a full prefetch to run to its deadline. `afterword doctor` says what to do.
+  log.info({ longestWaitMs: longest, consumerTimeoutMs }, "a delivery could wait longer than the broker's default consumer_timeout");
 }
 
 function databaseSteps(store: Store, worker: string) {

@@ -1,8 +1,8 @@
 /**
- * Lets redelivered events whose starts have ended with their process run a few at a time, and one that has done so repeatedly alone among
- * them: when the process dies again, whoever did it is among few, then known.
+ * Redelivered events that were running when their process died. Those with one such start run together, at most a quarter of the prefetch; those
+ * with more run alone in the lane. If the process dies again, there are few suspects, and the next time only one.
  */
-export type SuspectLane = {
+type SuspectLane = {
   /**
    * Runs `work` when it is its turn, in the order of calls.
    * @param unfinished  starts that never ended, one at least.
@@ -10,7 +10,7 @@ export type SuspectLane = {
   run<T>(unfinished: number, work: () => Promise<T>): Promise<T>;
 };
 
-/** A quarter of the deliveries: when one of these ends the process, the innocent among them run alone once, and the others never do. */
+/** A quarter, so that a second crash sends at most that many innocent events to run alone. */
 const shareAtOnce = 1 / 4;
 
 export function createSuspectLane(concurrency: number): SuspectLane {

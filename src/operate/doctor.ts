@@ -130,14 +130,16 @@ export function judgeProcess(facts: {
       fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
     }),
     judge('threads', facts.threads <= facts.cores, `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`, {
-      warn: 'threads beyond the cores score nothing sooner, not even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
+      warn: 'more threads than cores gain nothing, even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
     }),
-    { check: 'at once', status: 'ok', found: inFlightOf(facts) },
+    ...(facts.scorerFailed === null ? [{ check: 'concurrency', status: 'ok', found: concurrencyOf(facts) } as const] : []),
     judge(
       'consumer timeout',
       facts.longestWaitMs <= facts.consumerTimeoutMs,
-      `a delivery may take ${Math.ceil(facts.longestWaitMs / 1_000)} s; RabbitMQ allows ${facts.consumerTimeoutMs / 1_000} s unless configured (AMQP does not tell)`,
-      { warn: 'lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, or raise consumer_timeout on the broker' },
+      `a delivery may take ${Math.ceil(facts.longestWaitMs / 1_000)} s if every scoring runs to its deadline; RabbitMQ allows ${facts.consumerTimeoutMs / 1_000} s unless configured (AMQP does not tell)`,
+      {
+        warn: 'lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, raise consumer_timeout on the broker, or let a scorer that waits declare waits: true',
+      },
     ),
     judge(
       'open files',
@@ -151,11 +153,12 @@ export function judgeProcess(facts: {
   ];
 }
 
-function inFlightOf({ inFlight, threads, waits, replicas }: Parameters<typeof judgeProcess>[0]): string {
+function concurrencyOf({ inFlight, threads, waits, replicas }: Parameters<typeof judgeProcess>[0]): string {
+  const busy = Math.min(inFlight, threads);
   const fleet = (each: number) => (replicas === 1 ? '' : `; ${each * replicas} in ${replicas} workers`);
-  if (waits === false)
-    return `${inFlight} in flight, ${threads} of them worked on: the scorer declares that it never waits${fleet(threads)}`;
-  return `${inFlight} in flight: ${threads} threads x ${Math.ceil(inFlight / threads)}${fleet(inFlight)}`;
+  if (waits === false) return `${busy} scorings at a time, ${inFlight} prefetched (the scorer declares waits: false)${fleet(busy)}`;
+  const least = waits === true ? '' : ` (${busy} if the scorer only uses the CPU)`;
+  return `up to ${inFlight} scorings at a time on ${threads} threads${least}${fleet(inFlight)}`;
 }
 
 function judge(check: string, good: boolean, found: string, bad: { readonly warn: string } | { readonly fail: string }): Finding {

@@ -3,7 +3,7 @@ import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
 import { startThreadSet } from './thread-set.ts';
 
-export type HandOver = {
+type HandOver = {
   /** What the scorer declares of its scorings; null if it leaves that to be seen. */
   readonly waits: boolean | null;
   /** Waits for a thread. Rejects only when `close` is called. */
@@ -21,7 +21,7 @@ export type HandOver = {
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
-/** While bodies wait and every thread holds some, threads are looked at: soon after something has happened, and less and less often then. */
+/** No thread reports when it becomes idle, so while bodies are queued the threads are polled: after 1 ms, then at doubling intervals. */
 const soonestLookMs = 1;
 const latestLookMs = 16;
 
@@ -38,7 +38,7 @@ export async function startHandOver(options: {
   readonly startThread: StartThread;
   readonly log: Logger;
 }): Promise<HandOver> {
-  let waiting: Entry[] = [];
+  let queued: Entry[] = [];
   let scheduled = false;
   let closed: Error | null = null;
   let look: NodeJS.Timeout | undefined;
@@ -54,9 +54,13 @@ export async function startHandOver(options: {
       averageMs = averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
     },
     onReturned(entries) {
-      // What ends threads should not meet company before it is known again how long bodies take.
+      // Start again with single bodies, so that one that ends threads does not share a hand-over.
       averageMs = Number.POSITIVE_INFINITY;
-      waiting = [...entries, ...waiting];
+      if (closed !== null) {
+        for (const { reject } of entries) reject(closed);
+        return;
+      }
+      queued = [...entries, ...queued];
       schedule();
     },
   });
@@ -64,7 +68,7 @@ export async function startHandOver(options: {
   const waits = first?.waits ?? null;
 
   function schedule(): void {
-    if (scheduled || waiting.length === 0) return;
+    if (scheduled || queued.length === 0) return;
     scheduled = true;
     // All that one read of the socket brought is there by then.
     queueMicrotask(() => {
@@ -73,10 +77,10 @@ export async function startHandOver(options: {
     });
   }
 
-  /** @param lookMs  when to look again if something is left over: no thread says when its event loop becomes idle. */
+  /** @param lookMs  when to look again if something is left over. */
   function handOut(lookMs: number): void {
     let nextLookMs = lookMs;
-    while (waiting.length > 0) {
+    while (queued.length > 0) {
       const thread = leastLoaded();
       if (thread === null) {
         clearTimeout(look);
@@ -96,8 +100,8 @@ export async function startHandOver(options: {
 
   function mayTake(thread: LoadedThread): boolean {
     if (thread.held === 0) return true;
-    if (waits === false || thread.heldBytes + (waiting[0]?.body.length ?? 0) > options.maxThreadBytes) return false;
-    return waits === true || thread.isWaiting();
+    if (waits === false || thread.heldBytes + (queued[0]?.body.length ?? 0) > options.maxThreadBytes) return false;
+    return waits === true || thread.isIdle();
   }
 
   function takeGroup(thread: LoadedThread): Entry[] {
@@ -105,12 +109,12 @@ export async function startHandOver(options: {
     const mostBytes = Math.min(maxGroupBytes, options.maxThreadBytes - thread.heldBytes);
     let bytes = 0;
     let n = 0;
-    for (const { body } of waiting) {
+    for (const { body } of queued) {
       bytes += body.length;
       if (n > 0 && (n >= most || bytes > mostBytes)) break;
       n++;
     }
-    return waiting.splice(0, n);
+    return queued.splice(0, n);
   }
 
   return {
@@ -118,17 +122,17 @@ export async function startHandOver(options: {
     submit(body) {
       if (closed !== null) return Promise.reject(closed);
       return new Promise((resolve, reject) => {
-        waiting.push({ body, resolve, reject });
+        queued.push({ body, resolve, reject });
         schedule();
       });
     },
     get waiting() {
-      return waiting.length;
+      return queued.length;
     },
     async close(reason) {
       closed = reason;
       clearTimeout(look);
-      for (const { reject } of waiting.splice(0)) reject(reason);
+      for (const { reject } of queued.splice(0)) reject(reason);
       await set.close(reason);
     },
   };

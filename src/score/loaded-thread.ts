@@ -1,6 +1,6 @@
-import type { ScoreReply } from './scoring.ts';
-import type { Replies } from './task.ts';
+import type { ScoreReply } from './score-message.ts';
 import type { StartThread, Thread, ThreadEnd } from './thread.ts';
+import type { Replies } from './thread-entry.ts';
 
 /** What became of a body: the thread's reply, or that it ended its thread. */
 export type Scored = ScoreReply | { readonly kind: 'lost'; readonly hung: boolean; readonly code: string | null };
@@ -17,7 +17,7 @@ export type LoadedThread = {
   readonly waits: boolean | null;
   readonly held: number;
   readonly heldBytes: number;
-  isWaiting(): boolean;
+  isIdle(): boolean;
   give(entries: readonly Entry[]): void;
   /** Rejects what it holds, and aborts it in the thread. Resolves when that has ended, at the latest after `withinMs`. */
   giveUp(reason: Error, withinMs: number): Promise<void>;
@@ -34,23 +34,16 @@ export type LoadedThreadEvents = {
 };
 
 /** What a thread held when it was lost, without the entry that is known to have ended it, if one is: that was told so. */
-export type Left = {
+type Left = {
   /** One of these has ended the thread, but which is not known. */
-  readonly suspects: readonly Entry[];
+  readonly candidates: readonly Entry[];
   readonly innocent: readonly Entry[];
 };
 
-/** `order`: how many were given to the thread before and with it, counted in 32 bits. */
-type Holding = { readonly entry: Entry; readonly order: number };
-
-/** Numbers of items are positive and fit into 32 bits with their sign. */
-const lastNumber = 2 ** 31 - 1;
-let numbered = 0;
-
 /** @throws if the thread cannot be started. */
 export async function startLoadedThread(startThread: StartThread, events: LoadedThreadEvents): Promise<LoadedThread> {
-  /** By number, in the order in which they were given. */
-  const held = new Map<number, Holding>();
+  /** By the number of their item, in the order in which they were given. */
+  const held = new Map<number, Entry>();
   let heldBytes = 0;
   let given = 0;
   /** One whose reply has been given up still runs: whatever happens to the thread, it may be its doing. */
@@ -60,7 +53,7 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
   function onReplies({ ids, replies, eachMs, overdue }: Replies): void {
     let count = 0;
     for (const [i, id] of ids.entries()) {
-      const entry = held.get(id)?.entry;
+      const entry = held.get(id);
       const reply = replies[i];
       if (entry === undefined || reply === undefined) continue;
       held.delete(id);
@@ -91,14 +84,13 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
     get heldBytes() {
       return heldBytes;
     },
-    isWaiting: () => thread.isWaiting(),
+    isIdle: () => thread.isIdle(),
     give(entries) {
       const items = entries.map((entry) => {
-        numbered = numbered === lastNumber ? 1 : numbered + 1;
         given = (given + 1) | 0;
-        held.set(numbered, { entry, order: given });
+        held.set(given, entry);
         heldBytes += entry.body.length;
-        return { id: numbered, body: entry.body };
+        return { id: given, body: entry.body };
       });
       thread.give(items);
     },
@@ -106,7 +98,7 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
       const entries = [...held.values()];
       held.clear();
       heldBytes = 0;
-      for (const { entry } of entries) entry.reject(reason);
+      for (const entry of entries) entry.reject(reason);
       await thread.giveUp(withinMs);
     },
     end: () => thread.end(),
@@ -117,13 +109,12 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
 const outOfMemory = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /** Who ended the thread. One entry alone did; one whose call never returned did, unless memory ran out, to which all of them add. */
-function judge(held: ReadonlyMap<number, Holding>, end: ThreadEnd, hasOverdue: boolean): Left & { readonly culprit: Entry | null } {
-  const hasBegun = ({ order }: Holding) => ((end.begun - order) | 0) >= 0;
-  const begun = [...held.values()].filter(hasBegun).map(({ entry }) => entry);
-  const running = end.running !== null && end.code !== outOfMemory ? held.get(end.running)?.entry : undefined;
+function judge(held: ReadonlyMap<number, Entry>, end: ThreadEnd, hasOverdue: boolean): Left & { readonly culprit: Entry | null } {
+  const begun = [...held].filter(([id]) => ((end.begun - id) | 0) >= 0).map(([, entry]) => entry);
+  const running = end.running && end.code !== outOfMemory ? held.get(end.begun) : undefined;
   const alone = begun.length === 1 && !hasOverdue ? begun[0] : undefined;
   const culprit = running ?? alone ?? null;
-  const suspects = culprit === null && !hasOverdue ? begun : [];
-  const innocent = [...held.values()].map(({ entry }) => entry).filter((entry) => entry !== culprit && !suspects.includes(entry));
-  return { culprit, suspects, innocent };
+  const candidates = culprit === null && !hasOverdue ? begun : [];
+  const innocent = [...held.values()].filter((entry) => entry !== culprit && !candidates.includes(entry));
+  return { culprit, candidates, innocent };
 }

@@ -5,8 +5,8 @@ import type { Outcome } from '../event/outcome.ts';
 import type { Logger } from '../runtime/log.ts';
 import { startHandOver } from './hand-over.ts';
 import type { Scored } from './loaded-thread.ts';
+import type { ScoreReply } from './score-message.ts';
 import type { ScoreWeights } from './scorer.ts';
-import type { ScoreReply } from './scoring.ts';
 import { startThread } from './thread.ts';
 
 /** A thread's reply, or what became of the thread. */
@@ -48,7 +48,7 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
   const handOver = await startHandOver({
     threads: options.threads,
     maxThreadBytes: memoryMb * 1_024 * 1_024 * bodiesOfHeap,
-    startThread: (events) => startThread({ entry: beside('task'), scorerUrl, weights, timeoutMs, memoryMb, log }, events),
+    startThread: (events) => startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb, log }, events),
     log,
   }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);

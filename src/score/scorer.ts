@@ -42,8 +42,9 @@ export type Scorer = {
   readonly name: string;
   readonly version: string;
   /**
-   * Whether scorings spend their time waiting for something outside. `true`: a thread is given all it may hold at once. `false`: one at a
-   * time, also while it waits. Not set: a thread is given more whenever everything it holds is seen to wait, which suits both kinds.
+   * Whether scorings spend their time waiting for something outside. `true`: a thread gets all it may hold immediately. `false`: each thread has one
+   * scoring under way, even while that one waits. Not set: a thread gets more whenever everything it holds is seen to wait, which suits both
+   * kinds.
    */
   readonly waits?: boolean;
   score(conversation: Conversation, context: ScoreContext): Score | Promise<Score>;

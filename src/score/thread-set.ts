@@ -1,11 +1,11 @@
 import type { Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
+import { createCulpritSearch } from './culprit-search.ts';
 import { type Entry, type LoadedThread, type LoadedThreadEvents, startLoadedThread } from './loaded-thread.ts';
-import { createSuspects } from './suspects.ts';
 import type { StartThread } from './thread.ts';
 
 /** The threads of a pool: as many as were asked for, replaced when one is lost or has to go. */
-export type ThreadSet = {
+type ThreadSet = {
   /** Those that may be given work. Fewer than were asked for while one is being replaced. */
   readonly ready: ReadonlySet<LoadedThread>;
   /** Rejects what any thread holds, aborts it, and ends all of them. */
@@ -37,7 +37,7 @@ export async function startThreadSet(options: {
   const leaving = new Set<LoadedThread>();
   let starting = 0;
   const closing = new AbortController();
-  const suspects = createSuspects({ start: startPatiently, onInnocent: options.onReturned });
+  const search = createCulpritSearch({ start: startPatiently, onInnocent: options.onReturned });
 
   const events: LoadedThreadEvents = {
     onScored(n, eachMs, thread) {
@@ -55,9 +55,8 @@ export async function startThreadSet(options: {
     onLost(thread, left) {
       ready.delete(thread);
       leaving.delete(thread);
-      if (closing.signal.aborted) return;
       if (left.innocent.length > 0) options.onReturned(left.innocent);
-      if (left.suspects.length > 0) suspects.add(left.suspects);
+      if (left.candidates.length > 0) search.add(left.candidates);
       fillUp();
     },
   };
@@ -74,6 +73,10 @@ export async function startThreadSet(options: {
       void startPatiently(events).then((thread) => {
         starting--;
         if (thread === null) return;
+        if (closing.signal.aborted) {
+          void thread.end();
+          return;
+        }
         ready.add(thread);
         options.onRoom();
       });
@@ -111,7 +114,7 @@ export async function startThreadSet(options: {
       const threads = [...ready, ...leaving];
       ready.clear();
       leaving.clear();
-      await Promise.all([suspects.close(reason, giveUpMs), ...threads.map((thread) => thread.giveUp(reason, giveUpMs))]);
+      await Promise.all([search.close(reason, giveUpMs), ...threads.map((thread) => thread.giveUp(reason, giveUpMs))]);
       await Promise.all(threads.map((thread) => thread.end()));
     },
   };

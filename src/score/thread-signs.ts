@@ -18,9 +18,9 @@ export function showBeat(signs: ThreadSigns): void {
   Atomics.add(signs, beats, 1);
 }
 
-/** In the thread: calls the scorer for the item `id`, a positive number. */
-export function showBegin(signs: ThreadSigns, id: number): void {
-  Atomics.store(signs, running, id);
+/** In the thread: calls the scorer for its next item. */
+export function showBegin(signs: ThreadSigns): void {
+  Atomics.store(signs, running, 1);
   Atomics.add(signs, begun, 1);
   Atomics.add(signs, beats, 1);
 }
@@ -35,15 +35,15 @@ export function readBeats(signs: ThreadSigns): number {
   return Atomics.load(signs, beats);
 }
 
-/** @returns how many scorings have begun since the thread was started. */
+/** @returns how many scorings have begun since the thread was started, counted in 32 bits. */
 export function readBegun(signs: ThreadSigns): number {
   return Atomics.load(signs, begun);
 }
 
 /**
- * @returns the item whose scorer was called and has not returned; null if none. Code that runs after an `await` of a scorer is not known to
- * belong to its item.
+ * @returns whether a call of the scorer has not returned: that of the item which has begun last. Code that runs after an `await` of a scorer is not
+ * known to belong to its item.
  */
-export function readRunning(signs: ThreadSigns): number | null {
-  return Atomics.load(signs, running) || null;
+export function readRunning(signs: ThreadSigns): boolean {
+  return Atomics.load(signs, running) !== 0;
 }

@@ -3,17 +3,17 @@ import { FixedQueue, Piscina } from 'piscina';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { ScoreWeights } from './scorer.ts';
-import type { Hello, Item, Order, Replies, ThreadSettings } from './task.ts';
+import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
 import { createSigns, readBeats, readBegun, readRunning } from './thread-signs.ts';
 
 /** How a thread ended that was still holding items. */
 export type ThreadEnd = {
   /** Its event loop stood still for longer than a scoring may take; otherwise it ended by itself. */
   readonly hung: boolean;
-  /** The item whose scorer was called and never returned; null if none was in a call. */
-  readonly running: number | null;
-  /** How many of its items had begun, in the order in which they were given and counted in 32 bits. The rest cannot have ended it. */
+  /** The number of the item that had begun last. Those after it cannot have ended the thread. */
   readonly begun: number;
+  /** The scorer was called for that item and never returned. */
+  readonly running: boolean;
   /** What ended it, as Node names it; null if it does not say. */
   readonly code: string | null;
 };
@@ -25,14 +25,14 @@ export type Thread = {
   /** Gives it more to do: at once if its event loop is idle, else after what it is doing. */
   give(items: readonly Item[]): void;
   /** True while all that it was given has begun, and its event loop waits for something outside. */
-  isWaiting(): boolean;
+  isIdle(): boolean;
   /** Aborts what runs in it. Resolves when all of that has ended, at the latest after `withinMs`. */
   giveUp(withinMs: number): Promise<void>;
   /** Ends it with whatever still runs in it. */
   end(): Promise<void>;
 };
 
-export type ThreadOptions = {
+type ThreadOptions = {
   readonly entry: URL;
   readonly scorerUrl: string;
   readonly weights: ScoreWeights;
@@ -42,7 +42,7 @@ export type ThreadOptions = {
 };
 
 export type ThreadEvents = {
-  /** Some replies come a second time. */
+  /** Some replies come a second time (score/thread-entry.ts). */
   readonly onReplies: (replies: Replies) => void;
   /** Called at most once, and never after `end`. Nothing more comes from it, and nothing may be given to it. */
   readonly onEnd: (end: ThreadEnd) => void;
@@ -51,11 +51,13 @@ export type ThreadEvents = {
 /** @throws if the scorer cannot be loaded in it. */
 export type StartThread = (events: ThreadEvents) => Promise<Thread>;
 
-/** A thread counts as hung after this many looks in a row without a sign of life; ten of them are a deadline. */
+/** A thread counts as hung after this many looks in a row without a sign of life. */
 const missedLooks = 11;
 const looksPerDeadline = 10;
-/** Timers that fire more often would only keep the cores busy. */
+/** Timers that fire more often would only keep the cores busy. With deadlines below 200 ms a hung thread is found later for it. */
 const leastLookMs = 20;
+/** A thread that stands still is ended after this many deadlines at the latest. */
+export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
 
 /**
  * Starts a thread and loads the scorer in it. Each is a Piscina of its own, and not one of several in a common one, because a thread whose
@@ -85,7 +87,7 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
   pool.on('message', (replies: Replies) => events.onReplies(replies));
 
   let isOpen = true;
-  /** How many items it was given, counted as the thread counts those it has begun: in 32 bits. */
+  /** Number of the item that it was given last. */
   let given = 0;
   const orders = new Set<Promise<void>>();
   const stopWatch = watchBeats({
@@ -115,7 +117,7 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
   return {
     waits,
     give(items) {
-      given = (given + items.length) | 0;
+      given = items.at(-1)?.id ?? given;
       const own = copyTogether(items);
       const transferList = own.slice(0, 1).map(({ body }) => body.buffer);
       const order = pool.run({ kind: 'score', items: own }, { transferList }).then(
@@ -125,7 +127,7 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
       orders.add(order);
       void order.finally(() => orders.delete(order));
     },
-    isWaiting() {
+    isIdle() {
       const worker = pool.threads[0];
       if (worker === undefined || readBegun(signs) !== given) return false;
       // The idle time of an event loop grows while it waits, and only then.

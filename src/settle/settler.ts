@@ -84,7 +84,8 @@ export function createSettler(options: {
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
-    // While messages wait for a thread, commits are on nobody's way and small ones take CPU from the scorers. Else a result is late for nothing.
+    // Gather only while messages wait for a thread: small commits would then take CPU from the scorers. At other times, holding a result back
+    // only delays it.
     expected: () => (options.unscored() > 0 ? options.running() : 0),
     lingerMs,
     maxQueued: options.maxQueued,

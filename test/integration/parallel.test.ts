@@ -37,7 +37,7 @@ test('W x C scorings are under way at once: none of them ends before all that it
   });
   expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0')).toEqual([]);
   const consuming = fleet.map(({ lines }) => JSON.parse(lines.find((line) => line.includes('"consuming"')) ?? '{}'));
-  for (const line of consuming) expect(line).toMatchObject({ prefetch: concurrency, atOnce: concurrency, threads: 1 });
+  for (const line of consuming) expect(line).toMatchObject({ prefetch: concurrency, concurrent: concurrency, threads: 1 });
   for (const worker of fleet) expect(await worker.stop()).toBe(0);
 });
 

@@ -1,7 +1,7 @@
+import { candidates } from './choose-setting.ts';
 import type { Check } from './explain.ts';
 import type { Model, Trial } from './model.ts';
 import type { Advice } from './recommend.ts';
-import { candidates } from './settings.ts';
 import { escapeHtml, svgChart } from './svg-chart.ts';
 
 /** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */

@@ -12,7 +12,7 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
   const lines = [
     `scorer     ${scorer.name}: ${ms(scorer.wallMs)} for an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
       model.kind === 'waiting'
-        ? ': what is in flight at once decides, not the threads'
+        ? ': the rate depends on the number in flight, not on threads'
         : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
     }`,
     `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
@@ -32,7 +32,7 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
   ];
   if (model.kind === 'waiting')
     lines.push(
-      `  what the scorer asks must bear ${setting.workers * setting.concurrency * advice.machines} calls at once${goal.rate === null ? '; name a rate (--rate) to hold fewer' : ''}`,
+      `  the service behind the scorer must handle ${setting.workers * setting.concurrency * advice.machines} concurrent calls${goal.rate === null ? '; name a rate (--rate) for fewer' : ''}`,
     );
   if (advice.machines > 1)
     lines.push(

@@ -11,6 +11,24 @@ export type Trial = {
   readonly workerMiB: number | null;
 };
 
+/** What was measured of a scorer alone. */
+export type Scorer = {
+  readonly name: string;
+  /** Of one event, milliseconds: on the clock, and of CPU. */
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  /** Rate of a thread for each core against that of one thread, for each thread: 1 is perfect. */
+  readonly threadEfficiency: number;
+};
+
+/** Below this a scorer that waits is bounded by its rounds through broker and database, as one that works is. */
+const longWaitMs = 20;
+
+/** An event spends most of its time waiting for something outside. */
+export function isWaiting({ wallMs, cpuMs }: Scorer): boolean {
+  return wallMs >= longWaitMs && cpuMs < wallMs / 2;
+}
+
 /**
  * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: share that is done one after the
  * other; κ: what each pays for the others' presence.
@@ -82,6 +100,10 @@ export type WaitingModel = {
   /** Events per second that the machine has the CPU for, with everything that runs on it. */
   readonly cpuLimit: number;
 };
+
+export function fitModel({ cores, scorer }: { readonly cores: number; readonly scorer: Scorer }, trials: readonly Trial[]): Model {
+  return isWaiting(scorer) ? fitWaiting(trials, cores) : fitWorking(trials);
+}
 
 /**
  * One law for a worker alone over its deliveries, and one for workers beside each other, whose σ is interpolated over the logarithm of the

@@ -1,17 +1,10 @@
-import { fitLatency, type LatencyPoint, latencyAt, type Model, shareFor, type Trial } from './model.ts';
-import { candidates, comfortableShare, type Setting, threadsFor, type WxC } from './settings.ts';
+import { candidates, comfortableShare, type FleetShape, type Setting, threadsFor } from './choose-setting.ts';
+import { fitLatency, type LatencyPoint, latencyAt, type Model, type Scorer, shareFor, type Trial } from './model.ts';
 
 /** What was measured on this machine with this scorer and these bodies. */
 export type Measured = {
   readonly cores: number;
-  readonly scorer: {
-    readonly name: string;
-    /** Of one event, milliseconds: on the clock, and of CPU. */
-    readonly wallMs: number;
-    readonly cpuMs: number;
-    /** Rate of a thread for each core against that of one thread, for each thread: 1 is perfect. */
-    readonly threadEfficiency: number;
-  };
+  readonly scorer: Scorer;
   readonly bodyBytes: number;
   /** A 202 alone, median milliseconds: its commit, and little else. */
   readonly commitMs: number;
@@ -39,8 +32,8 @@ export function predictions({ cores }: Pick<Measured, 'cores'>, model: Model): (
   }));
 }
 
-/** Accepting and draining at the same time, on the same cores: the CPU of an event pays for both, its waiting for nothing. */
-export function sustained(measured: Measured, model: Model, { workers, concurrency }: WxC): number {
+/** Accepting and draining share the cores, so their CPU times add up; time spent waiting costs no CPU. */
+export function sustained(measured: Measured, model: Model, { workers, concurrency }: FleetShape): number {
   const drain = model.rate(workers, concurrency);
   const cpuBound = model.kind === 'waiting' ? model.cpuLimit : drain;
   return Math.min(drain, 1 / (1 / measured.acceptRate + 1 / cpuBound));

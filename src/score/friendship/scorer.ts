@@ -10,6 +10,7 @@ import { countCompleteTurns } from './turns.ts';
 const friendshipScorer: Scorer = {
   name: 'friendship',
   version: '1',
+  waits: false,
   score(conversation, { weights }) {
     const details = scoreFindings(analyse(conversation), weights);
     return { change: details.final_score_change, totalTurns: details.total_turns, details };

@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startHandOver } from '../../../src/score/hand-over.ts';
-import type { Item } from '../../../src/score/task.ts';
 import type { ThreadEnd, ThreadEvents } from '../../../src/score/thread.ts';
+import type { Item } from '../../../src/score/thread-entry.ts';
 
 /** The decisions of the hand-over, with threads whose every move the test makes. Real threads are in pool.test.ts. */
 
@@ -43,9 +43,10 @@ function createThread(events: ThreadEvents) {
       for (const item of ended) item.isOpen = false;
       events.onReplies({ ids: ended.map(({ id }) => id), replies: ended.map(({ n }) => replyTo(n)), eachMs, overdue });
     },
-    die({ running, ...end }: Partial<ThreadEnd> = {}): void {
-      const id = items.find(({ n }) => n === running)?.id ?? null;
-      events.onEnd({ hung: false, begun: items.length, code: null, ...end, running: id });
+    /** @param inCall  the scorer was called for this body and has not returned; else all were begun. */
+    die({ inCall, ...end }: Partial<ThreadEnd> & { inCall?: number } = {}): void {
+      const begun = items.find(({ n }) => n === inCall)?.id ?? items.length;
+      events.onEnd({ hung: false, code: null, begun, running: inCall !== undefined, ...end });
     },
   };
 }
@@ -62,7 +63,7 @@ async function createStage({ threads = 1, waits = null as boolean | null, maxThr
       return {
         waits,
         give: (items) => thread.give(items),
-        isWaiting: () => thread.isIdle,
+        isIdle: () => thread.isIdle,
         giveUp: async () => {
           thread.heardGiveUp = true;
         },
@@ -178,7 +179,7 @@ test('a thread that is lost is replaced; who never returned from its call pays, 
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
-  thread(0).die({ hung: true, running: 2 });
+  thread(0).die({ hung: true, inCall: 2 });
   const later = submit(4);
   await turn();
   await turn();
@@ -205,7 +206,7 @@ test('suspects are scored apart, a quarter at a time, while the pool goes on; on
   const replies = Array.from({ length: 12 }, (_, i) => submit(i + 1));
   await turn();
   // Out of memory: whose call was running says nothing.
-  thread(0).die({ running: 3, code: 'ERR_WORKER_OUT_OF_MEMORY' });
+  thread(0).die({ inCall: 12, code: 'ERR_WORKER_OUT_OF_MEMORY' });
   await turn();
   const later = submit(99);
   await turn();
@@ -279,4 +280,28 @@ test('after the close nothing waits for ever: what waits, what runs and what com
     [true, true],
     [true, true],
   ]);
+});
+
+test('what is scored apart, and what a thread that leaves still holds, is refused by the close as well', async () => {
+  const { submit, all, handOver, thread } = await createStage({ waits: true });
+  const apart = Promise.allSettled([1, 2, 3, 4, 5].map((n) => submit(n)));
+  await turn();
+  thread(0).die();
+  await turn();
+  await turn();
+  const [pool, search] = [
+    all.findIndex((t) => t.open().length === 0 && !t.hasEnded && t !== thread(0)),
+    all.findIndex((t) => t.open().length === 2),
+  ];
+  const leaving = Promise.allSettled([submit(6), submit(7)]);
+  await turn();
+  thread(pool).finish([6], { overdue: true });
+  await turn();
+  expect(thread(pool).open()).toEqual([7]);
+  await handOver.close(new Error('closed'));
+  expect((await apart).map(({ status }) => status)).toEqual(Array(5).fill('rejected'));
+  expect((await leaving).map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
+  await turn();
+  expect([thread(pool).hasEnded, thread(search).hasEnded]).toEqual([true, true]);
+  expect(all.slice(1).every(({ hasEnded }) => hasEnded)).toBe(true);
 });

@@ -83,6 +83,12 @@ describe('one thread', () => {
   });
 });
 
+test('a scorer that declares that it does not wait has one scoring at a time, also where quick ones go together', async () => {
+  const { score } = await start({ scorerModule: fileURLToPath(new URL('../../fixtures/lone-scorer.ts', import.meta.url)) });
+  await Promise.all(many(200, {}).map(score));
+  expect(await details('crowd', many(20, { act: 'wait', ms: 20 }).map(score))).toEqual(Array(20).fill(1));
+});
+
 describe('a scoring that takes too long', () => {
   test('and heeds the abort costs only its own attempt', async () => {
     const { score } = await start();
@@ -93,6 +99,20 @@ describe('a scoring that takes too long', () => {
     const again = body({});
     expect(await details('attempt', [score(again)])).toEqual([1]);
     expect(await details('attempt', [score(again)])).toEqual([2]);
+  });
+
+  test('is the only one whose signal fires: others of its group that were done in time are left in peace', async () => {
+    const { score } = await start({ timeoutMs: 300 });
+    await Promise.all(many(200, {}).map(score)); // from here on quick ones go together
+    const radio = new BroadcastChannel('obedient-scorer');
+    const heard: string[] = [];
+    radio.onmessage = ({ data }) => heard.push(String(data));
+    const listening = { act: 'listen-on' };
+    const replies = [...many(10, listening).map(score), score(body({ act: 'wait', ms: 60_000 })), ...many(10, listening).map(score)];
+    expect((await outcomes(replies)).filter((outcome) => outcome !== 'scored')).toEqual(['SCORING_TIMEOUT']);
+    expect(await outcomes(many(5, { act: 'wait', ms: 250 }).map(score))).toEqual(Array(5).fill('scored'));
+    expect(heard).toEqual([]);
+    radio.close();
   });
 
   test('and ignores it fails alone; its thread is replaced, and its late result counts for nothing', async () => {
@@ -142,14 +162,6 @@ describe('a scoring that ends its thread costs its own attempt and nobody else o
   });
 });
 
-test('what was not begun when its thread ended was never at fault', async () => {
-  const { score } = await start({ threads: 1 });
-  const guilty = score(body({ act: 'burn', ms: 200 }));
-  const exit = score(body({ act: 'exit' }));
-  const others = many(20, {}).map(score);
-  expect(await outcomes([guilty, exit, ...others])).toEqual(['scored', 'SCORING_THREAD_DIED', ...Array(20).fill('scored')]);
-});
-
 test('a thread holds a sixteenth of its heap in bodies, and a larger one alone', async () => {
   const { score } = await start({ threadMemoryMb: 32 });
   const sizes = [900_000, 900_000, 900_000, 900_000, 3_000_000];
@@ -172,18 +184,17 @@ test("between scorings a scorer's timers go on", async () => {
   radio.close();
 });
 
-test('closing rejects what runs and what waits, and scorings hear of it', async () => {
+test('closing aborts what runs, and rejects it and what waits behind it', async () => {
   const { score, close } = await start();
   const radio = new BroadcastChannel('obedient-scorer');
   const heard: string[] = [];
   radio.onmessage = ({ data }) => heard.push(String(data));
   const running = many(3, { act: 'listen' }).map(score);
-  const others = [score(body({ act: 'burn', ms: 50 })), ...many(5, {}).map(score)];
-  const replies = Promise.allSettled([...running, ...others]);
-  await Promise.all(others);
+  await Promise.all(many(5, {}).map(score));
+  const replies = Promise.allSettled([...running, ...many(5, { act: 'burn', ms: 100 }).map(score)]);
   await close();
-  expect((await replies).slice(0, 3)).toEqual(
-    Array(3).fill({ status: 'rejected', reason: expect.objectContaining({ kind: 'transient', code: 'POOL_CLOSED' }) }),
+  expect(await replies).toEqual(
+    Array(8).fill({ status: 'rejected', reason: expect.objectContaining({ kind: 'transient', code: 'POOL_CLOSED' }) }),
   );
   await vi.waitFor(() => expect(heard).toEqual(Array(3).fill('AbortError')));
   radio.close();

@@ -7,7 +7,10 @@ import type { EventWrite, SettleTransaction } from '../../../src/event/settlemen
 import { createSettler } from '../../../src/settle/settler.ts';
 
 /** Faults of a commit that no server gives on demand; everything else about settling is tested on real ones. */
-function createStage(after: (writes: readonly EventWrite[], pass: number) => void) {
+function createStage(
+  after: (writes: readonly EventWrite[], pass: number) => void,
+  { running = 0, unscored = 0 }: { running?: number; unscored?: number } = {},
+) {
   const rows = new Map<EventId, { status: EventStatus; attemptCount: number }>();
   let passes = 0;
   const settler = createSettler({
@@ -46,8 +49,8 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
     },
     policy: { maxAttempts: 1, delayMs: () => 1, calendarDay: () => 1 },
     maxQueued: 100,
-    running: () => 0,
-    unscored: () => 0,
+    running: () => running,
+    unscored: () => unscored,
     giveUp: new AbortController().signal,
     log: pino({ level: 'silent' }),
   });
@@ -55,11 +58,11 @@ function createStage(after: (writes: readonly EventWrite[], pass: number) => voi
 }
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
-const scored = (n: number, detailsJson = '{}'): AttemptResult => ({
+const scored = (n: number, detailsJson = '{}', runningMs = 1): AttemptResult => ({
   eventId: id(n),
   owner: null,
   redelivered: false,
-  runningMs: 1,
+  runningMs,
   outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
 });
 const failed = (n: number): AttemptResult => ({
@@ -96,4 +99,18 @@ test('an error nobody knows is held like an outage: a good result does not becom
     if (pass <= 2) throw new PipelineError('bug', 'DATABASE_ERROR', 'unheard of');
   });
   expect(await settler.settle(scored(1))).toEqual({ verb: 'ack', as: 'processed' });
+});
+
+test('a result waits for the others only while deliveries wait for a thread', async () => {
+  const batches = async (unscored: number) => {
+    const sizes: number[] = [];
+    const { settler } = createStage((writes) => void sizes.push(writes.length), { running: 3, unscored });
+    const first = settler.settle(scored(1, '{}', 400));
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all([first, settler.settle(scored(2))]);
+    return sizes;
+  };
+  expect(await batches(1)).toEqual([2]);
+  expect(await batches(0)).toEqual([1, 1]);
 });

@@ -10,7 +10,7 @@ export type ScoreReply =
   | { readonly kind: 'not-ours'; readonly reason: 'NOT_JSON' | 'NOT_A_CONVERSATION' };
 
 /** A scoring whose scorer has answered with a promise. */
-export type Waiting = {
+export type Pending = {
   /** Never rejects. */
   readonly outcome: Promise<Outcome>;
   /** The reply that an outcome makes. */
@@ -24,14 +24,14 @@ const largestChange = 1e9;
 const longestId = 255;
 
 /** Scores a message body. @returns the reply if the scorer answers at once, or if the message needs no scorer. */
-export function scoreMessage(scorer: Scorer, body: Uint8Array, context: ScoreContext): ScoreReply | Waiting {
+export function scoreMessage(scorer: Scorer, body: Uint8Array, context: ScoreContext): ScoreReply | Pending {
   const message = decode(body);
   if (message === null) return { kind: 'not-ours', reason: 'NOT_JSON' };
   const eventId = parseEventId(message['event_id']);
   if (eventId !== null && isComplete(message)) {
     const owner = ownerOf(message);
     const replyWith = (outcome: Outcome): ScoreReply => ({ kind: 'done', eventId, owner, outcome });
-    const outcome = attempt(scorer, message, context);
+    const outcome = callScorer(scorer, message, context);
     return outcome instanceof Promise ? { outcome, replyWith } : replyWith(outcome);
   }
   if (eventId !== null) return { kind: 'incomplete', ref: { eventId } };
@@ -45,7 +45,7 @@ export function nameOf(scorer: Scorer): string {
   return `${scorer.name}@${scorer.version}`.slice(0, 100);
 }
 
-function attempt(scorer: Scorer, conversation: Conversation, context: ScoreContext): Outcome | Promise<Outcome> {
+function callScorer(scorer: Scorer, conversation: Conversation, context: ScoreContext): Outcome | Promise<Outcome> {
   try {
     const score = scorer.score(conversation, context);
     if (!isThenable(score)) return toOutcome(scorer, score);
@@ -67,7 +67,7 @@ export function tookTooLong(scorerName: string, how: string): Outcome {
 }
 
 function failure(scorer: Scorer, error: unknown, signal: AbortSignal): Outcome {
-  // Whatever a scorer throws once it was told that its time is up means that.
+  // After the abort any error counts as the timeout: it usually is the AbortError itself.
   if (signal.aborted) return tookTooLong(nameOf(scorer), 'was stopped at its deadline');
   const permanent = (error as { permanent?: unknown } | null)?.permanent === true;
   return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(scorer, error) };

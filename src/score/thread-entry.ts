@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Ended, type Running, watchRunning } from './running.ts';
+import { type Ended, type PendingScoring, watchPending } from './pending.ts';
+import { nameOf, type ScoreReply, scoreMessage } from './score-message.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
-import { nameOf, type ScoreReply, scoreMessage } from './scoring.ts';
 import { showBeat, showBegin, showReturn, type ThreadSigns } from './thread-signs.ts';
 
 /** What the thread is told at its start. */
@@ -13,7 +13,7 @@ export type ThreadSettings = {
   readonly signs: ThreadSigns;
 };
 
-/** A message body under a positive number that is its own within the process. */
+/** A message body under the number of items that the thread was given before and with it, in 32 bits. */
 export type Item = { readonly id: number; readonly body: Uint8Array };
 
 export type Order =
@@ -24,8 +24,9 @@ export type Order =
   | { readonly kind: 'give-up' };
 
 /**
- * Replies, in one list with the numbers of their items. The answer to an order has all of its items; those that were ready while others of
- * the order still waited were also posted before, as a message of their own.
+ * Replies, in one list with the numbers of their items. Those that are ready while others of the same order are pending are posted as a message
+ * of their own. The answer to the order has all of them again: it travels on another port, where it may overtake the message, or find
+ * it lost with the thread.
  */
 export type Replies = {
   readonly ids: readonly number[];
@@ -41,19 +42,19 @@ export type Hello = { readonly waits: boolean | null };
 
 const settings = workerData as ThreadSettings;
 const scorer = await loadScorer(settings.scorerUrl);
-const runningNow = new Set<Running>();
+const pendingNow = new Set<PendingScoring>();
 setInterval(() => showBeat(settings.signs), settings.beatMs).unref();
 
 /** Thread entry. Piscina calls it again while earlier calls wait. */
-export default async function work(order: Order): Promise<Replies | Hello> {
+export default async function work(order: Order): Promise<Replies | Hello | undefined> {
   switch (order.kind) {
     case 'hello':
       return { waits: scorer.waits ?? null };
     case 'score':
       return scoreGroup(order.items);
     case 'give-up':
-      for (const running of runningNow) running.abort(new DOMException('the worker gives up', 'AbortError'));
-      return { waits: null };
+      for (const scoring of pendingNow) scoring.abort(new DOMException('the worker gives up', 'AbortError'));
+      return;
   }
 }
 
@@ -67,38 +68,46 @@ async function loadScorer(url: string): Promise<Scorer> {
 async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   const beganAt = performance.now();
   const ended: Ended[] = [];
-  const waiting: Running[] = [];
+  const pending: PendingScoring[] = [];
+  const post = createPost(ended, items.length);
   for (const { id, body } of items) {
     const begun = begin(id, body);
-    if ('over' in begun) waiting.push(begun);
-    else ended.push(begun);
+    if (!('over' in begun)) ended.push(begun);
+    else if (scorer.waits !== false) pending.push(begun);
+    else {
+      // It wants one at a time, also within a group.
+      watch(begun);
+      post();
+      ended.push(await begun.over);
+    }
   }
-  const all = Promise.all(waiting.map(({ over }) => over.then((end) => ended.push(end))));
+  const all = Promise.all(pending.map(({ over }) => over.then((end) => ended.push(end))));
   // An async function that waits for nothing is done before the event loop turns.
-  if (waiting.length > 0) await settlesThisTurn(all);
+  if (pending.length > 0) await settlesThisTurn(all);
   if (ended.length === items.length) return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
 
-  const post = createPost(ended, items.length);
-  for (const running of waiting) {
-    runningNow.add(running);
-    running.limit(settings.timeoutMs);
-    void running.over.then(() => {
-      runningNow.delete(running);
-      post();
-    });
+  for (const scoring of pending) {
+    watch(scoring);
+    void scoring.over.then(post);
   }
   post();
   await all;
   return repliesOf(ended);
 }
 
-function begin(id: number, body: Uint8Array): Ended | Running {
+function watch(scoring: PendingScoring): void {
+  pendingNow.add(scoring);
+  scoring.limit(settings.timeoutMs);
+  void scoring.over.then(() => pendingNow.delete(scoring));
+}
+
+function begin(id: number, body: Uint8Array): Ended | PendingScoring {
   const control = new AbortController();
   const beganAt = performance.now();
-  showBegin(settings.signs, id);
+  showBegin(settings.signs);
   const begun = scoreMessage(scorer, body, { weights: settings.weights, signal: control.signal });
   showReturn(settings.signs);
-  if ('replyWith' in begun) return watchRunning({ id, beganAt, scorerName: nameOf(scorer), waiting: begun, control });
+  if ('replyWith' in begun) return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
   return { id, reply: begun, tookMs: performance.now() - beganAt, overdue: false };
 }
 

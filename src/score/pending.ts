@@ -1,4 +1,4 @@
-import { type ScoreReply, tookTooLong, type Waiting } from './scoring.ts';
+import { type Pending, type ScoreReply, tookTooLong } from './score-message.ts';
 
 /** How a scoring ended. */
 export type Ended = {
@@ -9,8 +9,8 @@ export type Ended = {
   readonly overdue: boolean;
 };
 
-/** A scoring that waits, in its thread. */
-export type Running = {
+/** A scoring whose scorer has answered with a promise, in its thread. */
+export type PendingScoring = {
   /** Resolves with the scorer's answer, or when it is overdue. */
   readonly over: Promise<Ended>;
   /** Starts its deadline, which counts from its begin. */
@@ -19,33 +19,37 @@ export type Running = {
 };
 
 /** How long a scoring may go on after its abort, milliseconds: to close what it holds open, not to do more work. */
-export const graceMs = 1_000;
+const graceMs = 1_000;
 
-export function watchRunning(options: {
+export function watchPending(options: {
   readonly id: number;
   readonly beganAt: number;
   readonly scorerName: string;
-  readonly waiting: Waiting;
+  readonly pending: Pending;
   readonly control: AbortController;
-}): Running {
-  const { id, beganAt, waiting, control } = options;
+}): PendingScoring {
+  const { id, beganAt, pending, control } = options;
   const { promise, resolve } = Promise.withResolvers<Ended>();
+  let isOver = false;
   let timer: NodeJS.Timeout | undefined;
 
   function finish(reply: ScoreReply, overdue: boolean): void {
+    isOver = true;
     clearTimeout(timer);
     resolve({ id, reply, tookMs: performance.now() - beganAt, overdue });
   }
 
-  void waiting.outcome.then((outcome) => finish(waiting.replyWith(outcome), false));
+  void pending.outcome.then((outcome) => finish(pending.replyWith(outcome), false));
   return {
     over: promise,
     limit(timeoutMs) {
+      // One that is over has no use for a timer, whose abort would reach what it left behind.
+      if (isOver) return;
       timer = setTimeout(
         () => {
           control.abort(new DOMException(`scoring may take ${timeoutMs} ms`, 'TimeoutError'));
           const ignored = tookTooLong(options.scorerName, `went on for over ${graceMs} ms after its deadline`);
-          timer = setTimeout(() => finish(waiting.replyWith(ignored), true), graceMs);
+          timer = setTimeout(() => finish(pending.replyWith(ignored), true), graceMs);
         },
         timeoutMs - (performance.now() - beganAt),
       );

@@ -1,26 +1,14 @@
-import { fitWaiting, fitWorking, type Model, type Trial, type WaitingModel, type WorkingModel } from './model.ts';
-import type { Goal, Measured } from './recommend.ts';
+import { isWaiting, type Model, type Scorer, type Trial, type WaitingModel, type WorkingModel } from './model.ts';
+import type { Goal } from './recommend.ts';
 
 export type Setting = { readonly workers: number; readonly concurrency: number; readonly threads: number };
 
-export type WxC = { readonly workers: number; readonly concurrency: number };
-
-/** Below this a scorer that waits is bounded by its rounds through broker and database, as one that works is. */
-const longWaitMs = 20;
-
-/** An event spends most of its time waiting for something outside. */
-export function isWaiting({ wallMs, cpuMs }: Measured['scorer']): boolean {
-  return wallMs >= longWaitMs && cpuMs < wallMs / 2;
-}
+export type FleetShape = { readonly workers: number; readonly concurrency: number };
 
 /** Settings to measure: what the model is fitted to, and one that it has not seen. */
-export function settingsToMeasure(scorer: Measured['scorer']): { readonly seen: readonly WxC[]; readonly unseen: WxC } {
+export function settingsToMeasure(scorer: Scorer): { readonly seen: readonly FleetShape[]; readonly unseen: FleetShape } {
   if (isWaiting(scorer)) return { seen: grid([1], [10, 50]).concat(grid([2], [50])), unseen: { workers: 2, concurrency: 100 } };
   return { seen: grid([1], [2, 10, 50]).concat(grid([4], [10, 50])), unseen: { workers: 2, concurrency: 20 } };
-}
-
-export function fitModel({ cores, scorer }: Pick<Measured, 'cores' | 'scorer'>, trials: readonly Trial[]): Model {
-  return isWaiting(scorer) ? fitWaiting(trials, cores) : fitWorking(trials);
 }
 
 /**
@@ -32,24 +20,24 @@ export function threadsFor(cores: number, workers: number, concurrency: number):
 }
 
 /** Settings that a recommendation may name, from the smallest on. */
-export function candidates(model: Model): readonly WxC[] {
+export function candidates(model: Model): readonly FleetShape[] {
   return model.kind === 'waiting' ? grid([1, 2, 4, 8], [10, 25, 50, mostWaiting]) : grid([1, 2, 3, 4, 6, 8], [5, 10, 20, 50]);
 }
 
-function grid(workers: readonly number[], concurrency: readonly number[]): WxC[] {
+function grid(workers: readonly number[], concurrency: readonly number[]): FleetShape[] {
   return workers.flatMap((w) => concurrency.map((c) => ({ workers: w, concurrency: c })));
 }
 
-/** What is left free for bursts when no latency is asked for. */
+/** Share of capacity to plan for when no latency is asked for; the rest is room for bursts. */
 export const comfortableShare = 0.7;
 
-export function bestSetting(measured: Pick<Measured, 'cores'>, model: Model, goal: Goal): Setting {
+export function bestSetting(cores: number, model: Model, goal: Goal): Setting {
   const { workers, concurrency } = model.kind === 'waiting' ? enoughInFlight(model, goal) : nearlyBest(model);
-  return { workers, concurrency, threads: threadsFor(measured.cores, workers, concurrency) };
+  return { workers, concurrency, threads: threadsFor(cores, workers, concurrency) };
 }
 
 /** The smallest setting (workers, then deliveries) that does nearly what the best does, by the model. */
-function nearlyBest(model: WorkingModel): WxC {
+function nearlyBest(model: WorkingModel): FleetShape {
   const all = candidates(model);
   const best = Math.max(...all.map((c) => model.rate(c.workers, c.concurrency)));
   // Less than the spread between two runs is no reason for another process.
@@ -61,7 +49,7 @@ const mostWaiting = 120;
 const mostWorkers = 8;
 
 /** As many in flight as the rate needs: rate × seconds, and room for bursts. Without a rate as many as one machine is asked to hold. */
-function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): WxC {
+function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): FleetShape {
   const most = mostWaiting * mostWorkers;
   const rate = Math.min(goal.rate === null ? Number.POSITIVE_INFINITY : goal.rate / (goal.machines ?? 1), cpuLimit * comfortableShare);
   const inFlight = Math.max(1, Math.min(most, Math.ceil((rate * eachMs) / 1_000 / comfortableShare)));
@@ -69,12 +57,8 @@ function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): WxC {
   return { workers, concurrency: Math.ceil(inFlight / workers) };
 }
 
-/**
- * The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's own run is taken. Where
- * scorings wait, more in flight is always faster, and says nothing against a setting that is enough.
- */
-export function confirmSetting(setting: Setting, model: Model, trials: readonly Trial[]): Setting {
-  if (model.kind === 'waiting') return setting;
+/** The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's own run is taken. */
+export function confirmSetting(setting: Setting, trials: readonly Trial[]): Setting {
   const own = trials.find((t) => t.workers === setting.workers && t.concurrency === setting.concurrency);
   const fastest = trials.toSorted((a, b) => b.rate - a.rate)[0];
   if (own === undefined || fastest === undefined || fastest.rate <= own.rate * 1.1) return setting;

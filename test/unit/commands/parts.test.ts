@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest';
+import { longestWaitMs, maxConcurrent } from '../../../src/commands/parts.ts';
+import { loadConfig } from '../../../src/config.ts';
+
+const config = loadConfig({
+  DATABASE_URL: 'mysql://u:p@db/afterword',
+  RABBITMQ_URL: 'amqp://mq',
+  MESSAGE_CONCURRENCY_PER_WORKER: '10',
+  SCORING_THREADS: '2',
+  SCORING_TIMEOUT_MS: '1000',
+});
+
+// A thread's turns one after the other, one more if its end makes the others begin again, a fifth of a deadline to notice each.
+test.each([
+  [null, 7_200, 10],
+  [false, 7_200, 2],
+  [true, 2_400, 10],
+])('waits: %j: a delivery waits %i ms at most, %i are scored at a time', (waits, wait, concurrent) => {
+  expect(longestWaitMs(config, waits)).toBe(wait);
+  expect(maxConcurrent(config, waits)).toBe(concurrent);
+});

@@ -1,0 +1,61 @@
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { pino } from 'pino';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { startThread, type ThreadEnd } from '../../../src/score/thread.ts';
+import type { Replies } from '../../../src/score/thread-entry.ts';
+
+/** One real thread, with the obedient scorer in it. */
+async function start({ timeoutMs = 5_000 } = {}) {
+  const replied: number[] = [];
+  const ends: ThreadEnd[] = [];
+  const thread = await startThread(
+    {
+      entry: new URL('../../../src/score/thread-entry.ts', import.meta.url),
+      scorerUrl: pathToFileURL(fileURLToPath(new URL('../../fixtures/obedient-scorer.ts', import.meta.url))).href,
+      weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+      timeoutMs,
+      memoryMb: 64,
+      log: pino({ level: 'silent' }),
+    },
+    { onReplies: ({ ids }: Replies) => replied.push(...ids), onEnd: (end) => ends.push(end) },
+  );
+  onTestFinished(() => thread.end());
+  let id = 0;
+  const give = (...orders: readonly object[]) => thread.give(orders.map((metadata) => ({ id: ++id, body: body(metadata) })));
+  return { thread, give, replied, ends };
+}
+
+function body(metadata: object): Uint8Array {
+  const event_id = '019a0000-0000-7000-8000-000000000001';
+  return Buffer.from(
+    JSON.stringify({ event_id, conversation_id: 'c', bot_type: 'T', start_time: '2026-01-31T20:00:00Z', metadata, conversation_log: [] }),
+  );
+}
+
+test('is idle while all that it was given waits, and not before the last of it has begun', async () => {
+  const { thread, give, replied } = await start();
+  give({ act: 'wait', ms: 1_000 });
+  await vi.waitFor(() => expect(thread.isIdle()).toBe(true), { interval: 1 });
+  give({ act: 'burn', ms: 200 });
+  // Its loop may still wait at this moment; it has not seen the new one.
+  expect(thread.isIdle()).toBe(false);
+  await vi.waitFor(() => expect(replied).toEqual([2]), { timeout: 5_000 });
+  await vi.waitFor(() => expect(thread.isIdle()).toBe(true), { interval: 1 });
+});
+
+test('says how it ended: what had begun, and whether a call had not returned', async () => {
+  const { give, ends } = await start();
+  give({ act: 'wait', ms: 2_000 }, { act: 'exit' }, {}, {});
+  await vi.waitFor(() => expect(ends).toEqual([{ hung: false, code: null, begun: 2, running: true }]), { timeout: 5_000 });
+});
+
+test('a loop that stands still is told from one that turns slowly', async () => {
+  const slow = await start({ timeoutMs: 300 });
+  // Longer than the deadline in all, and its loop turns in between.
+  slow.give({ act: 'burn-turning', ms: 100 });
+  await vi.waitFor(() => expect(slow.replied).toEqual([1]), { timeout: 5_000 });
+  expect(slow.ends).toEqual([]);
+  const still = await start({ timeoutMs: 300 });
+  still.give({ act: 'wait', ms: 5_000 }, { act: 'hang' });
+  await vi.waitFor(() => expect(still.ends).toEqual([{ hung: true, code: null, begun: 2, running: true }]), { timeout: 10_000 });
+});
