@@ -39,7 +39,7 @@ export const settings = {
   },
   SCORING_THREAD_MEMORY_MB: { parse: int(16, 16_384).default(256), help: 'Heap a scoring thread may use before it is ended, MiB.' },
   SCORING_TIMEOUT_MS: {
-    parse: int(10, 1_500_000).default(30_000),
+    parse: int(100, 1_500_000).default(30_000),
     help: 'Longest run of one scoring. Its signal is then aborted; if it goes on, its thread is replaced.',
   },
   SCORING_TIMEZONE: {

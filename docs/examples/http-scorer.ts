@@ -23,6 +23,8 @@ const scorer: Scorer = {
       signal,
     });
     if (!answer.ok) {
+      // Or its connection stays open until the garbage collector finds it.
+      await answer.body?.cancel();
       // The request itself is at fault: trying again would not help. Anything else passes, and may be asked again.
       const permanent = answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429;
       throw Object.assign(new Error(`the service answered ${answer.status}`), { permanent });

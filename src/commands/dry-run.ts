@@ -13,6 +13,7 @@ const maxWaiting = 100;
 
 /** Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
 export function createDryRun(config: Config, log: Logger) {
+  const stop = new AbortController();
   let pool: Promise<ScorePool> | null = null;
   let waiting = 0;
 
@@ -21,7 +22,7 @@ export function createDryRun(config: Config, log: Logger) {
       if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs wait already`);
       waiting++;
       try {
-        pool ??= startPool(config, 1, log).catch((error: unknown) => {
+        pool ??= startPool(config, 1, stop.signal, log).catch((error: unknown) => {
           pool = null; // the next request tries again
           throw error;
         });
@@ -38,6 +39,7 @@ export function createDryRun(config: Config, log: Logger) {
     waits: async (): Promise<boolean | null> => (await pool?.catch(() => null))?.waits ?? null,
     gauge: { name: 'dry_runs', bound: maxWaiting, held: () => waiting } satisfies Gauge,
     async close(): Promise<void> {
+      stop.abort();
       await (await pool?.catch(() => null))?.close();
     },
   };

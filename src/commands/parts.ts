@@ -3,7 +3,7 @@ import { type Config, maskedConfig, maskUrl } from '../config.ts';
 import { createOutbox, type Outbox } from '../outbox/index.ts';
 import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
-import { deadlinesToEnd, type ScorePool, startScorePool } from '../score/index.ts';
+import { deadlinesToEnd, mostDeadlines, roundsFor, type ScorePool, startScorePool } from '../score/index.ts';
 import { jitter } from '../settle/index.ts';
 import { claimDue, makeLostDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
 import { StartError, StoppedError } from './start-error.ts';
@@ -17,14 +17,18 @@ export const statementDeadlineMs = 10_000;
 export const consumerTimeoutMs = 30 * 60_000;
 
 /**
- * The longest that a delivery may wait for its answer while the database is there. Where scorings use the CPU it may have to wait for all
- * others that its thread was given, each up to its end; once more if one of them ends the thread.
+ * The longest that a delivery may wait for its answer while the database is there and every scoring runs to its deadline. Where scorings use the CPU
+ * it waits for all others that its thread was given, once more if one of them ends the thread. Where they wait, it may have to be scored
+ * again and again until it is known who ended the thread.
  *
  * @param waits  what the scorer declares.
  */
 export function longestWaitMs(config: Config, waits: boolean | null): number {
-  const turns = waits === true ? 1 : Math.ceil(config.concurrency / config.scoringThreads);
-  return Math.ceil((turns + 1) * config.scoringTimeoutMs * deadlinesToEnd);
+  const each = Math.ceil(config.concurrency / config.scoringThreads);
+  const working = (each + 1) * deadlinesToEnd;
+  const waiting = (1 + roundsFor(each)) * mostDeadlines;
+  const deadlines = waits === null ? Math.max(working, waiting) : waits ? waiting : working;
+  return Math.ceil(deadlines * config.scoringTimeoutMs);
 }
 
 /** Most scorings that a worker has under way at the same moment. */
@@ -129,13 +133,18 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
   });
 }
 
-export function startPool(config: Config, threads: number, log: Logger): Promise<ScorePool> {
+/** @throws {StoppedError} if `stop` fires before the scorer is loaded. @throws {PipelineError} if it cannot be. */
+export function startPool(config: Config, threads: number, stop: AbortSignal, log: Logger): Promise<ScorePool> {
   return startScorePool({
     threads,
     threadMemoryMb: config.scoringThreadMemoryMb,
     timeoutMs: config.scoringTimeoutMs,
     weights: config.weights,
     scorerModule: config.scorerModule,
+    stop,
     log,
+  }).catch((error: unknown) => {
+    if (stop.aborted) throw new StoppedError('stopped while the scorer was loaded', { cause: error });
+    throw error;
   });
 }

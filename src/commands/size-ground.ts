@@ -104,7 +104,7 @@ export class TrialGround implements AsyncDisposable {
         while (left-- > 0) await this.#post();
       }),
     );
-    if (events >= 1_000) this.acceptRate = events / ((performance.now() - began) / 1_000);
+    if (events >= size.fewestForRate) this.acceptRate = events / ((performance.now() - began) / 1_000);
     // Published, all of it: what the broker does not have yet would be drained at the pace it comes.
     await this.#until(
       async () => (await this.#queue.depth()) >= events,

@@ -15,18 +15,23 @@ const warmEvents = 30;
 const warmMs = 1_000;
 
 /** The user's scorer alone, in the pool as a worker has it, one body at a time: in one thread, then in one for each core. */
-export async function measureScorer(config: Config, nextBody: NextBody): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
+export async function measureScorer(
+  config: Config,
+  nextBody: NextBody,
+  stop: AbortSignal,
+): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
   const bodies = Array.from({ length: 200 }, () => toMessage(parseConversationRequest(nextBody())));
-  const one = await run(config, 1, bodies);
+  const one = await run(config, 1, bodies, stop);
   const cores = availableParallelism();
   const scorer = {
     name: config.scorerModule ?? 'friendship',
     wallMs: one.wallMs,
     cpuMs: Math.min(one.cpuMs, one.wallMs),
     threadEfficiency: 1,
+    waits: one.waits,
   };
   // Threads that wait are not in each other's way.
-  const all = cores === 1 || size.isWaiting(scorer) ? null : await run(config, cores, bodies);
+  const all = cores === 1 || size.isWaiting(scorer) ? null : await run(config, cores, bodies, stop);
   return {
     ...scorer,
     ...(all !== null && { threadEfficiency: all.rate / (one.rate * cores) }),
@@ -34,8 +39,13 @@ export async function measureScorer(config: Config, nextBody: NextBody): Promise
   };
 }
 
-async function run(config: Config, threads: number, bodies: readonly Buffer[]): Promise<{ rate: number; wallMs: number; cpuMs: number }> {
-  const pool = await startPool(config, threads, quiet);
+async function run(
+  config: Config,
+  threads: number,
+  bodies: readonly Buffer[],
+  stop: AbortSignal,
+): Promise<{ rate: number; wallMs: number; cpuMs: number; waits: boolean | null }> {
+  const pool = await startPool(config, threads, stop, quiet);
   let i = 0;
   const score = async () => {
     const reply = await pool.score(bodies[i++ % bodies.length] ?? Buffer.alloc(0));
@@ -58,7 +68,12 @@ async function run(config: Config, threads: number, bodies: readonly Buffer[]): 
     const tookMs = performance.now() - began;
     const { user, system } = process.cpuUsage(cpuFrom);
     const events = i - from;
-    return { rate: (events / tookMs) * 1_000, wallMs: (tookMs * threads) / events, cpuMs: (user + system) / 1_000 / events };
+    return {
+      rate: (events / tookMs) * 1_000,
+      wallMs: (tookMs * threads) / events,
+      cpuMs: (user + system) / 1_000 / events,
+      waits: pool.waits,
+    };
   } finally {
     await pool.close();
   }

@@ -29,7 +29,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   };
   const bodies = await readBodies(options.body);
   say('the scorer alone');
-  const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next);
+  const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
   await using ground = await TrialGround.open(config, bodies.next, stop);
   say(`on a database and a queue of its own, ${ground.name}, which go with the measurement`);
@@ -71,6 +71,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const model = size.fitModel(base, trials);
   // With a scorer that waits more in flight is always faster: only the refitted model counts.
   const setting = model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
+  // Slow scorers are measured with fewer events than an accept rate can be told from.
+  if (!Number.isFinite(ground.acceptRate)) await ground.fill(size.fewestForRate);
   const measured: size.Measured = {
     ...base,
     bodyBytes,

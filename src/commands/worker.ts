@@ -41,7 +41,7 @@ export async function runWorker(config: Config): Promise<void> {
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
   await checkConnectionBudget(config, store, log);
-  const pool = stack.adopt(await startPool(config, config.scoringThreads, log), (p) => p.close());
+  const pool = stack.adopt(await startPool(config, config.scoringThreads, stop.signal, log), (p) => p.close());
   noteConsumerTimeout(config, pool.waits, log);
 
   // Two connections: an alarm blocks the one that publishes, and acks must still get through.

@@ -33,9 +33,11 @@ const latestLookMs = 16;
  */
 export async function startHandOver(options: {
   readonly threads: number;
-  /** Bytes of bodies that a thread may hold, unless it holds a single one. */
+  /** A thread that holds this many bytes of bodies gets no more. */
   readonly maxThreadBytes: number;
   readonly startThread: StartThread;
+  /** Gives up the start. */
+  readonly stop: AbortSignal;
   readonly log: Logger;
 }): Promise<HandOver> {
   let queued: Entry[] = [];
@@ -48,6 +50,7 @@ export async function startHandOver(options: {
   const set = await startThreadSet({
     count: options.threads,
     startThread: options.startThread,
+    stop: options.stop,
     log: options.log,
     onRoom: schedule,
     onScored(count, eachMs) {
@@ -100,7 +103,8 @@ export async function startHandOver(options: {
 
   function mayTake(thread: LoadedThread): boolean {
     if (thread.held === 0) return true;
-    if (waits === false || thread.heldBytes + (queued[0]?.body.length ?? 0) > options.maxThreadBytes) return false;
+    // One body may exceed the bound, however large: it would otherwise stop all that come after it.
+    if (waits === false || thread.heldBytes >= options.maxThreadBytes) return false;
     return waits === true || thread.isIdle();
   }
 

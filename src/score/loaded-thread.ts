@@ -30,25 +30,28 @@ export type LoadedThreadEvents = {
   /** A scoring in it ignored its abort and still runs: it should be given nothing more, and ended once it holds nothing. */
   readonly onOverdue: (thread: LoadedThread) => void;
   /** The thread has ended by itself, or was hung and is ended. */
-  readonly onLost: (thread: LoadedThread, left: Left) => void;
+  readonly onLost: (thread: LoadedThread, lost: Lost) => void;
 };
 
 /** What a thread held when it was lost, without the entry that is known to have ended it, if one is: that was told so. */
 type Left = {
-  /** One of these has ended the thread, but which is not known. */
+  /** One of these may have ended the thread, but which is not known. */
   readonly candidates: readonly Entry[];
   readonly innocent: readonly Entry[];
 };
 
+type Lost = Left & Pick<ThreadEnd, 'hung' | 'code'> & { /** Entries. */ readonly held: number; readonly livedMs: number };
+
 /** @throws if the thread cannot be started. */
-export async function startLoadedThread(startThread: StartThread, events: LoadedThreadEvents): Promise<LoadedThread> {
+export async function startLoadedThread(startThread: StartThread, events: LoadedThreadEvents, stop: AbortSignal): Promise<LoadedThread> {
   /** By the number of their item, in the order in which they were given. */
   const held = new Map<number, Entry>();
   let heldBytes = 0;
   let given = 0;
   /** One whose reply has been given up still runs: whatever happens to the thread, it may be its doing. */
   let hasOverdue = false;
-  const thread: Thread = await startThread({ onReplies, onEnd });
+  const startedAt = performance.now();
+  const thread: Thread = await startThread({ onReplies, onEnd }, stop);
 
   function onReplies({ ids, replies, eachMs, overdue }: Replies): void {
     let count = 0;
@@ -70,10 +73,11 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
 
   function onEnd(end: ThreadEnd): void {
     const { culprit, ...left } = judge(held, end, hasOverdue);
+    const lost = { ...left, held: held.size, hung: end.hung, code: end.code, livedMs: performance.now() - startedAt };
     held.clear();
     heldBytes = 0;
     culprit?.resolve({ kind: 'lost', hung: end.hung, code: end.code });
-    events.onLost(loaded, left);
+    events.onLost(loaded, lost);
   }
 
   const loaded: LoadedThread = {
@@ -108,11 +112,14 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
 
 const outOfMemory = 'ERR_WORKER_OUT_OF_MEMORY';
 
-/** Who ended the thread. One entry alone did; one whose call never returned did, unless memory ran out, to which all of them add. */
+/**
+ * Who ended the thread. The first entry that it was ever given did, as long as it is the only one; what earlier ones left behind may have ended any other.
+ * One whose call never returned did, unless memory ran out, to which all of them add.
+ */
 function judge(held: ReadonlyMap<number, Entry>, end: ThreadEnd, hasOverdue: boolean): Left & { readonly culprit: Entry | null } {
   const begun = [...held].filter(([id]) => ((end.begun - id) | 0) >= 0).map(([, entry]) => entry);
   const running = end.running && end.code !== outOfMemory ? held.get(end.begun) : undefined;
-  const alone = begun.length === 1 && !hasOverdue ? begun[0] : undefined;
+  const alone = end.begun === 1 ? begun[0] : undefined;
   const culprit = running ?? alone ?? null;
   const candidates = culprit === null && !hasOverdue ? begun : [];
   const innocent = [...held.values()].filter((entry) => entry !== culprit && !candidates.includes(entry));

@@ -30,6 +30,8 @@ export type ScorePoolOptions = {
   readonly weights: ScoreWeights;
   /** Path of a module, as in `SCORER_MODULE`; null for the friendship scorer. */
   readonly scorerModule: string | null;
+  /** Gives up the start of the threads. */
+  readonly stop: AbortSignal;
   readonly log: Logger;
 };
 
@@ -48,7 +50,8 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
   const handOver = await startHandOver({
     threads: options.threads,
     maxThreadBytes: memoryMb * 1_024 * 1_024 * bodiesOfHeap,
-    startThread: (events) => startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb, log }, events),
+    startThread: (events, stop) => startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb }, events, stop),
+    stop: options.stop,
     log,
   }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, workerData } from 'node:worker_threads';
 import { type Ended, type PendingScoring, watchPending } from './pending.ts';
 import { nameOf, type ScoreReply, scoreMessage } from './score-message.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
@@ -17,8 +17,8 @@ export type ThreadSettings = {
 export type Item = { readonly id: number; readonly body: Uint8Array };
 
 export type Order =
-  /** Answered once the scorer is loaded. */
-  | { readonly kind: 'hello' }
+  /** Answered once the scorer is loaded. Replies that come before their order's answer are posted to the port. */
+  | { readonly kind: 'hello'; readonly port: MessagePort }
   | { readonly kind: 'score'; readonly items: readonly Item[] }
   /** Aborts every scoring that still runs. */
   | { readonly kind: 'give-up' };
@@ -42,6 +42,7 @@ export type Hello = { readonly waits: boolean | null };
 
 const settings = workerData as ThreadSettings;
 const scorer = await loadScorer(settings.scorerUrl);
+let port: MessagePort | null = null;
 const pendingNow = new Set<PendingScoring>();
 setInterval(() => showBeat(settings.signs), settings.beatMs).unref();
 
@@ -49,6 +50,7 @@ setInterval(() => showBeat(settings.signs), settings.beatMs).unref();
 export default async function work(order: Order): Promise<Replies | Hello | undefined> {
   switch (order.kind) {
     case 'hello':
+      port = order.port;
       return { waits: scorer.waits ?? null };
     case 'score':
       return scoreGroup(order.items);
@@ -139,7 +141,7 @@ function createPost(ended: readonly Ended[], expected: number): () => void {
       scheduled = false;
       const fresh = ended.slice(posted);
       posted = ended.length;
-      if (fresh.length > 0 && posted < expected) parentPort?.postMessage(repliesOf(fresh));
+      if (fresh.length > 0 && posted < expected) port?.postMessage(repliesOf(fresh));
     });
   };
 }

@@ -1,5 +1,5 @@
 import type { Logger } from '../runtime/log.ts';
-import { createBackoff, pause } from '../runtime/wait.ts';
+import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { createCulpritSearch } from './culprit-search.ts';
 import { type Entry, type LoadedThread, type LoadedThreadEvents, startLoadedThread } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
@@ -14,16 +14,24 @@ type ThreadSet = {
 
 /** How long scorings may take to notice that the worker gives up, milliseconds. */
 const giveUpMs = 250;
+/** How long the close waits for threads to end: one in native code goes on, and nobody can do anything about it. */
+const endMs = 1_000;
+/** Threads that there may be for each that was asked for, those on their way out included. */
+const mostTimes = 2;
+/** A thread that lived this long and is then lost says nothing of the next one. */
+const stableMs = 10_000;
 
 /**
- * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing more; there are never more
- * than twice `count` because of that.
+ * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing more. Until threads have really
+ * ended there are never more than twice `count` because of that.
  *
  * @throws if the first threads cannot be started. One that cannot be replaced later is tried again, with growing delays.
  */
 export async function startThreadSet(options: {
   readonly count: number;
   readonly startThread: StartThread;
+  /** Gives up the start of the first threads. */
+  readonly stop: AbortSignal;
   /** A thread may take more, or is ready. */
   readonly onRoom: () => void;
   readonly onScored: LoadedThreadEvents['onScored'];
@@ -35,7 +43,11 @@ export async function startThreadSet(options: {
   const ready = new Set<LoadedThread>();
   /** Given nothing more; they still hold something. */
   const leaving = new Set<LoadedThread>();
+  /** On their way out. One that is in native code, such as a child process that it waits for, ends when that returns. */
+  let ending = 0;
   let starting = 0;
+  /** For threads that are lost without having held anything: a scorer that ends them by itself, whatever it is given. */
+  const idleLosses = createBackoff(200, 10_000);
   const closing = new AbortController();
   const search = createCulpritSearch({ start: startPatiently, onInnocent: options.onReturned });
 
@@ -52,25 +64,37 @@ export async function startThreadSet(options: {
       if (thread.held === 0) dismiss(thread);
       fillUp();
     },
-    onLost(thread, left) {
+    onLost(thread, { candidates, innocent, held, hung, code, livedMs }) {
       ready.delete(thread);
       leaving.delete(thread);
-      if (left.innocent.length > 0) options.onReturned(left.innocent);
-      if (left.candidates.length > 0) search.add(left.candidates);
-      fillUp();
+      if (livedMs > stableMs) idleLosses.reset();
+      const waitMs = held === 0 ? idleLosses.next() : 0;
+      log.warn({ held, hung, code, waitMs }, 'a scoring thread has ended; it is replaced');
+      if (innocent.length > 0) options.onReturned(innocent);
+      if (candidates.length > 0) search.add(candidates);
+      end(thread);
+      fillUp(waitMs);
     },
   };
 
   function dismiss(thread: LoadedThread): void {
     leaving.delete(thread);
-    void thread.end();
+    end(thread);
     fillUp();
   }
 
-  function fillUp(): void {
-    while (!closing.signal.aborted && ready.size + starting < count && ready.size + starting + leaving.size < 2 * count) {
+  function end(thread: LoadedThread): void {
+    ending++;
+    void thread.end().then(() => {
+      ending--;
+      fillUp();
+    });
+  }
+
+  function fillUp(waitMs = 0): void {
+    while (!closing.signal.aborted && ready.size + starting < count && ready.size + starting + leaving.size + ending < mostTimes * count) {
       starting++;
-      void startPatiently(events).then((thread) => {
+      void startPatiently(events, waitMs).then((thread) => {
         starting--;
         if (thread === null) return;
         if (closing.signal.aborted) {
@@ -84,27 +108,29 @@ export async function startThreadSet(options: {
   }
 
   /** @returns null once the set is being closed. */
-  async function startPatiently(of: LoadedThreadEvents): Promise<LoadedThread | null> {
+  async function startPatiently(of: LoadedThreadEvents, waitMs = 0): Promise<LoadedThread | null> {
     const backoff = createBackoff(100, 5_000);
+    if (waitMs > 0) await pause(waitMs, closing.signal);
     while (!closing.signal.aborted) {
       try {
-        const thread = await startLoadedThread(options.startThread, of);
+        const thread = await startLoadedThread(options.startThread, of, closing.signal);
         if (!closing.signal.aborted) return thread;
-        await thread.end();
+        void thread.end();
       } catch (error) {
-        const waitMs = backoff.next();
-        log.error({ err: error, waitMs }, 'a scoring thread cannot be started; trying again');
-        await pause(waitMs, closing.signal);
+        if (closing.signal.aborted) break;
+        const againMs = backoff.next();
+        log.error({ err: error, waitMs: againMs }, 'a scoring thread cannot be started; trying again');
+        await pause(againMs, closing.signal);
       }
     }
     return null;
   }
 
-  const first = await Promise.allSettled(Array.from({ length: count }, () => startLoadedThread(options.startThread, events)));
+  const first = await Promise.allSettled(Array.from({ length: count }, () => startLoadedThread(options.startThread, events, options.stop)));
   for (const start of first) if (start.status === 'fulfilled') ready.add(start.value);
   const failed = first.find((start) => start.status === 'rejected');
   if (failed !== undefined) {
-    await Promise.all([...ready].map((thread) => thread.end()));
+    for (const thread of ready) void thread.end();
     throw failed.reason;
   }
   return {
@@ -115,7 +141,7 @@ export async function startThreadSet(options: {
       ready.clear();
       leaving.clear();
       await Promise.all([search.close(reason, giveUpMs), ...threads.map((thread) => thread.giveUp(reason, giveUpMs))]);
-      await Promise.all(threads.map((thread) => thread.end()));
+      await settlesWithin(Promise.all(threads.map((thread) => thread.end())), endMs);
     },
   };
 }

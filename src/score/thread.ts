@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
+import { MessageChannel } from 'node:worker_threads';
 import { FixedQueue, Piscina } from 'piscina';
-import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { ScoreWeights } from './scorer.ts';
 import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
@@ -38,24 +38,21 @@ type ThreadOptions = {
   readonly weights: ScoreWeights;
   readonly timeoutMs: number;
   readonly memoryMb: number;
-  readonly log: Logger;
 };
 
 export type ThreadEvents = {
   /** Some replies come a second time (score/thread-entry.ts). */
   readonly onReplies: (replies: Replies) => void;
-  /** Called at most once, and never after `end`. Nothing more comes from it, and nothing may be given to it. */
+  /** Called at most once, and never after `end`, also for a thread that holds nothing. Nothing may be given to it any more. */
   readonly onEnd: (end: ThreadEnd) => void;
 };
 
-/** @throws if the scorer cannot be loaded in it. */
-export type StartThread = (events: ThreadEvents) => Promise<Thread>;
+/** @throws if the scorer cannot be loaded in it, takes too long for that, or `stop` fires meanwhile. */
+export type StartThread = (events: ThreadEvents, stop: AbortSignal) => Promise<Thread>;
 
 /** A thread counts as hung after this many looks in a row without a sign of life. */
 const missedLooks = 11;
 const looksPerDeadline = 10;
-/** Timers that fire more often would only keep the cores busy. With deadlines below 200 ms a hung thread is found later for it. */
-const leastLookMs = 20;
 /** A thread that stands still is ended after this many deadlines at the latest. */
 export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
 
@@ -63,11 +60,11 @@ export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
  * Starts a thread and loads the scorer in it. Each is a Piscina of its own, and not one of several in a common one, because a thread whose
  * scoring ignores its abort is replaced at once and ends later, when the others in it have finished (docs/decisions/0016).
  *
- * @throws if the scorer cannot be loaded.
+ * @throws if the scorer cannot be loaded, takes too long for that, or `stop` fires meanwhile.
  */
-export async function startThread(options: ThreadOptions, events: ThreadEvents): Promise<Thread> {
+export async function startThread(options: ThreadOptions, events: ThreadEvents, stop: AbortSignal): Promise<Thread> {
   const signs = createSigns();
-  const lookMs = Math.max(leastLookMs, options.timeoutMs / looksPerDeadline);
+  const lookMs = options.timeoutMs / looksPerDeadline;
   const { scorerUrl, weights, timeoutMs } = options;
   const pool = new Piscina<Order, unknown>({
     filename: fileURLToPath(options.entry),
@@ -83,8 +80,11 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
     atomics: 'disabled',
   });
   // Also emitted for a thread that died at work, which its orders report by themselves.
-  pool.on('error', (error) => options.log.debug({ err: error }, 'scoring thread failed'));
-  pool.on('message', (replies: Replies) => events.onReplies(replies));
+  pool.on('error', (error) => ended({ hung: false, code: codeOf(error) }));
+  // A port of our own: `parentPort` is open to whatever a scorer loads.
+  const { port1: port, port2: theirs } = new MessageChannel();
+  port.on('message', (replies: Replies) => events.onReplies(replies));
+  port.unref();
 
   let isOpen = true;
   /** Number of the item that it was given last. */
@@ -104,16 +104,23 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
     events.onEnd(end);
   }
 
-  async function close(): Promise<void> {
+  let closing: Promise<void> | null = null;
+  function close(): Promise<void> {
     isOpen = false;
     stopWatch();
-    await pool.destroy();
+    port.close();
+    closing ??= pool.destroy();
+    return closing;
   }
 
-  const { waits } = await (pool.run({ kind: 'hello' }) as Promise<Hello>).catch(async (error: unknown) => {
-    await close();
-    throw error;
-  });
+  const { waits } = await before(pool.run({ kind: 'hello', port: theirs }, { transferList: [theirs] }) as Promise<Hello>, stop).catch(
+    (error: unknown) => {
+      void close();
+      throw error;
+    },
+  );
+  // Piscina starts another worker in its place, which is not told of the port: a thread that is lost is replaced as a whole.
+  pool.threads[0]?.once('exit', () => ended({ hung: false, code: null }));
   return {
     waits,
     give(items) {
@@ -140,6 +147,23 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents):
     },
     end: close,
   };
+}
+
+/** How long a scorer may take to load, milliseconds. */
+const startMs = 30_000;
+
+async function before<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
+  const over = AbortSignal.any([stop, AbortSignal.timeout(startMs)]);
+  const gaveUp = Promise.withResolvers<never>();
+  const giveUp = () => gaveUp.reject(new Error(stop.aborted ? 'stopped while it was loaded' : `it was not loaded within ${startMs} ms`));
+  over.addEventListener('abort', giveUp, { once: true });
+  if (over.aborted) giveUp();
+  try {
+    return await Promise.race([work, gaveUp.promise]);
+  } finally {
+    over.removeEventListener('abort', giveUp);
+    work.catch(() => {});
+  }
 }
 
 /** Calls `onStill` when a busy thread has shown no sign of life for `missedLooks` looks. Looks are counted, not time: a machine that slept is no hang. */

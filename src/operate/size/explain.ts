@@ -1,4 +1,4 @@
-import type { Model, Trial } from './model.ts';
+import { type Model, type Trial, waitsMostly } from './model.ts';
 import { type Advice, classicRules, type Goal, type Measured } from './recommend.ts';
 
 /** A prediction and the run that was made after it. */
@@ -30,6 +30,10 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
     `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
     `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
+  if (model.kind === 'working' && waitsMostly(scorer))
+    lines.push(
+      '  the scorer spends its time waiting and declares waits: false: without that declaration a thread would work on many events at once',
+    );
   if (model.kind === 'waiting')
     lines.push(
       `  the service behind the scorer must handle ${setting.workers * setting.concurrency * advice.machines} concurrent calls${goal.rate === null ? '; name a rate (--rate) for fewer' : ''}`,

@@ -19,14 +19,24 @@ export type Scorer = {
   readonly cpuMs: number;
   /** Rate of a thread for each core against that of one thread, for each thread: 1 is perfect. */
   readonly threadEfficiency: number;
+  /** What it declares; null if nothing. */
+  readonly waits: boolean | null;
 };
+
+/** Accepts that it takes to tell their rate. */
+export const fewestForRate = 1_000;
 
 /** Below this a scorer that waits is bounded by its rounds through broker and database, as one that works is. */
 const longWaitMs = 20;
 
-/** An event spends most of its time waiting for something outside. */
-export function isWaiting({ wallMs, cpuMs }: Scorer): boolean {
+/** An event spends most of its time waiting for something outside, whatever the scorer declares. */
+export function waitsMostly({ wallMs, cpuMs }: Scorer): boolean {
   return wallMs >= longWaitMs && cpuMs < wallMs / 2;
+}
+
+/** Scorings share threads while they wait, so what is in flight decides. */
+export function isWaiting(scorer: Scorer): boolean {
+  return waitsMostly(scorer) && scorer.waits !== false;
 }
 
 /**
@@ -157,7 +167,8 @@ export function fitWorking(trials: readonly Trial[]): WorkingModel {
  * @param trials  one at least. The fastest tells the CPU of an event best, as what the machine does anyway counts least in it.
  */
 export function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
-  const eachMs = mean(trials.map((t) => (t.workers * t.concurrency * 1_000) / t.rate));
+  // The least: runs that the CPU has slowed down say nothing of the waiting.
+  const eachMs = Math.min(...trials.map((t) => (t.workers * t.concurrency * 1_000) / t.rate));
   const fastest = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
   const cpuLimit = fastest.rate / Math.max(fastest.busy, 1 / (cores * 1_000));
   return {

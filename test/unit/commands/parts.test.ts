@@ -10,11 +10,12 @@ const config = loadConfig({
   SCORING_TIMEOUT_MS: '1000',
 });
 
-// A thread's turns one after the other, one more if its end makes the others begin again, a fifth of a deadline to notice each.
+// With the CPU: a thread's turns one after the other, one more if its end makes the others begin again, a fifth of a deadline to notice each.
+// Waiting: twice the deadline on the clock, and again in each round until it is known who ended a thread.
 test.each([
   [null, 7_200, 10],
   [false, 7_200, 2],
-  [true, 2_400, 10],
+  [true, 6_000, 10],
 ])('waits: %j: a delivery waits %i ms at most, %i are scored at a time', (waits, wait, concurrent) => {
   expect(longestWaitMs(config, waits)).toBe(wait);
   expect(maxConcurrent(config, waits)).toBe(concurrent);

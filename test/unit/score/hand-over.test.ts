@@ -27,6 +27,7 @@ function createThread(events: ThreadEvents) {
   return {
     groups: [] as number[][],
     isIdle: false,
+    letEnd: () => {},
     hasEnded: false,
     heardGiveUp: false,
     give(given: readonly Item[]): void {
@@ -51,11 +52,12 @@ function createThread(events: ThreadEvents) {
   };
 }
 
-async function createStage({ threads = 1, waits = null as boolean | null, maxThreadBytes = 10_000_000 } = {}) {
+async function createStage({ threads = 1, waits = null as boolean | null, maxThreadBytes = 10_000_000, ends = true } = {}) {
   const all: FakeThread[] = [];
   const handOver = await startHandOver({
     threads,
     maxThreadBytes,
+    stop: new AbortController().signal,
     log: pino({ level: 'silent' }),
     startThread: async (events) => {
       const thread = createThread(events);
@@ -69,6 +71,10 @@ async function createStage({ threads = 1, waits = null as boolean | null, maxThr
         },
         end: async () => {
           thread.hasEnded = true;
+          if (ends) return;
+          const native = Promise.withResolvers<void>();
+          thread.letEnd = native.resolve;
+          await native.promise;
         },
       };
     },
@@ -154,24 +160,23 @@ test('quick ones go together, as many as take a millisecond; slow ones singly ag
   await Promise.all(replies);
 });
 
-test('a group is at most a megabyte, and a thread holds a bounded number of bytes unless it holds one body', async () => {
-  const { submit, thread } = await createStage({ waits: true, maxThreadBytes: 1_500_000 });
+test('a group is at most a megabyte, and a thread that holds its share of bytes gets no more, though one body may exceed it', async () => {
+  const { submit, thread } = await createStage({ waits: true, maxThreadBytes: 1_000_000 });
   const first = submit(0);
   await turn();
   thread(0).finish([0], { eachMs: 0.01 });
   await first;
-  const replies = [400_000, 400_000, 400_000, 400_000, 2_000_000, 1].map((size, n) => submit(n + 1, size));
+  const replies = [400_000, 400_000, 2_000_000, 400_000, 1].map((size, n) => submit(n + 1, size));
   await turn();
+  // The large one is not in the way of those behind it: it exceeds the share, and the next ones wait for that.
   expect(thread(0).groups.slice(1)).toEqual([[1, 2], [3]]);
-  thread(0).finish([1]);
+  thread(0).finish([1, 2]);
   await turn();
-  expect(thread(0).groups.slice(3)).toEqual([[4]]);
-  thread(0).finish([2, 3, 4]);
+  expect(thread(0).groups.slice(3)).toEqual([]);
+  thread(0).finish([3]);
   await turn();
-  expect(thread(0).groups.slice(4)).toEqual([[5]]);
-  thread(0).finish([5]);
-  await turn();
-  thread(0).finish([6]);
+  expect(thread(0).groups.slice(3).flat()).toEqual([4, 5]);
+  thread(0).finish([4, 5]);
   await Promise.all(replies);
 });
 
@@ -201,7 +206,50 @@ test('what had not begun cannot have ended the thread', async () => {
   expect(await Promise.all(replies)).toEqual(['lost', 'scored', 'scored']);
 });
 
-test('suspects are scored apart, a quarter at a time, while the pool goes on; only the one that does it pays', async () => {
+test('one that is alone in a thread which has scored others is not at once to blame', async () => {
+  const { submit, all, thread } = await createStage({ waits: true });
+  const before = submit(1);
+  await turn();
+  thread(0).finish([1]);
+  await before;
+  const alone = submit(2);
+  await turn();
+  thread(0).die();
+  await turn();
+  await turn();
+  const fresh = all.findIndex((t) => t.open().includes(2) && t !== thread(0));
+  thread(fresh).die();
+  expect(await alone).toBe('lost');
+});
+
+test('a thread that ends with nothing in it is replaced after a while, and later each time', async () => {
+  const { all, thread } = await createStage();
+  thread(0).die();
+  await turn();
+  expect(all).toHaveLength(1);
+  await vi.waitFor(() => expect(all).toHaveLength(2));
+});
+
+test('threads that cannot be ended count: there are never more than twice as many as asked for', async () => {
+  const { submit, all, thread } = await createStage({ waits: true, ends: false });
+  const replies = [1, 2].map((n) => submit(n));
+  await turn();
+  for (const i of [0, 1]) {
+    thread(i).die({ hung: true, inCall: i + 1 });
+    await turn();
+    await turn();
+  }
+  const last = submit(3);
+  await turn();
+  expect(all).toHaveLength(2);
+  expect(await Promise.all(replies)).toEqual(['lost', 'lost']);
+  thread(0).letEnd();
+  await turn();
+  thread(2).finish([3]);
+  expect(await last).toBe('scored');
+});
+
+test('where one of several has ended the thread they are scored apart, a quarter in each of four threads; only the one pays', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = Array.from({ length: 12 }, (_, i) => submit(i + 1));
   await turn();
@@ -211,20 +259,30 @@ test('suspects are scored apart, a quarter at a time, while the pool goes on; on
   const later = submit(99);
   await turn();
   const guilty = 8;
-  const parts: number[][] = [];
-  for (let i = 1; i < all.length; i++) {
-    const open = thread(i).open();
-    if (open.includes(99)) thread(i).finish([99]);
-    else if (open.includes(guilty)) thread(i).die();
-    else thread(i).finish(open);
-    if (!open.includes(99)) parts.push(open);
+  const rounds: number[][][] = [];
+  for (let from = 1; from < all.length; ) {
+    const round = all.slice(from);
+    from = all.length;
+    rounds.push(round.map((t) => t.open()).filter((open) => !open.includes(99)));
+    for (const t of round) {
+      if (t.open().includes(guilty)) t.die();
+      else t.finish(t.open());
+    }
     await turn();
     await turn();
   }
-  expect(parts).toEqual([[1, 2, 3], [4, 5, 6], [7, 8, 9], [10, 11, 12], [7], [8], [9]]);
+  expect(rounds).toEqual([
+    [
+      [1, 2, 3],
+      [4, 5, 6],
+      [7, 8, 9],
+      [10, 11, 12],
+    ],
+    [[7], [8], [9]],
+  ]);
   expect(await Promise.all([...replies, later])).toEqual(Array.from({ length: 13 }, (_, i) => (i + 1 === guilty ? 'lost' : 'scored')));
-  // The thread that was lost, and the one in its place.
-  expect(all.filter(({ hasEnded }) => !hasEnded)).toHaveLength(2);
+  // The one in the place of the thread that was lost.
+  expect(all.filter(({ hasEnded }) => !hasEnded)).toHaveLength(1);
 });
 
 test('a thread with an overdue scoring is replaced at once, ends when it holds nothing, and what it holds is never at fault', async () => {

@@ -1,5 +1,4 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { pino } from 'pino';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { startThread, type ThreadEnd } from '../../../src/score/thread.ts';
 import type { Replies } from '../../../src/score/thread-entry.ts';
@@ -15,9 +14,9 @@ async function start({ timeoutMs = 5_000 } = {}) {
       weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
       timeoutMs,
       memoryMb: 64,
-      log: pino({ level: 'silent' }),
     },
     { onReplies: ({ ids }: Replies) => replied.push(...ids), onEnd: (end) => ends.push(end) },
+    new AbortController().signal,
   );
   onTestFinished(() => thread.end());
   let id = 0;

@@ -14,7 +14,7 @@ const trials: Trial[] = (
 ).map(([workers, concurrency, rate]) => ({ workers, concurrency, threads: 2, rate, busy: 0.9, workerMiB: 100 + workers }));
 const measured: Measured = {
   cores: 2,
-  scorer: { name: 'friendship', wallMs: 1, cpuMs: 0.9, threadEfficiency: 0.95 },
+  scorer: { name: 'friendship', wallMs: 1, cpuMs: 0.9, threadEfficiency: 0.95, waits: null },
   bodyBytes: 3_000,
   commitMs: 1,
   acceptRate: 4_000,
