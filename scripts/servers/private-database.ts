@@ -25,14 +25,16 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
   const data = join(folder, 'data');
   const logPath = join(folder, 'server.log');
   const portPath = join(folder, 'port');
-  await mkdir(folder, { recursive: true });
+  // A server that starts removes the temporary tables it finds in its folder for them, also those of another that is just being set up.
+  const env = { ...process.env, TMPDIR: join(folder, 'tmp') };
+  await mkdir(env.TMPDIR, { recursive: true });
   if (
     !(await access(join(data, 'mysql')).then(
       () => true,
       () => false,
     ))
   )
-    await initialise(program, data);
+    await initialise(program, data, env);
   const port = await freePort(Number(await readFile(portPath, 'utf8').catch(() => '0')));
   await writeFile(portPath, String(port));
   const init = join(folder, 'init.sql');
@@ -67,7 +69,7 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
         '--innodb-log-file-size=256M',
         ...(program?.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
       ],
-      { env: process.env, logFd: openSync(logPath, 'a') },
+      { env, logFd: openSync(logPath, 'a') },
     );
     await untilAnswers(() => probes.database(url), { what: 'the private database', withinMs: 60_000, server, logPath });
   }
@@ -76,12 +78,12 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
   return { url, start, stop: () => server.terminate(), kill: () => server.kill(), dispose: () => server.terminate() };
 }
 
-async function initialise(program: string, data: string): Promise<void> {
+async function initialise(program: string, data: string, env: NodeJS.ProcessEnv): Promise<void> {
   const user = `--user=${userInfo().username}`;
   if (program.endsWith('mysqld')) {
-    await run(program, ['--no-defaults', user, `--datadir=${data}`, '--initialize-insecure']);
+    await run(program, ['--no-defaults', user, `--datadir=${data}`, '--initialize-insecure'], { env });
     return;
   }
   const install = (await findProgram('mariadb-install-db')) ?? 'mariadb-install-db';
-  await run(install, ['--no-defaults', user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db']);
+  await run(install, ['--no-defaults', user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { env });
 }
