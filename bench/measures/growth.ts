@@ -103,8 +103,8 @@ const eventId = (n: number) =>
   `019b76da-${Math.floor(n / 65_536)
     .toString(16)
     .padStart(4, '0')}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}`;
-const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log, request_digest, created_at, updated_at`;
-const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00', '[]',
+const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, created_at, updated_at`;
+const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00',
   REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
 
 async function insertClosed(database: Pool, from: number): Promise<void> {

@@ -27,9 +27,8 @@ export type Acceptor = {
 const maxBatch = 100;
 /** 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many. */
 const batchSizes = [...Array(maxBatch).keys()].map((i) => i + 1).filter((size) => size <= 16 || size % 4 === 0);
-const maxBatchesInFlight = 2;
-/** As for settling: two small batches cost more than one that waited a moment (docs/decisions/0013). */
-const secondBatchFrom = 20;
+/** As for settling: several small batches cost more than one that waited a moment (docs/decisions/0013). */
+const furtherBatchFrom = 20;
 /** Well below `max_allowed_packet` (16 MiB by default), and a batch stays short. */
 const maxBatchBytes = 4 * 1_024 * 1_024;
 /** Requests that wait for a batch. At 3,000 a second this is over a second of them: more would miss their deadline. */
@@ -40,15 +39,16 @@ export function createAcceptor(options: {
   /** Called for each new event after its commit; must not throw or wait. */
   readonly publish: (event: NewEvent) => void;
   readonly deadlineMs: number;
+  readonly maxBatchesInFlight: number;
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
     commit: options.storeEvents,
     maxItems: maxBatch,
     sizes: batchSizes,
-    furtherFrom: secondBatchFrom,
+    furtherFrom: furtherBatchFrom,
     maxWeight: maxBatchBytes,
     weigh: (event) => event.logJson.length + (event.metadataJson?.length ?? 0),
-    maxInFlight: maxBatchesInFlight,
+    maxInFlight: options.maxBatchesInFlight,
     maxQueued,
   });
 

@@ -1,4 +1,4 @@
-import type { Turn } from '../event/event.ts';
+import type { Turn } from '../event/conversation.ts';
 import type { FieldError } from '../runtime/http/index.ts';
 import { isoTime } from '../runtime/iso-time.ts';
 

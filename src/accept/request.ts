@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { Turn } from '../event/event.ts';
+import type { Conversation, Turn } from '../event/conversation.ts';
 import { type FieldError, Problem } from '../runtime/http/index.ts';
 import { normaliseLog, parseTime } from './normalise-log.ts';
 
@@ -137,4 +137,20 @@ function depth(value: unknown, limit: number): number {
   let deepest = 0;
   for (const child of Object.values(value)) deepest = Math.max(deepest, depth(child, limit - 1));
   return 1 + deepest;
+}
+
+/** A request as a scorer would get it. */
+export function toConversation(request: ConversationRequest): Conversation {
+  return {
+    conversation_id: request.conversationId,
+    user_id: request.userId,
+    bot_type: request.botType,
+    bot_id: request.botId,
+    bot_name: request.botName,
+    agent_tag: request.agentTag,
+    start_time: request.startTime.toISOString(),
+    end_time: request.endTime.toISOString(),
+    metadata: request.metadata,
+    conversation_log: request.turns,
+  };
 }

@@ -1,9 +1,9 @@
 import { Router } from 'express';
-import type { Conversation } from '../event/event.ts';
+import type { Conversation } from '../event/conversation.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
 import { type BodyBudget, jsonBody } from '../runtime/http/index.ts';
 import type { Acceptor } from './accept.ts';
-import { type ConversationRequest, parseConversationRequest } from './request.ts';
+import { parseConversationRequest, toConversation } from './request.ts';
 
 /** Seconds after which a first look at the status is worth it. */
 const retryAfterSeconds = '1';
@@ -43,19 +43,4 @@ export function acceptRouter(options: {
   });
 
   return router;
-}
-
-function toConversation(request: ConversationRequest): Conversation {
-  return {
-    conversation_id: request.conversationId,
-    user_id: request.userId,
-    bot_type: request.botType,
-    bot_id: request.botId,
-    bot_name: request.botName,
-    agent_tag: request.agentTag,
-    start_time: request.startTime.toISOString(),
-    end_time: request.endTime.toISOString(),
-    metadata: request.metadata,
-    conversation_log: request.turns,
-  };
 }

@@ -1,11 +1,10 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import type { Message } from '../event/message.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
-
-export type OutgoingMessage = { readonly messageId: string; readonly body: Buffer };
 
 export type Publisher = {
   /**
@@ -14,7 +13,7 @@ export type Publisher = {
    *
    * @throws {PipelineError} transient. After `CHANNEL_LOST` the broker may have the message all the same.
    */
-  publish(message: OutgoingMessage): Promise<void>;
+  publish(message: Message): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
   /** Messages that wait in the queue (none that was delivered); null while there is no connection, or it is blocked. */
@@ -31,7 +30,7 @@ const maxUnconfirmedBytes = 64 * 1_024 * 1_024;
 /** Bytes amqplib may buffer before `publish` asks for a pause until `drain`. */
 const highWaterMark = 1_024 * 1_024;
 
-type Waiting = { readonly message: OutgoingMessage; readonly settle: (error: PipelineError | null) => void };
+type Waiting = { readonly message: Message; readonly settle: (error: PipelineError | null) => void };
 
 export function createPublisher(options: { url: string; topology: TopologyOptions; log: Logger; name: string }): Publisher {
   const returned = new Set<string>();
@@ -101,8 +100,9 @@ export function createPublisher(options: { url: string; topology: TopologyOption
           persistent: true,
           mandatory: true,
           messageId: message.messageId,
-          type: 'conversation.ended',
-          contentType: 'application/json',
+          type: message.type,
+          contentType: message.contentType,
+          headers: message.headers,
           timestamp: Math.floor(Date.now() / 1_000),
         },
         (error: unknown) => {

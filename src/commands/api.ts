@@ -40,9 +40,8 @@ export async function runApi(config: Config): Promise<void> {
   logStart(config, log);
 
   await using stack = new AsyncDisposableStack();
-  const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
+  const store = stack.adopt(await openDatabase(config, log, stop.signal, acceptBatches(config)), (s) => s.close());
   await requireSchema(store);
-  await store.orm(); // here, or the first reader waits for it to load
   await checkConnectionBudget(config, store, log);
 
   const publisher = stack.adopt(
@@ -61,6 +60,7 @@ export async function runApi(config: Config): Promise<void> {
     storeEvents: (events) => insertEvents(store, events, { graceMs: config.publishGraceMs, deadlineMs: config.acceptDeadlineMs }),
     publish: (event) => outbox.publishNew(event),
     deadlineMs: config.acceptDeadlineMs,
+    maxBatchesInFlight: acceptBatches(config),
   });
   const dryRun = stack.adopt(createDryRun(config, log), (d) => d.close());
   const deadlineMs = config.acceptDeadlineMs;
@@ -114,6 +114,14 @@ export async function runApi(config: Config): Promise<void> {
   await settlesWithin(acceptor.idle(), deadlineMs);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info('stopped');
+}
+
+/** Measured: a third and fourth batch hide round trips, more do not (docs/decisions/0002). */
+const mostBatches = 4;
+
+/** Batches of accepts that are stored at once, each on a connection of its own. The rest of the pool is for everything else. */
+function acceptBatches({ databasePoolSize }: Config): number {
+  return Math.min(mostBatches, Math.floor(databasePoolSize / 2));
 }
 
 /** Tells clients on kept connections to go elsewhere: their next request would come too late. */

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import type { EventId } from '../event/event.ts';
-import { type AuditReport, type AuditSources, audit, letterRef } from '../operate/index.ts';
+import { refOfBody, refOfId } from '../event/message.ts';
+import { type AuditReport, type AuditSources, audit } from '../operate/index.ts';
 import {
   countStatus,
   endOfUserPage,
@@ -64,9 +65,11 @@ async function lookAtLetters(config: Config, store: Store, limit: number): Retur
     const letters = stack.adopt(await openToolLetters(config), (l) => l.close());
     const count = await letters.count();
     await letters.walk(limit, async (letter) => {
-      const ref = letterRef(letter);
-      if (ref !== null && 'eventId' in ref) eventIds.add(ref.eventId);
-      else if (ref !== null) {
+      // An id that is none of our events' adds nothing, and then the body may name one.
+      const refs = [refOfId(letter.messageId), refOfBody(letter.body)].filter((ref) => ref !== null);
+      for (const ref of refs) if ('eventId' in ref) eventIds.add(ref.eventId);
+      const ref = refs.some((r) => 'eventId' in r && r.eventId === letter.messageId && refs.length > 1) ? undefined : refs.at(-1);
+      if (ref !== undefined && 'conversationId' in ref) {
         const event = await findEvent(store, ref, { withLog: false, deadlineMs }).catch((error: unknown) => {
           databaseFailed = error;
           throw error;

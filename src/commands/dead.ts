@@ -1,9 +1,10 @@
 import { hash } from 'node:crypto';
 import type { DeadLetter, DeadLetters } from '../broker/index.ts';
 import type { Config } from '../config.ts';
-import type { EventId } from '../event/event.ts';
-import { letterRef, type Replayed, replay } from '../operate/index.ts';
-import { type EventRow, findEvent, makeDue, retryEvent, type Store } from '../store/index.ts';
+import type { EventId, EventRef } from '../event/event.ts';
+import { refOfBody, refOfId } from '../event/message.ts';
+import { type Replayed, replay } from '../operate/index.ts';
+import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
 import { printJson, printLine, printTable } from './print.ts';
@@ -14,7 +15,7 @@ type Seen = {
   /** The event's id; for a letter that is not ours, a hash of its body. */
   readonly id: string;
   readonly letter: DeadLetter;
-  readonly event: EventRow | null;
+  readonly event: ShownEvent | null;
 };
 
 /** Letters that one command looks at. */
@@ -155,14 +156,26 @@ async function walk(
   visit: (one: Seen) => Promise<'settled' | 'leave' | 'stop'>,
 ): Promise<void> {
   const walked = letters.walk(limit, async (letter) => {
-    const ref = letterRef(letter);
-    const event = ref && (await findEvent(store, ref, { withLog: false, deadlineMs }));
-    const named = event?.event_id ?? (ref === null ? undefined : 'eventId' in ref ? ref.eventId : ref.conversationId);
+    const event = await findLetterEvent(store, letter);
+    const named = event?.event_id ?? nameOf(refOfId(letter.messageId) ?? refOfBody(letter.body));
     return visit({ id: named ?? `body-${hash('sha256', letter.body).slice(0, 12)}`, letter, event });
   });
   await walked.catch((error: unknown) => {
     throw brokerAway(config, error);
   });
+}
+
+/** As a worker looks for it: by the message's id, else by what the body says. */
+async function findLetterEvent(store: Store, { messageId, body }: DeadLetter): Promise<ShownEvent | null> {
+  const byId = refOfId(messageId);
+  const event = byId && (await findEvent(store, byId, { withLog: false, deadlineMs }));
+  const byBody = event === null ? refOfBody(body) : null;
+  return event ?? (byBody && (await findEvent(store, byBody, { withLog: false, deadlineMs })));
+}
+
+function nameOf(ref: EventRef | null): string | undefined {
+  if (ref === null) return undefined;
+  return 'eventId' in ref ? ref.eventId : ref.conversationId;
 }
 
 function isNamed({ id, event }: Seen, wanted: string): boolean {

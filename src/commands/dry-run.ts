@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Conversation } from '../event/event.ts';
+import type { Conversation } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
 import type { Gauge } from '../runtime/gauge.ts';
@@ -7,8 +7,6 @@ import type { Logger } from '../runtime/log.ts';
 import type { ScorePool } from '../score/index.ts';
 import { startPool } from './parts.ts';
 
-/** Any id will do: nothing is stored under it. */
-const noEvent = '00000000-0000-7000-8000-000000000000';
 const maxWaiting = 100;
 
 /** Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
@@ -27,10 +25,9 @@ export function createDryRun(config: Config, log: Logger) {
           throw error;
         });
         const threads = await pool;
-        const reply = await threads.score(Buffer.from(JSON.stringify({ ...conversation, event_id: noEvent })));
-        if (reply.kind === 'done' && reply.outcome.kind === 'scored') return JSON.parse(reply.outcome.detailsJson) as ScoreDetails;
-        const code = reply.kind === 'lost' || reply.kind === 'done' ? (reply.outcome as { code?: string }).code : reply.kind;
-        throw new PipelineError('bug', 'SCORER_FAILED', `the scorer failed (${code})`);
+        const outcome = await threads.score([Buffer.from(JSON.stringify(conversation))]);
+        if (outcome.kind === 'scored') return JSON.parse(outcome.detailsJson) as ScoreDetails;
+        throw new PipelineError('bug', 'SCORER_FAILED', `the scorer failed (${outcome.code})`);
       } finally {
         waiting--;
       }

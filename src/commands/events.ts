@@ -3,7 +3,7 @@ import { type EventId, type EventRef, type EventStatus, parseEventId } from '../
 import { faultOf } from '../event/fault.ts';
 import { presentEvent } from '../report/index.ts';
 import { pause } from '../runtime/wait.ts';
-import { type EventRow, findEvent, listEvents, republishOpen, retryEvent, retryFailed, type Store, skipEvent } from '../store/index.ts';
+import { findEvent, listEvents, republishOpen, retryEvent, retryFailed, type ShownEvent, type Store, skipEvent } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
 import { printJson, printLine, printTable } from './print.ts';
@@ -139,7 +139,7 @@ async function withEvent(
   config: Config,
   id: string,
   withLog: boolean,
-  work: (store: Store, row: EventRow) => Promise<number>,
+  work: (store: Store, row: ShownEvent) => Promise<number>,
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -153,7 +153,7 @@ async function withEvent(
   return exitCodes.failed;
 }
 
-function tell(row: EventRow, operated: Awaited<ReturnType<typeof retryEvent>>, done: string, rule: string): number {
+function tell(row: ShownEvent, operated: Awaited<ReturnType<typeof retryEvent>>, done: string, rule: string): number {
   if (operated.kind === 'done') {
     printLine(`${row.conversation_id} ${done}`);
     return exitCodes.ok;

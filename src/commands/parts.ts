@@ -53,13 +53,13 @@ export function topologyOf(config: Config) {
  * Connects to the database, waiting up to `START_DEADLINE_MS` for it.
  * @throws with what was tried and what to do.
  */
-export async function openDatabase(config: Config, log: Logger, stop: AbortSignal): Promise<Store> {
+export async function openDatabase(config: Config, log: Logger, stop: AbortSignal, acceptConnections = 0): Promise<Store> {
   const url = maskUrl(config.databaseUrl);
   const until = performance.now() + config.startDeadlineMs;
   const backoff = createBackoff(200, 3_000);
   for (;;) {
     try {
-      const store = await openStore(config.databaseUrl, { poolSize: config.databasePoolSize, connectTimeoutMs: 5_000 });
+      const store = await openStore(config.databaseUrl, { poolSize: config.databasePoolSize, acceptConnections, connectTimeoutMs: 5_000 });
       log.info({ database: url }, 'database connected');
       return store;
     } catch (error) {

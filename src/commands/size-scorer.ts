@@ -1,9 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { type ConversationRequest, parseConversationRequest } from '../accept/index.ts';
+import { parseConversationRequest, toConversation } from '../accept/index.ts';
 import type { Config } from '../config.ts';
-import { newEventId } from '../event/event.ts';
 import { size } from '../operate/index.ts';
-import { encodeMessage } from '../outbox/index.ts';
 import { startPool } from './parts.ts';
 import type { NextBody } from './size-bodies.ts';
 import { StartError } from './start-error.ts';
@@ -20,7 +18,7 @@ export async function measureScorer(
   nextBody: NextBody,
   stop: AbortSignal,
 ): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
-  const bodies = Array.from({ length: 200 }, () => toMessage(parseConversationRequest(nextBody())));
+  const bodies = Array.from({ length: 200 }, () => Buffer.from(JSON.stringify(toConversation(parseConversationRequest(nextBody())))));
   const one = await run(config, 1, bodies, stop);
   const cores = availableParallelism();
   const scorer = {
@@ -48,11 +46,9 @@ async function run(
   const pool = await startPool(config, threads, stop, quiet);
   let i = 0;
   const score = async () => {
-    const reply = await pool.score(bodies[i++ % bodies.length] ?? Buffer.alloc(0));
-    if (reply.kind !== 'done' || reply.outcome.kind !== 'scored') {
-      const code = 'outcome' in reply && 'code' in reply.outcome ? reply.outcome.code : reply.kind;
-      throw new StartError(`the scorer fails on these bodies (${code}): a measurement of failures is worth nothing`);
-    }
+    const outcome = await pool.score([bodies[i++ % bodies.length] ?? Buffer.alloc(0)]);
+    if (outcome.kind !== 'scored')
+      throw new StartError(`the scorer fails on these bodies (${outcome.code}): a measurement of failures is worth nothing`);
   };
   try {
     const lanes = (until: () => boolean) =>
@@ -77,16 +73,4 @@ async function run(
   } finally {
     await pool.close();
   }
-}
-
-function toMessage(request: ConversationRequest): Buffer {
-  return encodeMessage(
-    {
-      ...request,
-      eventId: newEventId(),
-      logJson: JSON.stringify(request.turns),
-      metadataJson: request.metadata === null ? null : JSON.stringify(request.metadata),
-    },
-    { fullLog: true },
-  );
 }

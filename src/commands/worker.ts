@@ -1,14 +1,13 @@
 import { hostname } from 'node:os';
 import { createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
-import { createIntake, type Intake } from '../consume/index.ts';
-import type { EventId, EventRef } from '../event/event.ts';
-import { encodeMessage } from '../outbox/index.ts';
+import { createIntake, createLoader, type Intake } from '../consume/index.ts';
+import type { EventId } from '../event/event.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
-import { countStart, findStarts, loadOutboxEvent, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
+import { countStart, loadEvents, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
 import {
   checkConnectionBudget,
   consumerTimeoutMs,
@@ -27,7 +26,7 @@ import { StartError } from './start-error.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
 const settleDeadlineMs = 10_000;
-/** A message is the log and some fields; what is far beyond the largest request was not published by us. */
+/** Earlier versions sent the log along; what is far beyond the largest request was not published by any of them. */
 const messageOverhead = 4;
 
 /** A worker: takes deliveries, scores, settles, relays. Runs until told to stop, then drains. */
@@ -75,7 +74,13 @@ export async function runWorker(config: Config): Promise<void> {
     giveUp,
     log,
     steps: {
-      score: (body) => pool.score(body),
+      load: createLoader({
+        loadEvents: (refs) => loadEvents(store, refs, statementDeadlineMs),
+        maxQueued: config.concurrency,
+        giveUp: giveUp.signal,
+        log,
+      }),
+      score: (text) => pool.score(text),
       settle: (attempt) => settler.settle(attempt),
       ...databaseSteps(store, `${hostname()}:${process.pid}`.slice(-100)),
     },
@@ -121,11 +126,6 @@ function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger)
 function databaseSteps(store: Store, worker: string) {
   const deadlineMs = statementDeadlineMs;
   return {
-    loadMessage: async (ref: EventRef) => {
-      const event = await loadOutboxEvent(store, ref, deadlineMs);
-      return event && { eventId: event.eventId, body: encodeMessage(event, { fullLog: true }) };
-    },
-    findStarts: (id: EventId) => findStarts(store, id, deadlineMs),
     countStart: (id: EventId) => countStart(store, id, deadlineMs),
     uncountStart: (id: EventId) => uncountStart(store, id, deadlineMs),
     markProcessing: (attempts: readonly { eventId: EventId; runningMs: number }[]) =>

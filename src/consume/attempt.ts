@@ -1,29 +1,20 @@
-import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
+import type { ConversationText } from '../event/conversation.ts';
+import { type EventId, isOpen } from '../event/event.ts';
 import { faultOf, PipelineError } from '../event/fault.ts';
-import type { AttemptResult, Outcome, Owner, Settled } from '../event/outcome.ts';
+import { refOfBody, refOfId } from '../event/message.ts';
+import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Running } from './in-flight.ts';
+import type { LoadEvent } from './load.ts';
 import { createSuspectLane } from './suspect-lane.ts';
 
 /** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
 export type Received = { readonly body: Buffer; readonly messageId: string | undefined; readonly redelivered: boolean };
 
-/** What a scoring thread makes of a message, or what became of the thread. */
-export type ScoreMessage = (
-  body: Uint8Array,
-) => Promise<
-  | { readonly kind: 'done'; readonly eventId: EventId; readonly owner: Owner | null; readonly outcome: Outcome }
-  | { readonly kind: 'incomplete'; readonly ref: EventRef }
-  | { readonly kind: 'not-ours'; readonly reason: string }
-  | { readonly kind: 'lost'; readonly outcome: Outcome }
->;
-
 export type AttemptSteps = {
-  readonly score: ScoreMessage;
-  /** A whole message body made from the event's row; null if there is no such event. */
-  readonly loadMessage: (ref: EventRef) => Promise<{ readonly eventId: EventId; readonly body: Buffer } | null>;
-  readonly findStarts: (eventId: EventId) => Promise<{ readonly status: EventStatus; readonly unfinished: number } | null>;
+  readonly load: LoadEvent;
+  readonly score: (text: ConversationText) => Promise<Outcome>;
   readonly countStart: (eventId: EventId) => Promise<void>;
   readonly settle: (attempt: AttemptResult) => Promise<Settled>;
 };
@@ -32,7 +23,7 @@ export type AttemptSteps = {
 export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly reason: string };
 
 /**
- * One attempt at one delivery: look at its past if it has one, score, settle.
+ * One attempt at one delivery: find its event, look at the event's past if the delivery has one, score, settle.
  * Runs to its answer or throws (transient: requeue; bug: see intake).
  */
 export function createAttempt(options: {
@@ -50,59 +41,45 @@ export function createAttempt(options: {
 
   return async function attempt(delivery: Received, running: Running): Promise<Answer> {
     if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
-    if (!delivery.redelivered) return scoreAndSettle(delivery, running);
+    const event = await find(delivery);
+    if (event === 'nameless') return notOurs('NAMES_NO_EVENT');
+    if (event === null) return { verb: 'dead-letter', as: 'unknown-event' };
+    running.eventId = event.eventId;
+    if (!isOpen(event.status)) return answerClosed(event, delivery);
+    if (event.text === null)
+      return settle(event, failed('LOG_MISSING', 'the log of this conversation is not in the database'), delivery, running);
+    const { text } = event;
+    const scoreAndSettle = async () => settle(event, await steps.score(text), delivery, running);
+    if (!delivery.redelivered) return scoreAndSettle();
 
-    const eventId = running.eventId;
-    const past = eventId === null ? null : await holding(() => steps.findStarts(eventId));
-    if (eventId === null || past === null) return scoreAndSettle(delivery, running);
-    if (past.status === 'PROCESSED' || past.status === 'SKIPPED') return { verb: 'ack', as: 'duplicate' };
-    // Closed rows count no starts: a second copy of a poison would kill one process after the other.
-    if (past.status === 'FAILED') return { verb: 'dead-letter', as: 'failed' };
-    if (past.unfinished >= options.poisonStarts) {
-      const details = `${past.unfinished} starts ended with the process and not with a result`;
-      return settle({ eventId, owner: null, outcome: { kind: 'failed', permanent: true, code: 'POISON', details } }, delivery, running);
+    if (event.unfinishedStarts >= options.poisonStarts) {
+      const details = `${event.unfinishedStarts} starts ended with the process and not with a result`;
+      return settle(event, failed('POISON', details), delivery, running);
     }
     const counted = async () => {
       if (giveUp.aborted) throw new PipelineError('transient', 'DRAINED', 'the drain is over');
-      await holding(() => steps.countStart(eventId));
+      await holding(() => steps.countStart(event.eventId));
       running.counted = true;
-      return scoreAndSettle(delivery, running);
+      return scoreAndSettle();
     };
-    return past.unfinished === 0 ? counted() : suspectLane.run(past.unfinished, counted);
+    return event.unfinishedStarts === 0 ? counted() : suspectLane.run(event.unfinishedStarts, counted);
   };
 
-  async function scoreAndSettle(delivery: Received, running: Running): Promise<Answer> {
-    let reply = await steps.score(delivery.body);
-    let eventId = running.eventId;
-    if (reply.kind === 'incomplete') {
-      const { ref } = reply;
-      const loaded = await holding(() => steps.loadMessage(ref));
-      if (loaded === null) return { verb: 'dead-letter', as: 'unknown-event' };
-      eventId = loaded.eventId;
-      reply = await steps.score(loaded.body);
-    }
-    switch (reply.kind) {
-      case 'done':
-        return settle(reply, delivery, running);
-      case 'lost':
-        // The thread died with the message: whose it was is known from outside it.
-        if (eventId === null) return notOurs('KILLED_ITS_THREAD');
-        return settle({ eventId, owner: null, outcome: reply.outcome }, delivery, running);
-      case 'not-ours':
-        return notOurs(reply.reason);
-      case 'incomplete':
-        throw new PipelineError('bug', 'INCOMPLETE_ROW', 'a message made from the row lacks something');
-    }
+  /** By the message's id, which is the event's if we have published it; else by what the body says. */
+  async function find({ messageId, body }: Received): Promise<LoadedEvent | null | 'nameless'> {
+    const byId = refOfId(messageId);
+    const event = byId && (await steps.load(byId));
+    if (event !== null) return event;
+    const byBody = refOfBody(body);
+    if (byBody !== null) return steps.load(byBody);
+    return byId === null ? 'nameless' : null;
   }
 
-  async function settle(
-    { eventId, owner, outcome }: Pick<AttemptResult, 'eventId' | 'owner' | 'outcome'>,
-    delivery: Received,
-    running: Running,
-  ): Promise<Settled> {
+  async function settle(event: LoadedEvent, outcome: Outcome, { redelivered }: Received, running: Running): Promise<Settled> {
     running.settling = true;
     await running.marking;
-    return steps.settle({ eventId, owner, outcome, redelivered: delivery.redelivered, runningMs: options.now() - running.startedAt });
+    const { eventId, owner } = event;
+    return steps.settle({ eventId, owner, outcome, redelivered, runningMs: options.now() - running.startedAt });
   }
 
   /** Repeats a step while the database is away. */
@@ -115,9 +92,13 @@ export function createAttempt(options: {
   }
 }
 
-/** Whose delivery it is, as far as its properties say. */
-export function eventIdOf(delivery: Received): EventId | null {
-  return parseEventId(delivery.messageId);
+/** A second delivery of a FAILED event is dead-lettered again: its first dead-lettering may have been cut off. */
+function answerClosed(event: LoadedEvent, { redelivered }: Received): Answer {
+  return event.status === 'FAILED' && redelivered ? { verb: 'dead-letter', as: 'failed' } : { verb: 'ack', as: 'duplicate' };
+}
+
+function failed(code: string, details: string): Outcome {
+  return { kind: 'failed', permanent: true, code, details };
 }
 
 function notOurs(reason: string): Answer {

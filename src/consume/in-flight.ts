@@ -3,7 +3,8 @@ import type { Logger } from '../runtime/log.ts';
 
 /** An attempt that runs. */
 export type Running = {
-  readonly eventId: EventId | null;
+  /** Null until it is known. */
+  eventId: EventId | null;
   readonly startedAt: number;
   /** When it was last written that it runs; null: not yet. */
   markedAt: number | null;
@@ -58,8 +59,8 @@ export function createInFlight(options: {
   }
 
   return {
-    start(eventId: EventId | null): Running {
-      const entry: Running = { eventId, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
+    start(): Running {
+      const entry: Running = { eventId: null, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
       running.add(entry);
       return entry;
     },

@@ -1,1 +1,2 @@
 export { createIntake, type Intake } from './intake.ts';
+export { createLoader } from './load.ts';

@@ -1,8 +1,9 @@
 import type { EventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
+import { refOfId } from '../event/message.ts';
 import { type Logger, withCorrelation } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import { type Answer, type AttemptSteps, createAttempt, eventIdOf, type Received } from './attempt.ts';
+import { type Answer, type AttemptSteps, createAttempt, type Received } from './attempt.ts';
 import { createInFlight, type MarkProcessing, type Running } from './in-flight.ts';
 
 export type Delivery = Received & {
@@ -63,12 +64,12 @@ export function createIntake(options: {
   }
 
   async function run(delivery: Delivery): Promise<void> {
-    const eventId = eventIdOf(delivery);
-    const running = inFlight.start(eventId);
+    const running = inFlight.start();
     unfinished.set(delivery, running);
     try {
-      const answer = await withCorrelation(eventId === null ? {} : { event_id: eventId }, () => attempt(delivery, running));
-      if (unfinished.delete(delivery)) give(delivery, answer, now() - running.startedAt);
+      const named = refOfId(delivery.messageId);
+      const answer = await withCorrelation(named === null ? {} : { event_id: named.eventId }, () => attempt(delivery, running));
+      if (unfinished.delete(delivery)) give(delivery, answer, running);
     } catch (error) {
       if (unfinished.delete(delivery)) await giveBack(delivery, running, error);
     } finally {
@@ -77,9 +78,10 @@ export function createIntake(options: {
     }
   }
 
-  function give(delivery: Delivery, answer: Answer, tookMs: number): void {
+  function give(delivery: Delivery, answer: Answer, running: Running): void {
     counters[answer.as]++;
-    const fields = { event_id: eventIdOf(delivery) ?? undefined, took_ms: Math.round(tookMs), redelivered: delivery.redelivered };
+    const tookMs = Math.round(now() - running.startedAt);
+    const fields = { event_id: running.eventId ?? undefined, took_ms: tookMs, redelivered: delivery.redelivered };
     if (answer.verb === 'ack') {
       delivery.ack();
       log[answer.as === 'retry' ? 'warn' : 'debug'](fields, answer.as);

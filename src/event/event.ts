@@ -11,31 +11,7 @@ export function isOpen(status: EventStatus): boolean {
   return status === 'PENDING' || status === 'PROCESSING';
 }
 
-/** One kept item of a conversation in its normalised form. This shape is stored, sent and scored. */
-export type Turn = {
-  readonly speaker: 'pika' | 'user';
-  /** Numbers the kept items from 1. */
-  readonly turn_id: number;
-  readonly text: string;
-  /** ISO 8601, UTC, milliseconds, `Z`. */
-  readonly timestamp: string;
-};
-
-/** What scoring gets: the message body of the broker contract. */
-export type Conversation = {
-  readonly conversation_id: string;
-  readonly user_id: string;
-  readonly bot_type: string;
-  readonly bot_id: string;
-  readonly bot_name: string;
-  readonly agent_tag: string | null;
-  readonly start_time: string;
-  readonly end_time: string;
-  readonly metadata: Readonly<Record<string, unknown>> | null;
-  readonly conversation_log: readonly Turn[];
-};
-
-/** A validated, normalised request on its way into the table. The JSON texts are made once and used for row and message. */
+/** A validated, normalised request on its way into the tables. */
 export type NewEvent = {
   readonly eventId: EventId;
   readonly conversationId: string;
@@ -54,13 +30,10 @@ export type NewEvent = {
   readonly digest: Buffer;
 };
 
-/** Log and metadata above this many bytes together stay out of the message; the worker reads them from the database. */
-export const maxInlineBytes = 64 * 1_024;
+/** What a message says of an event: ids only. */
+export type EventPointer = Pick<NewEvent, 'eventId' | 'conversationId' | 'userId' | 'botId'>;
 
-/** An open event as the outbox publishes it. A log that is too large for a message may be missing. */
-export type OutboxEvent = Omit<NewEvent, 'digest' | 'logJson'> & { readonly logJson: string | null };
-
-/** How an event is named by a message: older publishers know the conversation only. */
+/** How an event is named: publishers other than ours know the conversation only. */
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };
 
 /**

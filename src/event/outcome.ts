@@ -1,4 +1,5 @@
-import type { EventId } from './event.ts';
+import type { ConversationText } from './conversation.ts';
+import type { EventId, EventStatus } from './event.ts';
 
 /** Parts of a score, stored as `score_calculation_details` and returned to callers. domain.md's names. */
 export type ScoreDetails = {
@@ -21,15 +22,25 @@ export type Outcome =
   | { readonly kind: 'scored'; readonly change: number; readonly totalTurns: number; readonly detailsJson: string }
   | { readonly kind: 'failed'; readonly permanent: boolean; readonly code: string; readonly details: string };
 
-/** Whose score an event changes. */
-export type Owner = { readonly userId: string; readonly topicId: string | null };
+/** Whose score an event changes, and when its conversation ended. From the event's row, where these never change. */
+export type Owner = { readonly userId: string; readonly topicId: string | null; readonly endTime: Date };
+
+/** An event as a worker reads it before it is scored. */
+export type LoadedEvent = {
+  readonly eventId: EventId;
+  readonly status: EventStatus;
+  /** Starts of redelivered attempts that have not ended. */
+  readonly unfinishedStarts: number;
+  readonly owner: Owner;
+  /** Null if the event is closed, or its log is not there. */
+  readonly text: ConversationText | null;
+};
 
 /** An outcome and the event it belongs to, on its way to be settled. */
 export type AttemptResult = {
   readonly eventId: EventId;
   readonly outcome: Outcome;
-  /** As the message had it, to lock and read with the event itself; the event's row decides. Null if the message did not say. */
-  readonly owner: Owner | null;
+  readonly owner: Owner;
   /** The broker's flag: somebody had this delivery before. */
   readonly redelivered: boolean;
   /** From its delivery to this outcome, milliseconds. */

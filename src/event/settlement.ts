@@ -6,9 +6,6 @@ export type LockedEvent = {
   readonly eventId: EventId;
   readonly status: EventStatus;
   readonly attemptCount: number;
-  readonly userId: string;
-  readonly agentTag: string | null;
-  readonly endTime: Date;
 };
 
 /** The new state of one event. Exactly one write per locked open event. */
@@ -38,14 +35,14 @@ export type Held = { readonly friendships: readonly Friendship[]; readonly topic
 /** The steps of one settling transaction, in the order they must be used. */
 export type SettleTransaction = {
   /**
-   * Locks the events, then users that are likely to be theirs, each in the order of their ids, and reads them and the topics. Events and users
-   * that do not exist are missing from the answer.
+   * Locks the events, then these users, each in the order of their ids, and reads them and the topics. Events and users that do not exist are
+   * missing from the answer.
    */
   lock(
     ids: readonly EventId[],
-    likely: { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] },
+    of: { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] },
   ): Promise<Held & { readonly events: readonly LockedEvent[] }>;
-  /** Locks and reads further users, and creates those that are missing. */
+  /** Creates users that are missing, locks and reads them. */
   lockUsers(userIds: readonly string[], topics: readonly TopicKey[]): Promise<Held>;
   /** Notes what is to be written; it goes to the database with the commit. */
   write(changes: {

@@ -1,5 +1,5 @@
 export { type AuditReport, type AuditSources, audit } from './audit/audit.ts';
 export { type Finding, judgeBroker, judgeDatabase, judgeProcess } from './doctor.ts';
-export { letterRef, type Replayed, replay } from './replay.ts';
+export { type Replayed, replay } from './replay.ts';
 export { operateRouter } from './router.ts';
 export * as size from './size/index.ts';

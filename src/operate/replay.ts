@@ -1,7 +1,5 @@
-import { type EventId, type EventRef, type EventStatus, isOpen, parseEventId } from '../event/event.ts';
+import { type EventId, type EventStatus, isOpen } from '../event/event.ts';
 
-/** What of a dead letter matters here. */
-export type Letter = { readonly messageId: string | undefined; readonly body: Buffer };
 /** The event row of a letter, as far as a replay needs it. */
 export type LetterEvent = { readonly eventId: EventId; readonly conversationId: string; readonly status: EventStatus };
 
@@ -33,18 +31,4 @@ export async function replay(event: LetterEvent | null, steps: ReplaySteps): Pro
   // Dead-lettered by a bug, or reopened meanwhile: the row is open, and may have hours to wait.
   await steps.makeDue(event.eventId);
   return 'made due';
-}
-
-/** Whose letter it is: by its message id, else by its body, as older publishers name it. Null for what is not ours. */
-export function letterRef(letter: Letter): EventRef | null {
-  const eventId = parseEventId(letter.messageId);
-  if (eventId !== null) return { eventId };
-  try {
-    const body = JSON.parse(letter.body.toString()) as { event_id?: unknown; conversation_id?: unknown } | null;
-    const named = parseEventId(body?.event_id);
-    if (named !== null) return { eventId: named };
-    return typeof body?.conversation_id === 'string' ? { conversationId: body.conversation_id } : null;
-  } catch {
-    return null;
-  }
 }

@@ -1,2 +1,1 @@
-export { encodeMessage } from './encode-message.ts';
 export { createOutbox, type Outbox } from './outbox.ts';

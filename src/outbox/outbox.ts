@@ -1,15 +1,15 @@
-import type { NewEvent, OutboxEvent } from '../event/event.ts';
+import type { EventPointer } from '../event/event.ts';
+import { encodeMessage, type Message } from '../event/message.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { type ConfirmMarks, createConfirmMarks, type StoreMarks } from './confirm-marks.ts';
-import { encodeMessage } from './encode-message.ts';
 import { findLost, type MakeLostDue, type QueueDepth } from './find-lost.ts';
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot be had. */
-export type PublishMessage = (message: { readonly messageId: string; readonly body: Buffer }) => Promise<void>;
+export type PublishMessage = (message: Message) => Promise<void>;
 /** Events that no other relay takes until they are due again, after the grace. */
-export type Claimed = { readonly events: readonly OutboxEvent[]; readonly dueAt: Date };
+export type Claimed = { readonly events: readonly EventPointer[]; readonly dueAt: Date };
 export type ClaimDue = (limit: number) => Promise<Claimed>;
 
 export type Outbox = {
@@ -17,7 +17,7 @@ export type Outbox = {
    * The fast path: publishes a committed event without waiting. A failure needs no handling, the event is due after the
    * grace and the relay takes it.
    */
-  publishNew(event: NewEvent): void;
+  publishNew(event: EventPointer): void;
   /** Stops the relay, waits for confirms under way (at most `withinMs`), writes the last marks. */
   close(withinMs: number): Promise<void>;
   readonly gauge: Gauge;
@@ -45,7 +45,7 @@ export function createOutbox(options: {
 
   return {
     publishNew(event) {
-      const published = options.publish({ messageId: event.eventId, body: encodeMessage(event) }).then(
+      const published = options.publish(encodeMessage(event)).then(
         () => marks.add({ eventId: event.eventId, dueAt: null }),
         (error: unknown) => options.log.debug({ err: error, event_id: event.eventId }, 'not published at once; the relay will'),
       );
@@ -109,7 +109,7 @@ async function relayBatch(
 ): Promise<number> {
   let confirmed = 0;
   const publishing = events.map(async (event) => {
-    await options.publish({ messageId: event.eventId, body: encodeMessage(event) });
+    await options.publish(encodeMessage(event));
     options.marks.add({ eventId: event.eventId, dueAt });
     confirmed++;
   });

@@ -1,3 +1,4 @@
+import type { ConversationText } from '../event/conversation.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
@@ -7,8 +8,8 @@ type HandOver = {
   /** What the scorer declares of its scorings; null if it leaves that to be seen. */
   readonly waits: boolean | null;
   /** Waits for a thread. Rejects only when `close` is called. */
-  submit(body: Uint8Array): Promise<Scored>;
-  /** Bodies that no thread has yet. */
+  submit(text: ConversationText): Promise<Scored>;
+  /** Conversations that no thread has yet. */
   readonly waiting: number;
   /** Rejects everything, aborts what runs, and ends the threads. */
   close(reason: Error): Promise<void>;
@@ -21,19 +22,19 @@ type HandOver = {
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
-/** No thread reports when it becomes idle, so while bodies are queued the threads are polled: after 1 ms, then at doubling intervals. */
+/** No thread reports when it becomes idle, so while some are queued the threads are polled: after 1 ms, then at doubling intervals. */
 const soonestLookMs = 1;
 const latestLookMs = 16;
 
 /**
- * Hands message bodies to scoring threads. A thread that holds nothing gets one, or several where the hand-over would cost more than the
+ * Hands conversations to scoring threads. A thread that holds nothing gets one, or several where the hand-over would cost more than the
  * scoring. A thread that holds some gets more when all of these wait: its event loop is idle at that moment, so the next one begins at once
  * and delays nobody. Scorers that use the CPU thereby run one at a time in each thread, those that wait as many as there are, and those
  * that do both as many as the CPU has time for (docs/decisions/0016).
  */
 export async function startHandOver(options: {
   readonly threads: number;
-  /** A thread that holds this many bytes of bodies gets no more. */
+  /** A thread that holds this many bytes of text gets no more. */
   readonly maxThreadBytes: number;
   readonly startThread: StartThread;
   /** Gives up the start. */
@@ -44,7 +45,7 @@ export async function startHandOver(options: {
   let scheduled = false;
   let closed: Error | null = null;
   let look: NodeJS.Timeout | undefined;
-  /** Of one body, over the last ten or so; unknown until one was scored. */
+  /** Of one conversation, over the last ten or so; unknown until one was scored. */
   let averageMs = Number.POSITIVE_INFINITY;
 
   const set = await startThreadSet({
@@ -57,7 +58,7 @@ export async function startHandOver(options: {
       averageMs = averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
     },
     onReturned(entries) {
-      // Start again with single bodies, so that one that ends threads does not share a hand-over.
+      // Start again with single ones, so that one that ends threads does not share a hand-over.
       averageMs = Number.POSITIVE_INFINITY;
       if (closed !== null) {
         for (const { reject } of entries) reject(closed);
@@ -103,7 +104,7 @@ export async function startHandOver(options: {
 
   function mayTake(thread: LoadedThread): boolean {
     if (thread.held === 0) return true;
-    // One body may exceed the bound, however large: it would otherwise stop all that come after it.
+    // One conversation may exceed the bound, however large: it would otherwise stop all that come after it.
     if (waits === false || thread.heldBytes >= options.maxThreadBytes) return false;
     return waits === true || thread.isIdle();
   }
@@ -111,11 +112,11 @@ export async function startHandOver(options: {
   function takeGroup(thread: LoadedThread): Entry[] {
     const most = Math.min(maxGroup, Math.max(1, Math.floor(groupMs / averageMs)));
     const mostBytes = Math.min(maxGroupBytes, options.maxThreadBytes - thread.heldBytes);
-    let bytes = 0;
+    let total = 0;
     let n = 0;
-    for (const { body } of queued) {
-      bytes += body.length;
-      if (n > 0 && (n >= most || bytes > mostBytes)) break;
+    for (const { bytes } of queued) {
+      total += bytes;
+      if (n > 0 && (n >= most || total > mostBytes)) break;
       n++;
     }
     return queued.splice(0, n);
@@ -123,10 +124,11 @@ export async function startHandOver(options: {
 
   return {
     waits,
-    submit(body) {
+    submit(text) {
       if (closed !== null) return Promise.reject(closed);
       return new Promise((resolve, reject) => {
-        queued.push({ body, resolve, reject });
+        const bytes = text.reduce((sum, piece) => sum + piece.length, 0);
+        queued.push({ text, bytes, resolve, reject });
         schedule();
       });
     },

@@ -1,5 +1,5 @@
 export { roundsFor } from './culprit-search.ts';
 export { mostDeadlines } from './pending.ts';
-export { type PoolReply, type ScorePool, type ScorePoolOptions, startScorePool } from './pool.ts';
+export { type ScorePool, type ScorePoolOptions, startScorePool } from './pool.ts';
 export type { Score, ScoreContext, Scorer, ScoreWeights } from './scorer.ts';
 export { deadlinesToEnd } from './thread.ts';

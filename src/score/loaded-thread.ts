@@ -1,13 +1,16 @@
-import type { ScoreReply } from './score-message.ts';
+import type { ConversationText } from '../event/conversation.ts';
+import type { Outcome } from '../event/outcome.ts';
 import type { StartThread, Thread, ThreadEnd } from './thread.ts';
 import type { Replies } from './thread-entry.ts';
 
-/** What became of a body: the thread's reply, or that it ended its thread. */
-export type Scored = ScoreReply | { readonly kind: 'lost'; readonly hung: boolean; readonly code: string | null };
+/** What became of a conversation: its outcome, or that it ended its thread. */
+export type Scored = Outcome | { readonly kind: 'lost'; readonly hung: boolean; readonly code: string | null };
 
-/** A body on its way to a score. One of the two functions is called, once. */
+/** A conversation on its way to a score. One of the two functions is called, once. */
 export type Entry = {
-  readonly body: Uint8Array;
+  readonly text: ConversationText;
+  /** Length of the text. */
+  readonly bytes: number;
   readonly resolve: (scored: Scored) => void;
   readonly reject: (error: unknown) => void;
 };
@@ -53,16 +56,16 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
   const startedAt = performance.now();
   const thread: Thread = await startThread({ onReplies, onEnd }, stop);
 
-  function onReplies({ ids, replies, eachMs, overdue }: Replies): void {
+  function onReplies({ ids, outcomes, eachMs, overdue }: Replies): void {
     let count = 0;
     for (const [i, id] of ids.entries()) {
       const entry = held.get(id);
-      const reply = replies[i];
-      if (entry === undefined || reply === undefined) continue;
+      const outcome = outcomes[i];
+      if (entry === undefined || outcome === undefined) continue;
       held.delete(id);
-      heldBytes -= entry.body.length;
+      heldBytes -= entry.bytes;
       count++;
-      entry.resolve(reply);
+      entry.resolve(outcome);
     }
     if (overdue && !hasOverdue) {
       hasOverdue = true;
@@ -93,8 +96,8 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
       const items = entries.map((entry) => {
         given = (given + 1) | 0;
         held.set(given, entry);
-        heldBytes += entry.body.length;
-        return { id: given, body: entry.body };
+        heldBytes += entry.bytes;
+        return { id: given, text: entry.text, bytes: entry.bytes };
       });
       thread.give(items);
     },

@@ -1,9 +1,10 @@
-import { type Pending, type ScoreReply, tookTooLong } from './score-message.ts';
+import type { Outcome } from '../event/outcome.ts';
+import { tookTooLong } from './score-conversation.ts';
 
 /** How a scoring ended. */
 export type Ended = {
   readonly id: number;
-  readonly reply: ScoreReply;
+  readonly outcome: Outcome;
   readonly tookMs: number;
   /** It ignored its abort and goes on; nobody waits for it any more. */
   readonly overdue: boolean;
@@ -28,7 +29,7 @@ export function watchPending(options: {
   readonly id: number;
   readonly beganAt: number;
   readonly scorerName: string;
-  readonly pending: Pending;
+  readonly pending: Promise<Outcome>;
   readonly control: AbortController;
 }): PendingScoring {
   const { id, beganAt, pending, control } = options;
@@ -36,13 +37,13 @@ export function watchPending(options: {
   let isOver = false;
   let timer: NodeJS.Timeout | undefined;
 
-  function finish(reply: ScoreReply, overdue: boolean): void {
+  function finish(outcome: Outcome, overdue: boolean): void {
     isOver = true;
     clearTimeout(timer);
-    resolve({ id, reply, tookMs: performance.now() - beganAt, overdue });
+    resolve({ id, outcome, tookMs: performance.now() - beganAt, overdue });
   }
 
-  void pending.outcome.then((outcome) => finish(pending.replyWith(outcome), false));
+  void pending.then((outcome) => finish(outcome, false));
   return {
     over: promise,
     limit(timeoutMs) {
@@ -62,7 +63,7 @@ export function watchPending(options: {
         }
         control.abort(new DOMException(`scoring may take ${timeoutMs} ms`, 'TimeoutError'));
         const ignored = tookTooLong(options.scorerName, `went on for over ${graceMs} ms after its deadline`);
-        timer = setTimeout(() => finish(pending.replyWith(ignored), true), graceMs);
+        timer = setTimeout(() => finish(ignored, true), graceMs);
       };
       timer = setTimeout(check, Math.max(1, leftMs()));
     },

@@ -1,23 +1,20 @@
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { ConversationText } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { Outcome } from '../event/outcome.ts';
 import type { Logger } from '../runtime/log.ts';
 import { startHandOver } from './hand-over.ts';
 import type { Scored } from './loaded-thread.ts';
-import type { ScoreReply } from './score-message.ts';
 import type { ScoreWeights } from './scorer.ts';
 import { startThread } from './thread.ts';
-
-/** A thread's reply, or what became of the thread. */
-export type PoolReply = ScoreReply | { readonly kind: 'lost'; readonly outcome: Extract<Outcome, { kind: 'failed' }> };
 
 export type ScorePool = {
   /** What the scorer declares of its scorings: that they wait, that they do not, or (null) nothing. */
   readonly waits: boolean | null;
-  /** Scores a message body. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects but at the end. */
-  score(body: Uint8Array): Promise<PoolReply>;
-  /** Bodies that wait for a thread. */
+  /** Scores a conversation. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects but at the end. */
+  score(text: ConversationText): Promise<Outcome>;
+  /** Conversations that wait for a thread. */
   readonly waiting: number;
   /** Rejects what waits or runs (transient, `POOL_CLOSED`), aborts it in the threads, and ends these. */
   close(): Promise<void>;
@@ -35,7 +32,7 @@ export type ScorePoolOptions = {
   readonly log: Logger;
 };
 
-/** Share of a thread's heap that the bodies it holds may have: parsed, and with what a scorer makes of them, they are several times larger. */
+/** Share of a thread's heap that the texts it holds may have: parsed, and with what a scorer makes of them, they are several times larger. */
 const bodiesOfHeap = 1 / 16;
 
 const beside = (name: string) => new URL(`./${name}${extname(import.meta.filename)}`, import.meta.url);
@@ -61,7 +58,7 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
   let closing: Promise<void> | null = null;
   return {
     waits: handOver.waits,
-    score: async (body) => toReply(await handOver.submit(body), timeoutMs),
+    score: async (text) => toOutcome(await handOver.submit(text), timeoutMs),
     get waiting() {
       return handOver.waiting;
     },
@@ -72,10 +69,10 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
   };
 }
 
-function toReply(scored: Scored, timeoutMs: number): PoolReply {
+function toOutcome(scored: Scored, timeoutMs: number): Outcome {
   if (scored.kind !== 'lost') return scored;
   const [code, details] = scored.hung
     ? ['SCORING_TIMEOUT', `scoring held its thread for over ${timeoutMs} ms; the thread was ended`]
     : ['SCORING_THREAD_DIED', `the scoring thread ended${scored.code === null ? '' : ` (${scored.code})`}`];
-  return { kind: 'lost', outcome: { kind: 'failed', permanent: false, code, details } };
+  return { kind: 'failed', permanent: false, code, details };
 }

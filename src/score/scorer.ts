@@ -1,4 +1,4 @@
-import type { Conversation } from '../event/event.ts';
+import type { Conversation } from '../event/conversation.ts';
 
 /** Points of the friendship rules; from configuration, so that a scorer need not read the environment. */
 export type ScoreWeights = {

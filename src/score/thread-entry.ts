@@ -1,6 +1,7 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
+import type { Outcome } from '../event/outcome.ts';
 import { type Ended, type PendingScoring, watchPending } from './pending.ts';
-import { nameOf, type ScoreReply, scoreMessage } from './score-message.ts';
+import { nameOf, scoreConversation } from './score-conversation.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
 import { showBeat, showBegin, showReturn, type ThreadSigns } from './thread-signs.ts';
 
@@ -13,8 +14,8 @@ export type ThreadSettings = {
   readonly signs: ThreadSigns;
 };
 
-/** A message body under the number of items that the thread was given before and with it, in 32 bits. */
-export type Item = { readonly id: number; readonly body: Uint8Array };
+/** A conversation as JSON text, under the number of items that the thread was given before and with it, in 32 bits. */
+export type Item = { readonly id: number; readonly text: Uint8Array };
 
 export type Order =
   /** Answered once the scorer is loaded. Replies that come before their order's answer are posted to the port. */
@@ -30,7 +31,7 @@ export type Order =
  */
 export type Replies = {
   readonly ids: readonly number[];
-  readonly replies: readonly ScoreReply[];
+  readonly outcomes: readonly Outcome[];
   /** How long these took on average, milliseconds: from begin to end if they waited, else their share of what the group took. */
   readonly eachMs: number;
   /** A scoring among these ignored its abort and goes on. Only the end of its thread ends it. */
@@ -66,14 +67,14 @@ async function loadScorer(url: string): Promise<Scorer> {
   return loaded;
 }
 
-/** Calls the scorer for one body after the other, then waits for those that it answered with a promise. */
+/** Calls the scorer for one conversation after the other, then waits for those that it answered with a promise. */
 async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   const beganAt = performance.now();
   const ended: Ended[] = [];
   const pending: PendingScoring[] = [];
   const post = createPost(ended, items.length);
-  for (const { id, body } of items) {
-    const begun = begin(id, body);
+  for (const { id, text } of items) {
+    const begun = begin(id, text);
     if (!('over' in begun)) ended.push(begun);
     else if (scorer.waits !== false) pending.push(begun);
     else {
@@ -103,20 +104,20 @@ function watch(scoring: PendingScoring): void {
   void scoring.over.then(() => pendingNow.delete(scoring));
 }
 
-function begin(id: number, body: Uint8Array): Ended | PendingScoring {
+function begin(id: number, text: Uint8Array): Ended | PendingScoring {
   const control = new AbortController();
   const beganAt = performance.now();
   showBegin(settings.signs);
-  const begun = scoreMessage(scorer, body, { weights: settings.weights, signal: control.signal });
+  const begun = scoreConversation(scorer, text, { weights: settings.weights, signal: control.signal });
   showReturn(settings.signs);
-  if ('replyWith' in begun) return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
-  return { id, reply: begun, tookMs: performance.now() - beganAt, overdue: false };
+  if (begun instanceof Promise) return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
+  return { id, outcome: begun, tookMs: performance.now() - beganAt, overdue: false };
 }
 
 function repliesOf(ended: readonly Ended[]): Replies {
   return {
     ids: ended.map(({ id }) => id),
-    replies: ended.map(({ reply }) => reply),
+    outcomes: ended.map(({ outcome }) => outcome),
     eachMs: ended.reduce((sum, { tookMs }) => sum + tookMs, 0) / ended.length,
     overdue: ended.some(({ overdue }) => overdue),
   };

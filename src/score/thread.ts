@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { FixedQueue, Piscina } from 'piscina';
+import type { ConversationText } from '../event/conversation.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { ScoreWeights } from './scorer.ts';
 import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
@@ -18,12 +19,15 @@ export type ThreadEnd = {
   readonly code: string | null;
 };
 
+/** An item before it is copied: its text in pieces, and how long these are together. */
+export type Given = { readonly id: number; readonly text: ConversationText; readonly bytes: number };
+
 /** One scoring thread. */
 export type Thread = {
   /** What the scorer declares; null if it leaves that to be seen. */
   readonly waits: boolean | null;
   /** Gives it more to do: at once if its event loop is idle, else after what it is doing. */
-  give(items: readonly Item[]): void;
+  give(items: readonly Given[]): void;
   /** True while all that it was given has begun, and its event loop waits for something outside. */
   isIdle(): boolean;
   /** Aborts what runs in it. Resolves when all of that has ended, at the latest after `withinMs`. */
@@ -126,7 +130,7 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     give(items) {
       given = items.at(-1)?.id ?? given;
       const own = copyTogether(items);
-      const transferList = own.slice(0, 1).map(({ body }) => body.buffer);
+      const transferList = own.slice(0, 1).map(({ text }) => text.buffer);
       const order = pool.run({ kind: 'score', items: own }, { transferList }).then(
         (replies) => events.onReplies(replies as Replies),
         (error: unknown) => ended({ hung: false, code: codeOf(error) }),
@@ -185,15 +189,19 @@ function watchBeats(options: {
   return () => clearInterval(timer);
 }
 
-/** Bodies as views of one buffer of their own: a delivery's bytes are a view of the socket's buffer, which a transfer would take along. */
-function copyTogether(items: readonly Item[]): { readonly id: number; readonly body: Uint8Array<ArrayBuffer> }[] {
-  const buffer = new ArrayBuffer(items.reduce((sum, { body }) => sum + body.length, 0));
+/** Texts as views of one buffer of their own: the pieces are views of the sockets' buffers, which a transfer would take along. */
+function copyTogether(items: readonly Given[]): (Item & { readonly text: Uint8Array<ArrayBuffer> })[] {
+  const buffer = new ArrayBuffer(items.reduce((sum, { bytes }) => sum + bytes, 0));
   let at = 0;
-  return items.map(({ id, body }) => {
-    const copy = new Uint8Array(buffer, at, body.length);
-    copy.set(body);
-    at += body.length;
-    return { id, body: copy };
+  return items.map(({ id, text, bytes }) => {
+    const copy = new Uint8Array(buffer, at, bytes);
+    at += bytes;
+    let from = 0;
+    for (const piece of text) {
+      copy.set(piece, from);
+      from += piece.length;
+    }
+    return { id, text: copy };
   });
 }
 

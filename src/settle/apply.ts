@@ -1,7 +1,7 @@
 import type { EventId } from '../event/event.ts';
 import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { AttemptResult, Owner, Settled } from '../event/outcome.ts';
-import type { EventWrite, Held, LockedEvent, SettleTransaction, TopicKey } from '../event/settlement.ts';
+import type { EventWrite, Held, SettleTransaction, TopicKey } from '../event/settlement.ts';
 import { type Decision, decide } from './decide.ts';
 import { addToFriendship, addToTopic, type FriendshipChange, newFriendship } from './friendship.ts';
 
@@ -12,7 +12,11 @@ export type SettlePolicy = {
   readonly calendarDay: (time: Date) => number;
 };
 
-type Processing = { readonly row: LockedEvent; readonly outcome: Extract<Decision, { kind: 'process' }>['outcome'] };
+type Processing = {
+  readonly eventId: EventId;
+  readonly owner: Owner;
+  readonly outcome: Extract<Decision, { kind: 'process' }>['outcome'];
+};
 
 /**
  * Settles a batch inside `tx`. The row lock makes "is it still open" and "close it" one step, which is what makes every
@@ -21,8 +25,8 @@ type Processing = { readonly row: LockedEvent; readonly outcome: Extract<Decisio
  * @returns an answer for each attempt, in order; valid only once the transaction has committed.
  */
 export async function applyBatch(tx: SettleTransaction, attempts: readonly AttemptResult[], policy: SettlePolicy): Promise<Settled[]> {
-  const likely = ownersOf(attempts.flatMap(({ owner, outcome }) => (owner !== null && outcome.kind === 'scored' ? [owner] : [])));
-  const locked = await tx.lock([...new Set(attempts.map((a) => a.eventId))], likely);
+  const owners = ownersOf(attempts.flatMap(({ owner, outcome }) => (outcome.kind === 'scored' ? [owner] : [])));
+  const locked = await tx.lock([...new Set(attempts.map((a) => a.eventId))], owners);
   const byId = new Map(locked.events.map((r) => [r.eventId, r]));
   const settledHere = new Set<EventId>();
   const processing: Processing[] = [];
@@ -39,11 +43,11 @@ export async function applyBatch(tx: SettleTransaction, attempts: readonly Attem
     const decision: Decision = settledHere.has(eventId) ? { kind: 'duplicate' } : decide(row, attempt, policy);
     settled.push(answers[decision.kind]);
     settledHere.add(eventId);
-    if (decision.kind === 'process') processing.push({ row, outcome: decision.outcome });
+    if (decision.kind === 'process') processing.push({ eventId, owner: attempt.owner, outcome: decision.outcome });
     if (decision.kind === 'retry' || decision.kind === 'failed') writes.push({ ...decision, eventId });
   }
 
-  const held = await lockRest(tx, processing, likely, locked);
+  const held = await createMissing(tx, processing, locked);
   const sums = addUp(processing, held, policy);
   tx.write({ ...sums, events: [...writes, ...sums.events] });
   return settled;
@@ -66,17 +70,15 @@ function ownersOf(owners: readonly Owner[]): Owners {
   return { userIds: [...new Set(owners.map((o) => o.userId))], topics: [...topics.values()] };
 }
 
-/** What the messages did not say right, and users whose first event this is. */
-async function lockRest(tx: SettleTransaction, processing: readonly Processing[], likely: Owners, held: Held): Promise<Held> {
+/** Users whose first event this is: nothing of theirs could be locked yet. */
+async function createMissing(tx: SettleTransaction, processing: readonly Processing[], held: Held): Promise<Held> {
   const users = new Set(held.friendships.map((f) => f.userId));
-  const topics = new Set(likely.topics.map((t) => topicKey(t.userId, t.topicId)));
-  const missing = processing
-    .map(({ row }): Owner => ({ userId: row.userId, topicId: row.agentTag }))
-    .filter(({ userId, topicId }) => !users.has(userId) || (topicId !== null && !topics.has(topicKey(userId, topicId))));
+  const missing = processing.flatMap(({ owner }) => (users.has(owner.userId) ? [] : [owner]));
   if (missing.length === 0) return held;
-  const rest = ownersOf(missing);
-  const more = await tx.lockUsers(rest.userIds, rest.topics);
-  return { friendships: [...held.friendships, ...more.friendships], topics: [...held.topics, ...more.topics] };
+  const { userIds, topics } = ownersOf(missing);
+  const created = await tx.lockUsers(userIds, topics);
+  const isOld = ({ userId }: TopicMetrics) => users.has(userId);
+  return { friendships: [...held.friendships, ...created.friendships], topics: [...held.topics.filter(isOld), ...created.topics] };
 }
 
 /** Adds the processed events to their users and topics, in the order they came, and says what is to be written of each. */
@@ -90,17 +92,18 @@ function addUp(
   const friendships = new Map<string, Friendship>();
   const topics = new Map<string, TopicMetrics>();
 
-  const events = processing.map(({ row, outcome }): EventWrite => {
-    const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime: row.endTime };
-    const before = friendships.get(row.userId) ?? friendshipsBefore.get(row.userId) ?? newFriendship(row.userId);
+  const events = processing.map(({ eventId, owner, outcome }): EventWrite => {
+    const { userId, topicId, endTime } = owner;
+    const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime };
+    const before = friendships.get(userId) ?? friendshipsBefore.get(userId) ?? newFriendship(userId);
     const friendship = addToFriendship(before, event, policy.calendarDay);
-    friendships.set(row.userId, friendship);
-    if (row.agentTag !== null) {
-      const key = topicKey(row.userId, row.agentTag);
-      const topic = topics.get(key) ?? topicsBefore.get(key) ?? newTopic(row.userId, row.agentTag, row.endTime);
+    friendships.set(userId, friendship);
+    if (topicId !== null) {
+      const key = topicKey(userId, topicId);
+      const topic = topics.get(key) ?? topicsBefore.get(key) ?? newTopic(userId, topicId, endTime);
       topics.set(key, addToTopic(topic, event, friendship.level));
     }
-    return { kind: 'processed', eventId: row.eventId, change: outcome.change, level: friendship.level, detailsJson: outcome.detailsJson };
+    return { kind: 'processed', eventId, change: outcome.change, level: friendship.level, detailsJson: outcome.detailsJson };
   });
 
   return { friendships: [...friendships.values()], topics: [...topics.values()], events };

@@ -1,4 +1,4 @@
-import type { EventId, EventStatus } from '../event/event.ts';
+import type { EventId } from '../event/event.ts';
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -20,21 +20,6 @@ export async function markProcessing(
       [options.worker, ...attempts.flatMap((a) => [a.eventId, Math.round(a.runningMs * 1_000)]), attempts.map((a) => a.eventId).sort()],
     ),
   );
-}
-
-/** What a redelivered event has behind it: its status and the starts that never finished. Null if there is no such event. */
-export async function findStarts(
-  store: Store,
-  eventId: EventId,
-  deadlineMs: number,
-): Promise<{ readonly status: EventStatus; readonly unfinished: number } | null> {
-  const [row] = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<{ status: EventStatus; suspect_starts: number }[]>(
-      'SELECT status, suspect_starts FROM conversation_events WHERE event_id = ?',
-      [eventId],
-    ),
-  );
-  return row ? { status: row.status, unfinished: row.suspect_starts } : null;
 }
 
 /** Counts the start of a redelivered event before it runs: if it kills this process, the next one knows. Settling sets the count back to 0. */

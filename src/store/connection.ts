@@ -2,7 +2,6 @@ import type { ExecuteValues, PoolConnection } from 'mysql2';
 import { PipelineError } from '../event/fault.ts';
 import { classify } from './errors.ts';
 import type { Store } from './open-store.ts';
-import type { Repositories } from './orm.ts';
 
 /** A statement with its values; `?` placeholders are escaped by the driver. */
 export type Statement = readonly [sql: string, params?: readonly unknown[]];
@@ -26,8 +25,15 @@ export type Connection = {
 /**
  * Runs `work` on one connection, within `deadlineMs` including the wait for the connection.
  * At the deadline the connection is destroyed (a silent peer would hold it for ever) and the call fails (transient).
+ *
+ * @param from  `accepts`: a connection without autocommit, whose first statement begins a transaction; `work` ends it.
  */
-export function withConnection<T>(store: Store, deadlineMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+export function withConnection<T>(
+  store: Store,
+  deadlineMs: number,
+  work: (connection: Connection) => Promise<T>,
+  from: 'pool' | 'accepts' = 'pool',
+): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     let raw: PoolConnection | undefined;
     let done = false;
@@ -44,7 +50,7 @@ export function withConnection<T>(store: Store, deadlineMs: number, work: (conne
       settle();
     }
 
-    store.pool.getConnection((error, connection) => {
+    store[from].getConnection((error, connection) => {
       if (error) return finish(() => reject(classify(error)));
       if (done) return connection.release();
       raw = connection;
@@ -72,34 +78,6 @@ export function inTransaction<T>(store: Store, deadlineMs: number, work: (connec
     const result = await work(connection);
     await connection.query('COMMIT');
     return result;
-  });
-}
-
-/**
- * Runs TypeORM's calls on one connection, with the same deadline and the same end for a connection that misses it: TypeORM
- * knows neither, and calls that wait for a silent database would keep the pool's connections one by one.
- */
-export function withRepositories<T>(store: Store, deadlineMs: number, work: (tables: Repositories) => Promise<T>): Promise<T> {
-  return new Promise<T>((resolve, reject) => {
-    let raw: PoolConnection | undefined;
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      raw?.destroy();
-      reject(deadlineMissed(deadlineMs));
-    }, deadlineMs);
-
-    async function run(): Promise<T> {
-      const orm = await store.orm();
-      await using runner = orm.dataSource.createQueryRunner();
-      raw = (await runner.connect()) as PoolConnection;
-      if (late) throw deadlineMissed(deadlineMs);
-      return await work(orm.repositories(runner.manager));
-    }
-
-    run()
-      .then(resolve, (error: unknown) => reject(classify(error)))
-      .finally(() => clearTimeout(timer));
   });
 }
 

@@ -40,6 +40,14 @@ const transientErrnos = new Set([
 /** The row itself is refused: too long, wrong value, constraint, packet too large. */
 const refusedErrnos = new Set([1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3157, 3819, 3903, 4025, 4038]);
 
+/** A unique key is taken. */
+const duplicate = 1062;
+
+/** @returns whether an error says that a row of the statement is there already. Its transaction may still be open. */
+export function isDuplicate(error: unknown): boolean {
+  return error instanceof PipelineError && (error.cause as DriverError | undefined)?.errno === duplicate;
+}
+
 type DriverError = { readonly errno?: unknown; readonly code?: unknown; readonly fatal?: unknown; readonly sqlState?: unknown };
 
 /** Sorts a driver's error once, here, where its numbers are understood. Ours pass through. */

@@ -1,19 +1,34 @@
 import type { EventRef, EventStatus } from '../event/event.ts';
-import { withConnection, withRepositories } from './connection.ts';
+import { type Connection, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-import type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
+import type { EventRow, FriendshipRow, LogRow, TopicRow } from './schemas.ts';
 
 export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
 
-/** One event; the log only `withLog`. Null if there is none. */
-export function findEvent(store: Store, ref: EventRef, options: { withLog: boolean; deadlineMs: number }): Promise<EventRow | null> {
-  return withRepositories(store, options.deadlineMs, ({ events }) => {
-    const query = events.createQueryBuilder('e');
-    if ('eventId' in ref) query.where('e.event_id = :eventId', ref);
-    else query.where('e.conversation_id = :conversationId', ref);
-    if (options.withLog) query.addSelect('e.conversation_log');
-    return query.getOne();
+/** An event as it is shown; the details of its score are parsed. */
+export type ShownEvent = Omit<EventRow, 'duration_seconds' | 'request_digest' | 'suspect_starts'>;
+
+const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, status, attempt_count, next_attempt_at,
+  attempt_started_at, worker, created_at, processed_at, error_code, error_details, friendship_score_change, new_friendship_level,
+  score_calculation_details, updated_at`;
+
+/** One event; null if there is none. With its log, as JSON text, if that is asked for and there. */
+export function findEvent(
+  store: Store,
+  ref: EventRef,
+  options: { readonly withLog: boolean; readonly deadlineMs: number },
+): Promise<(ShownEvent & { readonly conversation_log?: string }) | null> {
+  const [column, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const [row] = await connection.prepared<ShownEvent[]>(`SELECT ${columns} FROM conversation_events WHERE ${column} = ?`, [id]);
+    if (row === undefined) return null;
+    const [log] = options.withLog ? await readLog(connection, row.event_id) : [];
+    return { ...parsed(row), ...(log && { conversation_log: log.conversation_log }) };
   });
+}
+
+function readLog(connection: Connection, eventId: string): Promise<Pick<LogRow, 'conversation_log'>[]> {
+  return connection.prepared('SELECT conversation_log FROM conversation_logs WHERE event_id = ?', [eventId]);
 }
 
 /**
@@ -24,16 +39,29 @@ export function listEvents(
   store: Store,
   filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: string },
   options: { readonly limit: number; readonly deadlineMs: number },
-): Promise<EventRow[]> {
-  return withRepositories(store, options.deadlineMs, ({ events }) => {
-    const query = events.createQueryBuilder('e').orderBy('e.event_id', 'DESC').limit(options.limit);
-    // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
-    if (filter.userId !== undefined) query.useIndex('ix_conversation_events_user').andWhere('e.user_id = :userId', filter);
-    else if (filter.status !== undefined) query.useIndex('ix_conversation_events_status');
-    if (filter.status !== undefined) query.andWhere('e.status = :status', filter);
-    if (filter.before !== undefined) query.andWhere('e.event_id < :before', filter);
-    return query.getMany();
+): Promise<ShownEvent[]> {
+  const conditions = [
+    ['user_id = ?', filter.userId],
+    ['status = ?', filter.status],
+    ['event_id < ?', filter.before],
+  ].filter(([, value]) => value !== undefined);
+  // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
+  const index =
+    filter.userId !== undefined ? 'ix_conversation_events_user' : filter.status !== undefined ? 'ix_conversation_events_status' : 'PRIMARY';
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([condition]) => condition).join(' AND ')}`;
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const rows = await connection.query<ShownEvent[]>(
+      `SELECT ${columns} FROM conversation_events USE INDEX (${index}) ${where} ORDER BY event_id DESC LIMIT ?`,
+      [...conditions.map(([, value]) => value), options.limit],
+    );
+    return rows.map(parsed);
   });
+}
+
+/** The driver hands JSON over as text. */
+function parsed(row: ShownEvent): ShownEvent {
+  const details = row.score_calculation_details;
+  return { ...row, score_calculation_details: typeof details === 'string' ? (JSON.parse(details) as unknown) : details };
 }
 
 /** Which of these conversations are closed by now. */
@@ -53,10 +81,17 @@ export function findFriendship(
   userId: string,
   deadlineMs: number,
 ): Promise<{ readonly status: FriendshipRow; readonly topics: readonly TopicRow[] } | null> {
-  return withRepositories(store, deadlineMs, async ({ friendships, topics }) => {
-    const status = await friendships.findOneBy({ user_id: userId });
-    if (!status) return null;
-    return { status, topics: await topics.find({ where: { user_id: userId }, order: { score: 'DESC', topic_id: 'ASC' } }) };
+  return withConnection(store, deadlineMs, async (connection) => {
+    const [status] = await connection.prepared<FriendshipRow[]>(
+      `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at FROM friendship_status WHERE user_id = ?`,
+      [userId],
+    );
+    if (status === undefined) return null;
+    const topics = await connection.prepared<TopicRow[]>(
+      `SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE user_id = ? ORDER BY score DESC, topic_id`,
+      [userId],
+    );
+    return { status, topics };
   });
 }
 

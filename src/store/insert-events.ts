@@ -1,6 +1,7 @@
 import type { EventId, NewEvent } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { type Connection, withConnection } from './connection.ts';
+import { isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
 
 /** What became of one event of a batch. The event id is the stored one, also for a replay. */
@@ -10,16 +11,14 @@ export type Inserted =
   | { readonly kind: 'conflict'; readonly eventId: EventId };
 
 const columns =
-  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, ' +
-  'conversation_log, metadata, request_digest, status, next_attempt_at, created_at, updated_at';
+  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, status, next_attempt_at, created_at, updated_at';
 
-const row = "(?,?,?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
+const row = "(?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
 
 /**
- * Stores a batch as PENDING in one autocommitted statement, due after `graceMs`.
+ * Stores a batch as PENDING, due after `graceMs`: events and logs in one transaction.
  *
  * A row that the database refuses fails alone: a refused batch is split in halves until the row stands by itself.
- * `ON DUPLICATE KEY UPDATE` to the same value and not `INSERT IGNORE`, which would also ignore data that does not fit.
  */
 export async function insertEvents(
   store: Store,
@@ -27,7 +26,7 @@ export async function insertEvents(
   options: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<PromiseSettledResult<Inserted>[]> {
   try {
-    const inserted = await withConnection(store, options.deadlineMs, (connection) => insertBatch(connection, events, options.graceMs));
+    const inserted = await insertBatch(store, events, options);
     return inserted.map((value) => ({ status: 'fulfilled', value }));
   } catch (error) {
     const ofTheRow = error instanceof PipelineError && error.kind === 'permanent';
@@ -40,10 +39,85 @@ export async function insertEvents(
   }
 }
 
-async function insertBatch(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<Inserted[]> {
+async function insertBatch(
+  store: Store,
+  events: readonly NewEvent[],
+  { graceMs, deadlineMs }: { readonly graceMs: number; readonly deadlineMs: number },
+): Promise<Inserted[]> {
+  const began = performance.now();
   // In the order of the unique key: two batches with the same ids then lock them in the same order.
   const sorted = events.toSorted((a, b) => (a.conversationId < b.conversationId ? -1 : 1));
-  const params = sorted.flatMap((e) => [
+  try {
+    return await withConnection(
+      store,
+      deadlineMs,
+      (connection) => insertNew(connection, sorted, graceMs).then(() => events.map(asNew)),
+      'accepts',
+    );
+  } catch (error) {
+    if (!isDuplicate(error)) throw error;
+    // Nothing of the batch is there now. Some conversations were accepted before.
+    const leftMs = Math.max(1, deadlineMs - (performance.now() - began));
+    const kinds = await withConnection(store, leftMs, (connection) => insertMissing(connection, sorted, graceMs), 'accepts');
+    return events.map((event) => kinds.get(event) as Inserted);
+  }
+}
+
+/**
+ * Two round trips on a connection without autocommit: the logs, prepared, so that nobody parses or escapes them, and with the events the COMMIT. A
+ * conversation that is there already is an error, at which the server stops before the COMMIT; so no log is ever without its event.
+ */
+async function insertNew(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<void> {
+  await insertLogs(connection, events);
+  await connection.batch([[`INSERT INTO conversation_events (${columns}) VALUES ${rows(events)}`, values(events, graceMs)], ['COMMIT']]);
+}
+
+/** `ON DUPLICATE KEY UPDATE` to the same value and not `INSERT IGNORE`, which would also ignore data that does not fit. */
+async function insertMissing(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<Map<NewEvent, Inserted>> {
+  const [, found] = await connection.batch([
+    [
+      `INSERT INTO conversation_events (${columns}) VALUES ${rows(events)} ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
+      values(events, graceMs),
+    ],
+    [
+      'SELECT event_id, conversation_id, request_digest FROM conversation_events WHERE conversation_id IN (?)',
+      [events.map((e) => e.conversationId)],
+    ],
+  ]);
+  const stored = new Map((found as StoredRow[]).map((r) => [r.conversation_id, r]));
+  const inserted = new Map(events.map((event) => [event, judge(event, stored.get(event.conversationId))]));
+  const fresh = events.filter((event) => inserted.get(event)?.kind === 'new');
+  if (fresh.length > 0) await insertLogs(connection, fresh);
+  await connection.query('COMMIT');
+  return inserted;
+}
+
+type StoredRow = { readonly event_id: EventId; readonly conversation_id: string; readonly request_digest: Buffer };
+
+/** Ours carry our event id. */
+function judge(event: NewEvent, stored: StoredRow | undefined): Inserted {
+  if (stored === undefined) throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');
+  if (stored.event_id === event.eventId) return asNew(event);
+  return { kind: stored.request_digest.equals(event.digest) ? 'replay' : 'conflict', eventId: stored.event_id };
+}
+
+function asNew({ eventId }: NewEvent): Inserted {
+  return { kind: 'new', eventId };
+}
+
+function insertLogs(connection: Connection, events: readonly NewEvent[]): Promise<unknown> {
+  return connection.prepared(
+    `INSERT INTO conversation_logs (event_id, conversation_log, metadata) VALUES ${events.map(() => '(?,?,?)').join(',')}`,
+    events.flatMap((e) => [e.eventId, e.logJson, e.metadataJson]),
+  );
+}
+
+function rows(events: readonly NewEvent[]): string {
+  return events.map(() => row).join(',');
+}
+
+function values(events: readonly NewEvent[], graceMs: number): unknown[] {
+  return events.flatMap((e) => [
     e.eventId,
     e.conversationId,
     e.userId,
@@ -53,33 +127,7 @@ async function insertBatch(connection: Connection, events: readonly NewEvent[], 
     e.agentTag,
     e.startTime,
     e.endTime,
-    e.logJson,
-    e.metadataJson,
     e.digest,
     graceMs * 1_000,
   ]);
-  const { info, affectedRows } = await connection.prepared<{ info: string; affectedRows: number }>(
-    `INSERT INTO conversation_events (${columns}) VALUES ${sorted.map(() => row).join(',')} ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
-    params,
-  );
-  // "Records: 3  Duplicates: 0  Warnings: 0"; a single row has no such text, and its count tells nothing (FOUND_ROWS).
-  if (events.length > 1 && affectedRows === events.length && /Duplicates: 0\b/.test(info)) {
-    return events.map((e) => ({ kind: 'new', eventId: e.eventId }));
-  }
-  return readBack(connection, events);
-}
-
-/** Tells new rows from those that were there: ours carry our event id. */
-async function readBack(connection: Connection, events: readonly NewEvent[]): Promise<Inserted[]> {
-  const rows = await connection.query<{ event_id: EventId; conversation_id: string; request_digest: Buffer }[]>(
-    'SELECT event_id, conversation_id, request_digest FROM conversation_events WHERE conversation_id IN (?)',
-    [events.map((e) => e.conversationId)],
-  );
-  const stored = new Map(rows.map((r) => [r.conversation_id, r]));
-  return events.map((e) => {
-    const found = stored.get(e.conversationId);
-    if (!found) throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');
-    if (found.event_id === e.eventId) return { kind: 'new', eventId: e.eventId };
-    return { kind: found.request_digest.equals(e.digest) ? 'replay' : 'conflict', eventId: found.event_id };
-  });
 }

@@ -13,7 +13,7 @@ const lockName = "CONCAT('afterword_migrate_', LEFT(SHA2(DATABASE(), 256), 32))"
  */
 export async function migrate(store: Store, lockSeconds = 120): Promise<string[]> {
   // The lock belongs to the connection that took it, so this one is held throughout.
-  const { dataSource } = await store.orm();
+  const dataSource = await store.orm();
   await using runner = dataSource.createQueryRunner();
   const [row] = (await runner.query(`SELECT GET_LOCK(${lockName}, ?) AS got`, [lockSeconds])) as { got: unknown }[];
   if (Number(row?.got) !== 1) throw new Error(`another process has been migrating for over ${lockSeconds} s`);

@@ -1,15 +1,16 @@
 import * as mysql2 from 'mysql2';
+import type { DataSource } from 'typeorm';
 import { settlesWithin } from '../runtime/wait.ts';
-import type { Orm } from './orm.ts';
 
 /** One process's access to the database. */
 export type Store = {
   readonly pool: mysql2.Pool;
+  /** Connections without autocommit, which accepts are stored on: no round trip begins their transactions. */
+  readonly accepts: mysql2.Pool;
   /**
-   * TypeORM on the same pool, for reads that are not hot and for migrations. Loaded at its first use: workers do without it, start sooner and are
-   * 11 MiB smaller.
+   * TypeORM on the same pool, for migrations. Loaded at its first use: processes that serve do without it, start sooner and are 11 MiB smaller.
    */
-  orm(): Promise<Orm>;
+  orm(): Promise<DataSource>;
   close(): Promise<void>;
 };
 
@@ -27,13 +28,47 @@ const session = [
  * Connects once to see that the database is there.
  *
  * @param url  `mysql://…/name`, also for MariaDB.
+ * @param options.poolSize  connections of this process, those for accepts included.
  * @throws the driver's error if it cannot connect or the database refuses.
  */
-export async function openStore(url: string, options: { readonly poolSize: number; readonly connectTimeoutMs: number }): Promise<Store> {
+export async function openStore(
+  url: string,
+  options: { readonly poolSize: number; readonly acceptConnections?: number; readonly connectTimeoutMs: number },
+): Promise<Store> {
+  const accepting = options.acceptConnections ?? 0;
+  const pool = createPool(url, options.poolSize - accepting, options.connectTimeoutMs, session);
+  // It connects when it is used: a process that accepts nothing has none of these.
+  const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [...session, 'SET SESSION autocommit = 0']);
+  try {
+    await new Promise<void>((resolve, reject) => pool.query('SELECT 1', (error) => (error ? reject(error) : resolve())));
+  } catch (error) {
+    await closePool(pool);
+    throw error;
+  }
+  let orm: Promise<DataSource> | null = null;
+  return {
+    pool,
+    accepts,
+    orm() {
+      orm ??= import('./orm.ts')
+        .then(({ openOrm }) => openOrm(url, pool))
+        .catch((error: unknown) => {
+          orm = null; // the next use tries again
+          throw error;
+        });
+      return orm;
+    },
+    async close() {
+      await Promise.all([closePool(pool), closePool(accepts)]);
+    },
+  };
+}
+
+function createPool(url: string, size: number, connectTimeoutMs: number, statements: readonly string[]): mysql2.Pool {
   const pool = mysql2.createPool({
     uri: url,
-    connectionLimit: options.poolSize,
-    connectTimeout: options.connectTimeoutMs,
+    connectionLimit: size,
+    connectTimeout: connectTimeoutMs,
     enableKeepAlive: true,
     // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only ends a mistake.
     queueLimit: 1_000,
@@ -48,28 +83,9 @@ export async function openStore(url: string, options: { readonly poolSize: numbe
     maxPreparedStatements: 48,
   });
   pool.on('connection', (connection) => {
-    for (const statement of session) connection.query(statement, (error) => error && connection.destroy());
+    for (const statement of statements) connection.query(statement, (error) => error && connection.destroy());
   });
-  try {
-    await new Promise<void>((resolve, reject) => pool.query('SELECT 1', (error) => (error ? reject(error) : resolve())));
-  } catch (error) {
-    await closePool(pool);
-    throw error;
-  }
-  let orm: Promise<Orm> | null = null;
-  return {
-    pool,
-    orm() {
-      orm ??= import('./orm.ts')
-        .then(({ openOrm }) => openOrm(url, pool))
-        .catch((error: unknown) => {
-          orm = null; // the next use tries again
-          throw error;
-        });
-      return orm;
-    },
-    close: () => closePool(pool),
-  };
+  return pool;
 }
 
 /** A connection with a statement that never ends would keep the pool from closing; the process ends without it. */

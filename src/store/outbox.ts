@@ -1,31 +1,15 @@
-import { type EventId, type EventRef, maxInlineBytes, type OutboxEvent } from '../event/event.ts';
-import { type Connection, inTransaction, withConnection } from './connection.ts';
+import type { EventId, EventPointer } from '../event/event.ts';
+import { type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /** A published event whose confirm has come. `dueAt`: what its claim set; null if it was published as a new event, whose due time its insert set. */
 export type ConfirmMark = { readonly eventId: EventId; readonly dueAt: Date | null };
 /** Events that are ours to publish until `dueAt`. */
-export type Claimed = { readonly events: readonly OutboxEvent[]; readonly dueAt: Date };
+export type Claimed = { readonly events: readonly EventPointer[]; readonly dueAt: Date };
 
-type Row = {
-  event_id: EventId;
-  conversation_id: string;
-  user_id: string;
-  bot_type: string;
-  bot_id: string;
-  bot_name: string;
-  agent_tag: string | null;
-  start_time: Date;
-  end_time: Date;
-  conversation_log: string | null;
-  metadata: string | null;
-};
+type Row = { event_id: EventId; conversation_id: string; user_id: string; bot_id: string; due_at: Date };
 
-const columns = 'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time';
-const whole = 'conversation_log, metadata';
-/** A message leaves out what is larger; reading two hundred such rows to throw it away would be 200 MiB. */
-const ifSmall = `IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= ${maxInlineBytes}, conversation_log, NULL) AS conversation_log,
-  IF(LENGTH(conversation_log) + COALESCE(LENGTH(metadata), 0) <= ${maxInlineBytes}, metadata, NULL) AS metadata`;
+const update = 'UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ? WHERE event_id IN (?)';
 
 /**
  * Claims events that are due and keeps other relays off them for `graceMs`. Locks and reads one index range of due
@@ -35,20 +19,21 @@ export function claimDue(
   store: Store,
   options: { readonly limit: number; readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<Claimed> {
-  return inTransaction(store, options.deadlineMs, async (connection) => {
-    const rows = await connection.query<(Row & { due_at: Date })[]>(
-      `SELECT ${columns}, ${ifSmall}, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at FROM conversation_events FORCE INDEX (ix_conversation_events_due)
-       WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
-      [options.graceMs * 1_000, options.limit],
-    );
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const [, rows] = (await connection.batch([
+      ['START TRANSACTION'],
+      [
+        `SELECT event_id, conversation_id, user_id, bot_id, UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at
+         FROM conversation_events FORCE INDEX (ix_conversation_events_due)
+         WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
+        [options.graceMs * 1_000, options.limit],
+      ],
+    ])) as [unknown, Row[]];
     const dueAt = rows[0]?.due_at ?? new Date(0);
-    if (rows.length > 0) {
-      await connection.query('UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ? WHERE event_id IN (?)', [
-        dueAt,
-        rows.map((r) => r.event_id),
-      ]);
-    }
-    return { events: rows.map(toOutboxEvent), dueAt };
+    const postpone: Statement[] = rows.length === 0 ? [] : [[update, [dueAt, rows.map((r) => r.event_id)]]];
+    await connection.batch([...postpone, ['COMMIT']]);
+    const events = rows.map((r) => ({ eventId: r.event_id, conversationId: r.conversation_id, userId: r.user_id, botId: r.bot_id }));
+    return { events, dueAt };
   });
 }
 
@@ -109,29 +94,4 @@ export function makeLostDue(
     );
     return affectedRows;
   });
-}
-
-/** One event as the outbox would publish it, whatever its status; null if there is none. */
-export async function loadOutboxEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<OutboxEvent | null> {
-  const [where, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
-  const load = (connection: Connection) =>
-    connection.query<Row[]>(`SELECT ${columns}, ${whole} FROM conversation_events WHERE ${where} = ?`, [id]);
-  const [row] = await withConnection(store, deadlineMs, load);
-  return row ? toOutboxEvent(row) : null;
-}
-
-function toOutboxEvent(row: Row): OutboxEvent {
-  return {
-    eventId: row.event_id,
-    conversationId: row.conversation_id,
-    userId: row.user_id,
-    botType: row.bot_type,
-    botId: row.bot_id,
-    botName: row.bot_name,
-    agentTag: row.agent_tag,
-    startTime: row.start_time,
-    endTime: row.end_time,
-    logJson: row.conversation_log,
-    metadataJson: row.metadata,
-  };
 }

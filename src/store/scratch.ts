@@ -25,7 +25,9 @@ export async function createScratchDatabase(url: string, name: string): Promise<
       url: own.href,
       store,
       empty: () =>
-        withConnection(store, deadlineMs, async (connection) => void (await connection.query('TRUNCATE TABLE conversation_events'))),
+        withConnection(store, deadlineMs, async (connection) => {
+          for (const table of ['conversation_events', 'conversation_logs']) await connection.query(`TRUNCATE TABLE ${table}`);
+        }),
       async drop() {
         await store.close();
         await onServer(url, `DROP DATABASE ${name}`);

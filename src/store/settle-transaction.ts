@@ -17,14 +17,7 @@ export function settleTransaction<T>(store: Store, deadlineMs: number, work: (tx
   });
 }
 
-type EventRow = {
-  event_id: EventId;
-  status: EventStatus;
-  attempt_count: number;
-  user_id: string;
-  agent_tag: string | null;
-  end_time: Date;
-};
+type EventRow = { event_id: EventId; status: EventStatus; attempt_count: number };
 type FriendshipRow = {
   user_id: string;
   friendship_score: number;
@@ -42,7 +35,7 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
       const [, events, friendships = [], topicRows = []] = await connection.batch([
         ['START TRANSACTION'],
         [
-          `SELECT event_id, status, attempt_count, user_id, agent_tag, end_time FROM conversation_events FORCE INDEX (PRIMARY)
+          `SELECT event_id, status, attempt_count FROM conversation_events FORCE INDEX (PRIMARY)
            WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`,
           [ids.toSorted()],
         ],
@@ -81,14 +74,7 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
 }
 
 function toLockedEvent(r: EventRow): LockedEvent {
-  return {
-    eventId: r.event_id,
-    status: r.status,
-    attemptCount: r.attempt_count,
-    userId: r.user_id,
-    agentTag: r.agent_tag,
-    endTime: r.end_time,
-  };
+  return { eventId: r.event_id, status: r.status, attemptCount: r.attempt_count };
 }
 
 function toFriendship(r: FriendshipRow): Friendship {

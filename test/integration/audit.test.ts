@@ -146,9 +146,9 @@ async function copyOf(source: Namespace): Promise<Namespace> {
     await copy.database.query(`INSERT INTO ${table} SELECT * FROM ${name}.${table}`);
   }
   await copy.database.query(
-    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log,
+    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
        request_digest, status, next_attempt_at, created_at, updated_at)
-     VALUES (UUID(), 'conv_odd', 'odd', 't', 'b', 'n', '2026-01-01', '2026-01-02', '[]', '', 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
+     VALUES (UUID(), 'conv_odd', 'odd', 't', 'b', 'n', '2026-01-01', '2026-01-02', '', 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
        UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))`,
   );
   return copy;

@@ -5,19 +5,26 @@ import { rows } from './client.ts';
 
 export type PlanStep = { readonly table: string; readonly type: string; readonly key: string | null; readonly Extra: string | null };
 
-/** What `act` really said to the database: reads and updates, with their values put in. */
+/** What `act` really said to the database, as text or prepared: reads and updates, with their values put in. */
 export async function recordStatements(store: Store, act: (store: Store) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = [];
-  store.pool.on('acquire', (connection) => {
-    const query = connection.query.bind(connection) as (...args: unknown[]) => unknown;
-    connection.query = ((sql: string, params: unknown, ...rest: unknown[]) => {
-      // Several may travel in one packet.
-      for (const statement of mysql.format(sql, Array.isArray(params) ? params : []).split(';\n')) {
-        if (/^\s*(SELECT|UPDATE)/i.test(statement) && /FROM|UPDATE/i.test(statement)) statements.push(statement);
+  const note = (sql: string, params: unknown) => {
+    // Several may travel in one packet.
+    for (const statement of mysql.format(sql, Array.isArray(params) ? params : []).split(';\n')) {
+      if (/^\s*(SELECT|UPDATE)/i.test(statement) && /FROM|UPDATE/i.test(statement)) statements.push(statement);
+    }
+  };
+  for (const pool of [store.pool, store.accepts]) {
+    pool.on('acquire', (connection) => {
+      for (const method of ['query', 'execute'] as const) {
+        const send = connection[method].bind(connection) as (...args: unknown[]) => unknown;
+        connection[method] = ((sql: string, params: unknown, ...rest: unknown[]) => {
+          note(sql, params);
+          return send(sql, params, ...rest);
+        }) as never;
       }
-      return query(sql, params, ...rest);
-    }) as typeof connection.query;
-  });
+    });
+  }
   await act(store);
   return statements;
 }

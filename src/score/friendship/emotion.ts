@@ -1,4 +1,4 @@
-import type { Turn } from '../../event/event.ts';
+import type { Turn } from '../../event/conversation.ts';
 import lexicon from './lexicon/emotions.json' with { type: 'json' };
 import { countUserQuestions } from './questions.ts';
 import { occurrences, phraseMatcher, plain, words } from './text.ts';

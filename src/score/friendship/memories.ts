@@ -1,4 +1,4 @@
-import type { Turn } from '../../event/event.ts';
+import type { Turn } from '../../event/conversation.ts';
 import lexicon from './lexicon/memories.json' with { type: 'json' };
 import { plain, words } from './text.ts';
 

@@ -1,4 +1,4 @@
-import type { Conversation } from '../../event/event.ts';
+import type { Conversation } from '../../event/conversation.ts';
 import type { Scorer } from '../scorer.ts';
 import { type Emotion, emotions, judgeEmotion, readSignals } from './emotion.ts';
 import { countNewMemories } from './memories.ts';

@@ -1,4 +1,4 @@
-import type { Turn } from '../../event/event.ts';
+import type { Turn } from '../../event/conversation.ts';
 
 /**
  * Complete turns: from left to right, two neighbours with different speakers count one and are both passed; otherwise

@@ -18,8 +18,6 @@ export class ConversationEvents1763700000000 implements MigrationInterface {
         start_time DATETIME(3) NOT NULL,
         end_time DATETIME(3) NOT NULL,
         duration_seconds BIGINT GENERATED ALWAYS AS (TIMESTAMPDIFF(SECOND, start_time, end_time)) VIRTUAL,
-        conversation_log MEDIUMTEXT NOT NULL,
-        metadata JSON NULL,
         request_digest BINARY(32) NOT NULL,
         status VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
         attempt_count SMALLINT UNSIGNED NOT NULL DEFAULT 0,

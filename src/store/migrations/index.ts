@@ -1,8 +1,14 @@
 import { ConversationEvents1763700000000 } from './1763700000000-conversation-events.ts';
 import { FriendshipStatus1763700000001 } from './1763700000001-friendship-status.ts';
 import { FriendshipTopicMetrics1763700000002 } from './1763700000002-friendship-topic-metrics.ts';
+import { ConversationLogs1763700000003 } from './1763700000003-conversation-logs.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
 /** In the order they run. Never edited after release; a change is a new migration. */
-export const migrations = [ConversationEvents1763700000000, FriendshipStatus1763700000001, FriendshipTopicMetrics1763700000002];
+export const migrations = [
+  ConversationEvents1763700000000,
+  FriendshipStatus1763700000001,
+  FriendshipTopicMetrics1763700000002,
+  ConversationLogs1763700000003,
+];

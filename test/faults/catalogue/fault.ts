@@ -23,8 +23,8 @@ export type Fault = { readonly name: string; readonly strike: (scene: Scene) => 
 
 /** Bytes that only one kind of packet to the database has. */
 export const sql = {
-  /** The INSERT is a prepared statement, whose packet has no text but that of the conversations in it. */
-  insertEvents: '"speaker":',
+  /** With the COMMIT in the same packet. */
+  insertEvents: 'INSERT INTO conversation_events (',
   settle: 'score_calculation_details = CASE',
 } as const;
 

@@ -1,32 +1,50 @@
 import { pino } from 'pino';
-import { expect, test } from 'vitest';
-import { type AttemptSteps, createAttempt } from '../../../src/consume/attempt.ts';
+import { describe, expect, test } from 'vitest';
+import { type AttemptSteps, createAttempt, type Received } from '../../../src/consume/attempt.ts';
 import type { Running } from '../../../src/consume/in-flight.ts';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
-const running = (eventId: EventId): Running => ({ eventId, startedAt: 0, markedAt: null, marking: null, settling: false, counted: false });
-const delivery = { body: Buffer.from('{}'), messageId: undefined, redelivered: true };
+const running = (): Running => ({ eventId: null, startedAt: 0, markedAt: null, marking: null, settling: false, counted: false });
+const delivery = (n: number, more: Partial<Received> = {}): Received => ({
+  body: Buffer.from('{}'),
+  messageId: id(n),
+  redelivered: true,
+  ...more,
+});
+
+type Past = { readonly status: EventStatus; readonly unfinished: number };
+const open: Past = { status: 'PENDING', unfinished: 0 };
 
 /** Steps that say what they were asked; a scoring ends when the test says so. */
-type Past = { status: EventStatus; unfinished: number } | null;
-
-function createSteps(past: Past | (() => Past)) {
+function createSteps(pasts: Readonly<Record<string, Past>>) {
   const said: string[] = [];
   const scoring: (() => void)[] = [];
   const steps: AttemptSteps = {
-    score: (body) =>
+    load: async (ref) => {
+      const key = 'eventId' in ref ? ref.eventId : ref.conversationId;
+      said.push(`load ${key.at(-1)}`);
+      const past = pasts[key];
+      const eventId = 'eventId' in ref ? ref.eventId : id(9);
+      const owner = { userId: 'u', topicId: null, endTime: new Date(0) };
+      return past === undefined
+        ? null
+        : {
+            eventId,
+            status: past.status,
+            unfinishedStarts: past.unfinished,
+            owner,
+            text: past.status === 'PENDING' ? [Buffer.from('{}')] : null,
+          };
+    },
+    score: () =>
       new Promise((resolve) => {
         said.push('score');
-        scoring.push(() =>
-          resolve({ kind: 'lost', outcome: { kind: 'failed', permanent: false, code: 'C', details: String(body.length) } }),
-        );
+        scoring.push(() => resolve({ kind: 'failed', permanent: false, code: 'C', details: '' }));
       }),
-    loadMessage: async () => null,
-    findStarts: async () => (typeof past === 'function' ? past() : past),
     countStart: async (eventId) => void said.push(`count ${eventId.at(-1)}`),
-    settle: async ({ outcome }) => {
-      said.push(`settle ${outcome.kind === 'failed' ? outcome.code : 'scored'}`);
+    settle: async ({ eventId, outcome }) => {
+      said.push(`settle ${eventId.at(-1)} ${outcome.kind === 'failed' ? outcome.code : 'scored'}`);
       return { verb: 'ack', as: 'retry' };
     },
   };
@@ -40,76 +58,126 @@ function createSteps(past: Past | (() => Past)) {
     now: () => 0,
     log: pino({ level: 'silent' }),
   });
-  return { attempt, said, scoring, giveUp };
+  return { attempt, said, scoring, giveUp, acted: () => said.filter((word) => !word.startsWith('load')) };
 }
+const all = (...unfinished: readonly number[]) =>
+  Object.fromEntries(unfinished.map((n, i) => [id(i + 1), { status: 'PENDING', unfinished: n } as const]));
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
+describe('which event it is', () => {
+  test('the message id says it, and nobody looks into the body', async () => {
+    const { attempt, said, scoring } = createSteps({ [id(1)]: open });
+    const answer = attempt(delivery(1, { body: Buffer.from('{"event_id"'), redelivered: false }), running());
+    await turn();
+    scoring[0]?.();
+    await answer;
+    expect(said).toEqual(['load 1', 'score', 'settle 1 C']);
+  });
+
+  test.each([
+    ['a publisher that knows only the conversation', undefined, { conversation_id: 'c7' }],
+    ['one whose message ids are its own', id(5), { conversation_id: 'c7' }],
+    ['a whole log, which is ignored', undefined, { conversation_id: 'c7', conversation_log: [{ speaker: 'user', text: 'hello' }] }],
+  ])('%s: the body says it', async (_name, messageId, body) => {
+    const { attempt, scoring, acted } = createSteps({ c7: open });
+    const run = running();
+    const answer = attempt({ messageId, body: Buffer.from(JSON.stringify(body)), redelivered: false }, run);
+    await turn();
+    scoring[0]?.();
+    await answer;
+    expect(acted()).toEqual(['score', 'settle 9 C']);
+    expect(run.eventId).toBe(id(9));
+  });
+
+  test.each([
+    ['a body that names nothing', undefined, '{}', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
+    ['a body that is not JSON', undefined, 'hello', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
+    ['a body that is too large', undefined, 'x'.repeat(1_001), { as: 'not-ours', reason: 'TOO_LARGE' }],
+    ['an id that nobody knows', id(4), '', { as: 'unknown-event' }],
+    ['a conversation that nobody knows', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
+  ])('%s is dead-lettered', async (_name, messageId, body, answer) => {
+    const { attempt, acted } = createSteps({});
+    expect(await attempt({ messageId, body: Buffer.from(body), redelivered: false }, running())).toMatchObject({
+      verb: 'dead-letter',
+      ...answer,
+    });
+    expect(acted()).toEqual([]);
+  });
+});
+
 test.each([
-  ['PROCESSED', { verb: 'ack', as: 'duplicate' }],
-  ['SKIPPED', { verb: 'ack', as: 'duplicate' }],
-  // Scoring it would run a poison again, whose start nobody counts.
-  ['FAILED', { verb: 'dead-letter', as: 'failed' }],
-] as const)('a redelivered event that is %s is answered without being scored', async (status, answer) => {
-  const { attempt, said } = createSteps({ status, unfinished: 0 });
-  expect(await attempt(delivery, running(id(1)))).toEqual(answer);
-  expect(said).toEqual([]);
+  ['PROCESSED', true, { verb: 'ack', as: 'duplicate' }],
+  ['SKIPPED', true, { verb: 'ack', as: 'duplicate' }],
+  ['PROCESSED', false, { verb: 'ack', as: 'duplicate' }],
+  ['FAILED', false, { verb: 'ack', as: 'duplicate' }],
+  // Its first dead-lettering may have been cut off.
+  ['FAILED', true, { verb: 'dead-letter', as: 'failed' }],
+] as const)('an event that is %s (redelivered: %s) is answered without being scored', async (status, redelivered, answer) => {
+  const { attempt, acted } = createSteps({ [id(1)]: { status, unfinished: 0 } });
+  expect(await attempt(delivery(1, { redelivered }), running())).toEqual(answer);
+  expect(acted()).toEqual([]);
 });
 
 test('a first redelivery is counted and runs beside others', async () => {
-  const { attempt, said, scoring } = createSteps({ status: 'PENDING', unfinished: 0 });
-  const both = [attempt(delivery, running(id(1))), attempt(delivery, running(id(2)))];
+  const { attempt, acted, scoring } = createSteps(all(0, 0));
+  const both = [attempt(delivery(1), running()), attempt(delivery(2), running())];
   await turn();
-  expect(said).toEqual(['count 1', 'count 2', 'score', 'score']);
+  expect(acted()).toEqual(['count 1', 'count 2', 'score', 'score']);
   for (const end of scoring) end();
   await Promise.all(both);
 });
 
 test('suspects run a quarter of the deliveries at a time, and each is counted only when it starts', async () => {
-  const { attempt, said, scoring } = createSteps({ status: 'PENDING', unfinished: 1 });
-  const all = [1, 2, 3].map((n) => attempt(delivery, running(id(n))));
+  const { attempt, acted, scoring } = createSteps(all(1, 1, 1));
+  const three = [1, 2, 3].map((n) => attempt(delivery(n), running()));
   await turn();
-  expect(said).toEqual(['count 1', 'count 2', 'score', 'score']);
+  expect(acted()).toEqual(['count 1', 'count 2', 'score', 'score']);
   scoring[0]?.();
-  await all[0];
+  await three[0];
   await turn();
-  expect(said.slice(4)).toEqual(['settle C', 'count 3', 'score']);
+  expect(acted().slice(4)).toEqual(['settle 1 C', 'count 3', 'score']);
   for (const end of scoring) end();
-  await Promise.all(all);
+  await Promise.all(three);
 });
 
 test('one whose starts have ended with the process twice runs without other suspects, before and after them in turn', async () => {
-  const past = [1, 2, 1, 1].map((unfinished) => ({ status: 'PENDING' as const, unfinished }));
-  const { attempt, said, scoring } = createSteps(() => past.shift() ?? null);
-  const all = [1, 2, 3, 4].map((n) => attempt(delivery, running(id(n))));
+  const { attempt, acted, scoring } = createSteps(all(1, 2, 1, 1));
+  const four = [1, 2, 3, 4].map((n) => attempt(delivery(n), running()));
   await turn();
-  expect(said).toEqual(['count 1', 'score']);
+  expect(acted()).toEqual(['count 1', 'score']);
   scoring[0]?.();
-  await all[0];
+  await four[0];
   await turn();
-  expect(said.slice(2)).toEqual(['settle C', 'count 2', 'score']);
+  expect(acted().slice(2)).toEqual(['settle 1 C', 'count 2', 'score']);
   scoring[1]?.();
-  await all[1];
+  await four[1];
   await turn();
-  expect(said.slice(5)).toEqual(['settle C', 'count 3', 'count 4', 'score', 'score']);
+  expect(acted().slice(5)).toEqual(['settle 2 C', 'count 3', 'count 4', 'score', 'score']);
   for (const end of scoring) end();
-  await Promise.all(all);
+  await Promise.all(four);
 });
 
 test('a suspect that still waits when the drain ends is neither counted nor scored', async () => {
-  const { attempt, said, scoring, giveUp } = createSteps({ status: 'PENDING', unfinished: 2 });
-  const waiting = running(id(2));
-  const both = [attempt(delivery, running(id(1))), attempt(delivery, waiting)];
+  const { attempt, acted, scoring, giveUp } = createSteps(all(2, 2));
+  const waiting = running();
+  const both = [attempt(delivery(1), running()), attempt(delivery(2), waiting)];
   await turn();
   giveUp.abort();
   scoring[0]?.();
   await expect(both[1]).rejects.toMatchObject({ kind: 'transient' });
   expect(waiting.counted).toBe(false);
-  expect(said.filter((s) => s.startsWith('count'))).toEqual(['count 1']);
+  expect(acted().filter((s) => s.startsWith('count'))).toEqual(['count 1']);
   await both[0];
 });
 
 test('at the limit it fails as POISON without running', async () => {
-  const { attempt, said } = createSteps({ status: 'PENDING', unfinished: 3 });
-  await attempt(delivery, running(id(1)));
-  expect(said).toEqual(['settle POISON']);
+  const { attempt, acted } = createSteps(all(3));
+  await attempt(delivery(1), running());
+  expect(acted()).toEqual(['settle 1 POISON']);
+});
+
+test('an open event whose log is gone fails for good', async () => {
+  const { attempt, acted } = createSteps({ [id(1)]: { status: 'PROCESSING', unfinished: 0 } });
+  await attempt(delivery(1, { redelivered: false }), running());
+  expect(acted()).toEqual(['settle 1 LOG_MISSING']);
 });

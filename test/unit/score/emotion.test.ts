@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Turn } from '../../../src/event/event.ts';
+import type { Turn } from '../../../src/event/conversation.ts';
 import { judgeEmotion, readSignals } from '../../../src/score/friendship/emotion.ts';
 
 const judge = (...texts: string[]) => {

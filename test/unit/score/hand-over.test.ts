@@ -1,15 +1,14 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startHandOver } from '../../../src/score/hand-over.ts';
-import type { ThreadEnd, ThreadEvents } from '../../../src/score/thread.ts';
-import type { Item } from '../../../src/score/thread-entry.ts';
+import type { Given, ThreadEnd, ThreadEvents } from '../../../src/score/thread.ts';
 
 /** The decisions of the hand-over, with threads whose every move the test makes. Real threads are in pool.test.ts. */
 
 beforeEach(() => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
 afterEach(() => vi.useRealTimers());
 
-const body = (n: number, size = 1) => new Uint8Array(size).fill(n);
+const textOf = (n: number, size = 1) => [new Uint8Array(size).fill(n)];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 /** Long enough for any look at the threads. */
 const look = async () => {
@@ -17,8 +16,8 @@ const look = async () => {
   await turn();
 };
 
-/** A body's reply names it by its first byte. */
-const replyTo = (n: number) => ({ kind: 'incomplete', ref: { conversationId: String(n) } }) as const;
+/** The outcome of a text is its first byte. */
+const outcomeOf = (n: number) => ({ kind: 'scored', change: n, totalTurns: 0, detailsJson: '{}' }) as const;
 
 type FakeThread = ReturnType<typeof createThread>;
 
@@ -30,19 +29,16 @@ function createThread(events: ThreadEvents) {
     letEnd: () => {},
     hasEnded: false,
     heardGiveUp: false,
-    give(given: readonly Item[]): void {
-      this.groups.push(given.map(({ body: [n = 0] }) => n));
-      for (const {
-        id,
-        body: [n = 0],
-      } of given)
-        items.push({ id, n, isOpen: true });
+    give(given: readonly Given[]): void {
+      const fresh = given.map(({ id, text }) => ({ id, n: text[0]?.[0] ?? 0, isOpen: true }));
+      this.groups.push(fresh.map(({ n }) => n));
+      items.push(...fresh);
     },
     open: (): number[] => items.filter((item) => item.isOpen).map(({ n }) => n),
     finish(ns: readonly number[], { eachMs = 5, overdue = false } = {}): void {
       const ended = items.filter((item) => item.isOpen && ns.includes(item.n));
       for (const item of ended) item.isOpen = false;
-      events.onReplies({ ids: ended.map(({ id }) => id), replies: ended.map(({ n }) => replyTo(n)), eachMs, overdue });
+      events.onReplies({ ids: ended.map(({ id }) => id), outcomes: ended.map(({ n }) => outcomeOf(n)), eachMs, overdue });
     },
     /** @param inCall  the scorer was called for this body and has not returned; else all were begun. */
     die({ inCall, ...end }: Partial<ThreadEnd> & { inCall?: number } = {}): void {
@@ -79,8 +75,7 @@ async function createStage({ threads = 1, waits = null as boolean | null, maxThr
       };
     },
   });
-  const submit = (n: number, size?: number) =>
-    handOver.submit(body(n, size)).then((scored) => (scored.kind === 'incomplete' ? 'scored' : scored.kind));
+  const submit = (n: number, size?: number) => handOver.submit(textOf(n, size)).then((scored) => scored.kind);
   return { all, handOver, submit, thread: (i: number) => all[i] as FakeThread };
 }
 

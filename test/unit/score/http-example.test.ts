@@ -32,19 +32,10 @@ async function startWith(listener: RequestListener): Promise<void> {
   });
 }
 
-const body = Buffer.from(
-  JSON.stringify({
-    event_id: '019a0000-0000-7000-8000-000000000001',
-    conversation_id: 'c1',
-    bot_type: 'TALK',
-    start_time: '2026-01-31T20:00:00.000Z',
-    conversation_log: [],
-  }),
-);
-const outcome = async () => {
-  const reply = await pool.score(body);
-  return 'outcome' in reply ? reply.outcome : reply.kind;
-};
+const text = [
+  Buffer.from(JSON.stringify({ conversation_id: 'c1', bot_type: 'TALK', start_time: '2026-01-31T20:00:00.000Z', conversation_log: [] })),
+];
+const outcome = () => pool.score(text);
 
 test('the points that are answered are the score', async () => {
   await startWith(async (request, response) => {
@@ -62,7 +53,7 @@ test('all calls are under way at once', async () => {
     if (waiting.length === 60) for (const answer of waiting) answer();
   });
   const outcomes = await Promise.all(Array.from({ length: 60 }, outcome));
-  expect(outcomes.map((o) => (typeof o === 'object' ? o.kind : o))).toEqual(Array(60).fill('scored'));
+  expect(outcomes.map(({ kind }) => kind)).toEqual(Array(60).fill('scored'));
 });
 
 test('a service that never answers costs the attempt, and its call is ended', async () => {

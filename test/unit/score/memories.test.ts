@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Turn } from '../../../src/event/event.ts';
+import type { Turn } from '../../../src/event/conversation.ts';
 import { countNewMemories, findFacts } from '../../../src/score/friendship/memories.ts';
 
 const user = (...texts: string[]): Turn[] => texts.map((text, i) => ({ speaker: 'user', turn_id: i + 1, text, timestamp: '' }));

@@ -4,7 +4,9 @@ import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type PoolReply, type ScorePool, type ScorePoolOptions, startScorePool } from '../../../src/score/index.ts';
+import type { ConversationText } from '../../../src/event/conversation.ts';
+import type { Outcome } from '../../../src/event/outcome.ts';
+import { type ScorePool, type ScorePoolOptions, startScorePool } from '../../../src/score/index.ts';
 
 /** Real threads with a scorer that does as it is told. */
 
@@ -27,31 +29,23 @@ async function start(options: Partial<ScorePoolOptions> = {}): Promise<ScorePool
 }
 
 let made = 0;
-function body(metadata: object, text = 'hello'): Buffer {
-  const n = String(made++).padStart(12, '0');
-  return Buffer.from(
-    JSON.stringify({
-      event_id: `019a0000-0000-7000-8000-${n}`,
-      conversation_id: `c${n}`,
-      user_id: 'u',
-      bot_type: 'TALK',
-      start_time: '2026-01-31T20:00:00.000Z',
-      metadata,
-      conversation_log: [{ speaker: 'user', turn_id: 1, text, timestamp: '2026-01-31T20:00:00.000Z' }],
-    }),
-  );
+function body(metadata: object, text = 'hello'): ConversationText {
+  const conversation = {
+    conversation_id: `c${made++}`,
+    user_id: 'u',
+    bot_type: 'TALK',
+    start_time: '2026-01-31T20:00:00.000Z',
+    metadata,
+    conversation_log: [{ speaker: 'user', turn_id: 1, text, timestamp: '2026-01-31T20:00:00.000Z' }],
+  };
+  return [Buffer.from(JSON.stringify(conversation))];
 }
 
 /** `scored`, or the code of the failure. */
-function outcomeOf(reply: PoolReply): string {
-  if (!('outcome' in reply)) return reply.kind;
-  return reply.outcome.kind === 'scored' ? 'scored' : reply.outcome.code;
-}
-const outcomes = async (replies: readonly Promise<PoolReply>[]) => (await Promise.all(replies)).map(outcomeOf);
-const details = async (name: 'attempt' | 'crowd', replies: readonly Promise<PoolReply>[]) =>
-  (await Promise.all(replies)).map((reply) =>
-    reply.kind === 'done' && reply.outcome.kind === 'scored' ? JSON.parse(reply.outcome.detailsJson)[name] : null,
-  );
+const outcomes = async (all: readonly Promise<Outcome>[]) =>
+  (await Promise.all(all)).map((outcome) => (outcome.kind === 'scored' ? 'scored' : outcome.code));
+const details = async (name: 'attempt' | 'crowd', all: readonly Promise<Outcome>[]) =>
+  (await Promise.all(all)).map((outcome) => (outcome.kind === 'scored' ? JSON.parse(outcome.detailsJson)[name] : null));
 const many = (n: number, metadata: object) => Array.from({ length: n }, () => body(metadata));
 
 describe('one thread', () => {

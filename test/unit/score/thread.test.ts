@@ -1,6 +1,6 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { startThread, type ThreadEnd } from '../../../src/score/thread.ts';
+import { type Given, startThread, type ThreadEnd } from '../../../src/score/thread.ts';
 import type { Replies } from '../../../src/score/thread-entry.ts';
 
 /** One real thread, with the obedient scorer in it. */
@@ -20,15 +20,14 @@ async function start({ timeoutMs = 5_000 } = {}) {
   );
   onTestFinished(() => thread.end());
   let id = 0;
-  const give = (...orders: readonly object[]) => thread.give(orders.map((metadata) => ({ id: ++id, body: body(metadata) })));
+  const give = (...orders: readonly object[]) => thread.give(orders.map((metadata) => given(++id, metadata)));
   return { thread, give, replied, ends };
 }
 
-function body(metadata: object): Uint8Array {
-  const event_id = '019a0000-0000-7000-8000-000000000001';
-  return Buffer.from(
-    JSON.stringify({ event_id, conversation_id: 'c', bot_type: 'T', start_time: '2026-01-31T20:00:00Z', metadata, conversation_log: [] }),
-  );
+function given(id: number, metadata: object): Given {
+  const text = Buffer.from(JSON.stringify({ conversation_id: 'c', metadata, conversation_log: [] }));
+  // In pieces, as it comes from the database.
+  return { id, text: [text.subarray(0, 10), text.subarray(10)], bytes: text.length };
 }
 
 test('is idle while all that it was given waits, and not before the last of it has begun', async () => {

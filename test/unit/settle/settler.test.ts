@@ -22,9 +22,6 @@ function createStage(
             eventId,
             status: rows.get(eventId)?.status ?? 'PENDING',
             attemptCount: rows.get(eventId)?.attemptCount ?? 0,
-            userId: 'u',
-            agentTag: null,
-            endTime: new Date(0),
           })),
           friendships: [],
           topics: [],
@@ -60,14 +57,14 @@ function createStage(
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
 const scored = (n: number, detailsJson = '{}', runningMs = 1): AttemptResult => ({
   eventId: id(n),
-  owner: null,
+  owner: { userId: 'u', topicId: null, endTime: new Date(0) },
   redelivered: false,
   runningMs,
   outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
 });
 const failed = (n: number): AttemptResult => ({
   eventId: id(n),
-  owner: null,
+  owner: { userId: 'u', topicId: null, endTime: new Date(0) },
   redelivered: false,
   runningMs: 1,
   outcome: { kind: 'failed', permanent: true, code: 'C', details: 'd' },

@@ -1,43 +1,25 @@
-import { type Conversation, type EventId, type EventRef, parseEventId } from '../event/event.ts';
-import type { Outcome, Owner } from '../event/outcome.ts';
+import type { Conversation } from '../event/conversation.ts';
+import type { Outcome } from '../event/outcome.ts';
 import type { Score, ScoreContext, Scorer } from './scorer.ts';
-
-/** What a thread makes of a message. Failures are data: error classes do not survive the way back. */
-export type ScoreReply =
-  | { readonly kind: 'done'; readonly eventId: EventId; readonly owner: Owner | null; readonly outcome: Outcome }
-  /** The message names an event and leaves something out that scoring needs. */
-  | { readonly kind: 'incomplete'; readonly ref: EventRef }
-  | { readonly kind: 'not-ours'; readonly reason: 'NOT_JSON' | 'NOT_A_CONVERSATION' };
-
-/** A scoring whose scorer has answered with a promise. */
-export type Pending = {
-  /** Never rejects. */
-  readonly outcome: Promise<Outcome>;
-  /** The reply that an outcome makes. */
-  readonly replyWith: (outcome: Outcome) => ScoreReply;
-};
 
 /** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
 const precision = 10_000;
 const largestChange = 1e9;
-/** A user's id and a topic have at most this many characters: what is longer was not published by us. */
-const longestId = 255;
 
-/** Scores a message body. @returns the reply if the scorer answers at once, or if the message needs no scorer. */
-export function scoreMessage(scorer: Scorer, body: Uint8Array, context: ScoreContext): ScoreReply | Pending {
-  const message = decode(body);
-  if (message === null) return { kind: 'not-ours', reason: 'NOT_JSON' };
-  const eventId = parseEventId(message['event_id']);
-  if (eventId !== null && isComplete(message)) {
-    const owner = ownerOf(message);
-    const replyWith = (outcome: Outcome): ScoreReply => ({ kind: 'done', eventId, owner, outcome });
-    const outcome = callScorer(scorer, message, context);
-    return outcome instanceof Promise ? { outcome, replyWith } : replyWith(outcome);
+/**
+ * Scores a conversation. Failures are data: error classes do not survive the way back from a thread.
+ *
+ * @param text  JSON text of a `Conversation`.
+ * @returns the outcome if the scorer answers at once; else a promise of it, which never rejects.
+ */
+export function scoreConversation(scorer: Scorer, text: Uint8Array, context: ScoreContext): Outcome | Promise<Outcome> {
+  let conversation: Conversation;
+  try {
+    conversation = JSON.parse(Buffer.from(text.buffer, text.byteOffset, text.byteLength).toString()) as Conversation;
+  } catch {
+    return { kind: 'failed', permanent: true, code: 'LOG_UNREADABLE', details: 'the stored log is not JSON' };
   }
-  if (eventId !== null) return { kind: 'incomplete', ref: { eventId } };
-  const conversationId = message['conversation_id'];
-  if (typeof conversationId === 'string') return { kind: 'incomplete', ref: { conversationId } };
-  return { kind: 'not-ours', reason: 'NOT_A_CONVERSATION' };
+  return callScorer(scorer, conversation, context);
 }
 
 /** The name under which a scorer appears in details and errors. */
@@ -71,25 +53,6 @@ function failure(scorer: Scorer, error: unknown, signal: AbortSignal): Outcome {
   if (signal.aborted) return tookTooLong(nameOf(scorer), 'was stopped at its deadline');
   const permanent = (error as { permanent?: unknown } | null)?.permanent === true;
   return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(scorer, error) };
-}
-
-function decode(body: Uint8Array): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-  } catch {
-    return null;
-  }
-}
-
-function ownerOf(message: Record<string, unknown>): Owner | null {
-  const { user_id: userId, agent_tag: topicId } = message;
-  if (typeof userId !== 'string' || userId.length > longestId) return null;
-  return { userId, topicId: typeof topicId === 'string' && topicId.length <= longestId ? topicId : null };
-}
-
-function isComplete(message: Record<string, unknown>): message is Record<string, unknown> & Conversation {
-  return Array.isArray(message['conversation_log']) && typeof message['bot_type'] === 'string' && typeof message['start_time'] === 'string';
 }
 
 function toOutcome(scorer: Scorer, score: Score | undefined): Outcome {

@@ -1,0 +1,45 @@
+import { type EventId, type EventPointer, type EventRef, parseEventId } from './event.ts';
+
+/**
+ * What is sent through the broker, and nothing else knows: a pointer. The row is the truth, and a conversation's text is in the database alone.
+ *
+ * Version 2: `{event_id, conversation_id, user_id, bot_id}`, and the event's id as AMQP `message_id`. Version 1 carried the log as well. Other
+ * publishers send only a `conversation_id`. All of them are read; what a body has beyond the two ids is ignored.
+ */
+export const messageVersion = 2;
+
+export type Message = {
+  readonly messageId: string;
+  readonly type: string;
+  readonly contentType: string;
+  readonly headers: Readonly<Record<string, number | string>>;
+  readonly body: Buffer;
+};
+
+const properties = { type: 'conversation.ended', contentType: 'application/json', headers: { version: messageVersion } } as const;
+
+/** @returns a few hundred bytes, as ids have at most 255 characters. */
+export function encodeMessage({ eventId, conversationId, userId, botId }: EventPointer): Message {
+  const body = Buffer.from(JSON.stringify({ event_id: eventId, conversation_id: conversationId, user_id: userId, bot_id: botId }));
+  return { ...properties, messageId: eventId, body };
+}
+
+/** The event that a message's id names; null if the id is none of ours. */
+export function refOfId(messageId: string | undefined): { readonly eventId: EventId } | null {
+  const eventId = parseEventId(messageId);
+  return eventId && { eventId };
+}
+
+/** The event that a message's body names; null if it names none. Costs a parse of the whole body. */
+export function refOfBody(body: Buffer): EventRef | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString());
+  } catch {
+    return null;
+  }
+  const { event_id, conversation_id } = (value ?? {}) as { readonly event_id?: unknown; readonly conversation_id?: unknown };
+  const eventId = parseEventId(event_id);
+  if (eventId !== null) return { eventId };
+  return typeof conversation_id === 'string' ? { conversationId: conversation_id } : null;
+}

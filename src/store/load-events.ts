@@ -1,0 +1,72 @@
+import { conversationText } from '../event/conversation.ts';
+import { type EventId, type EventRef, type EventStatus, isOpen } from '../event/event.ts';
+import type { LoadedEvent } from '../event/outcome.ts';
+import { type Connection, withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+
+type Row = {
+  event_id: EventId;
+  conversation_id: string;
+  user_id: string;
+  bot_type: string;
+  bot_id: string;
+  bot_name: string;
+  agent_tag: string | null;
+  start_time: Date;
+  end_time: Date;
+  status: EventStatus;
+  suspect_starts: number;
+  conversation_log: Buffer | null;
+  metadata: Buffer | null;
+};
+
+/** As bytes: nobody here reads the text. Of closed events it is not read at all. */
+const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
+    e.suspect_starts, CAST(l.conversation_log AS BINARY) AS conversation_log, CAST(l.metadata AS BINARY) AS metadata
+  FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
+
+/** Few texts, so that they are prepared: a batch is filled up to the next size by naming its last event again. */
+const sizes = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64];
+
+/** Reads events with their logs, in one statement for all that are named by their event's id. @returns null where there is none, in order. */
+export function loadEvents(store: Store, refs: readonly EventRef[], deadlineMs: number): Promise<(LoadedEvent | null)[]> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    const ids = refs.flatMap((ref) => ('eventId' in ref ? [ref.eventId] : []));
+    const conversations = refs.flatMap((ref) => ('conversationId' in ref ? [ref.conversationId] : []));
+    const byId = new Map((await read(connection, 'e.event_id', ids)).map((row) => [row.event_id, row]));
+    const byConversation = new Map((await read(connection, 'e.conversation_id', conversations)).map((row) => [row.conversation_id, row]));
+    return refs.map((ref) => {
+      const row = 'eventId' in ref ? byId.get(ref.eventId) : byConversation.get(ref.conversationId);
+      return row === undefined ? null : toLoaded(row);
+    });
+  });
+}
+
+async function read(connection: Connection, column: 'e.event_id' | 'e.conversation_id', values: readonly string[]): Promise<Row[]> {
+  const last = values.at(-1);
+  if (last === undefined) return [];
+  const size = sizes.find((n) => n >= values.length) ?? values.length;
+  const filled = [...values, ...Array<string>(size - values.length).fill(last)];
+  return connection.prepared<Row[]>(`${select} WHERE ${column} IN (${filled.map(() => '?').join(',')})`, filled);
+}
+
+function toLoaded(row: Row): LoadedEvent {
+  const head = {
+    conversation_id: row.conversation_id,
+    user_id: row.user_id,
+    bot_type: row.bot_type,
+    bot_id: row.bot_id,
+    bot_name: row.bot_name,
+    agent_tag: row.agent_tag,
+    start_time: row.start_time.toISOString(),
+    end_time: row.end_time.toISOString(),
+  };
+  const hasText = isOpen(row.status) && row.conversation_log !== null;
+  return {
+    eventId: row.event_id,
+    status: row.status,
+    unfinishedStarts: row.suspect_starts,
+    owner: { userId: row.user_id, topicId: row.agent_tag, endTime: row.end_time },
+    text: hasText ? conversationText(head, row.metadata, row.conversation_log as Buffer) : null,
+  };
+}
