@@ -5,7 +5,8 @@ import { acceptFloor, drainFloor, reached, tableOf, targets } from './targets.ts
 
 export type Report = {
   readonly date: string;
-  readonly commit: string;
+  /** The commit that each measure was run on. */
+  readonly commits: Readonly<Record<string, string>>;
   readonly command: string;
   readonly machine: Readonly<Record<string, unknown>>;
   readonly servers: Readonly<Record<string, string>>;
@@ -53,7 +54,7 @@ export async function toHtml(report: Report): Promise<string> {
   .scroll { overflow-x: auto }
 </style></head><body>
 <h1>How fast</h1>
-<p class="note">${text(`${report.date.slice(0, 10)}, commit ${report.commit}, ${machine['cpu']} with ${machine['cores']} cores, ${machine['memoryGiB']} GiB, Node ${machine['node']}, ${Object.values(servers).join(', ')}.`)}
+<p class="note">${text(`${report.date.slice(0, 10)}, ${commitsOf(report)}, ${machine['cpu']} with ${machine['cores']} cores, ${machine['memoryGiB']} GiB, Node ${machine['node']}, ${Object.values(servers).join(', ')}.`)}
 <code>${text(report.command)}</code>. A figure is the median of alternating rounds; load, servers and what is measured share the machine, so compare within this page only.</p>
 ${Object.entries(report.missing)
   .map(([name, why]) => `<p class="note">${text(`${name} is missing: ${why}.`)}</p>`)
@@ -63,6 +64,15 @@ ${sections.join('\n')}
 <h2>All figures</h2>${figures(report.rows)}
 </body></html>
 `;
+}
+
+/** One commit, or which measure belongs to which. */
+function commitsOf({ commits }: Report): string {
+  const measuresOf = new Map<string, string[]>();
+  for (const [measure, commit] of Object.entries(commits)) measuresOf.set(commit, [...(measuresOf.get(commit) ?? []), measure]);
+  const [only, ...others] = measuresOf.keys();
+  if (others.length === 0) return `commit ${only}`;
+  return `commits ${[...measuresOf].map(([commit, measures]) => `${commit} (${measures.join(', ')})`).join(', ')}`;
 }
 
 function targetTable({ ratios }: Report): string {

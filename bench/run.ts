@@ -28,7 +28,14 @@ import { waitingSubjects } from './measures/waiting.ts';
 import { type Report, shown, toHtml } from './report.ts';
 import { losses, reached, tableOf, targets } from './targets.ts';
 
-type Result = { rows: Row[]; missing: Readonly<Record<string, string>>; classic: Classic | null; heatMap: HeatMap | null };
+type Result = {
+  rows: Row[];
+  missing: Readonly<Record<string, string>>;
+  classic: Classic | null;
+  heatMap: HeatMap | null;
+  /** By measure. */
+  commits: Readonly<Record<string, string>>;
+};
 
 const measures = [
   'accept',
@@ -96,10 +103,12 @@ async function record(): Promise<void> {
     await readFile(`${path}.json`).catch(() =>
       Promise.reject(new Error(`there is no ${path}.json to compare with: run scripts/bench once`)),
     );
-  const result: Result = { rows: [], missing: {}, classic: null, heatMap: null };
+  const result: Result = { rows: [], missing: {}, classic: null, heatMap: null, commits: {} };
+  const commit = await headCommit();
   if (options.add) await keep(result, `${path}.json`);
   for await (const done of measure(urls, result)) {
     say(`${done} is measured`);
+    result.commits = { ...result.commits, [done]: commit };
     // After each measure: a run that is interrupted has not been for nothing.
     if (!options.check) await write(path, servers, result);
   }
@@ -127,7 +136,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
     drain: () => rounds('drain', drainSubjects(urls, ours, peers, seconds), n, say),
     scoring: () => rounds('scoring', scoringSubjects(ours, plain(urls), seconds), n, say),
     waiting: () => rounds('waiting', waitingSubjects(ours, peers, seconds), n, say),
-    latency: () => rounds('latency', latencySubjects(ours, seconds * 2), n, say),
+    latency: () => rounds('latency', latencySubjects(ours, plain(urls), seconds * 2), n, say),
     memory: () => rounds('memory', memorySubjects(ours), n, say),
     classic: async () => {
       into.classic = await classicRun(ours, urls);
@@ -156,6 +165,7 @@ async function keep(result: Result, recordedFile: string): Promise<void> {
   const recorded = JSON.parse(text) as Report;
   const again = [...only, ...(only.has('stages') ? ['CPU'] : [])];
   result.rows.push(...recorded.rows.filter((row) => !again.includes(row.measure)));
+  result.commits = Object.fromEntries(Object.entries(recorded.commits).filter(([measure]) => !only.has(measure)));
   result.classic = recorded.classic;
   result.heatMap = recorded.heatMap;
 }
@@ -205,11 +215,20 @@ async function check(recordedFile: string, ratios: Readonly<Record<string, numbe
   return lost.length === 0 ? 0 : 1;
 }
 
+/** Of a tree with changes that are not committed: the commit and a plus. */
+async function headCommit(): Promise<string> {
+  try {
+    const git = async (...args: string[]) => (await promisify(execFile)('git', args)).stdout.trim();
+    const changes = await git('status', '--porcelain', '--untracked-files=no', '--', '.', ':!bench/results');
+    return `${await git('rev-parse', '--short', 'HEAD')}${changes === '' ? '' : '+'}`;
+  } catch {
+    return 'unknown';
+  }
+}
+
 async function write(path: string, servers: Record<string, string>, result: Result): Promise<void> {
-  const { stdout } = await promisify(execFile)('git', ['rev-parse', '--short', 'HEAD']).catch(() => ({ stdout: 'unknown' }));
   const report: Report = {
     date: new Date().toISOString(),
-    commit: stdout.trim(),
     command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
     machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version },
     servers,

@@ -44,6 +44,8 @@ export type Session = {
   processed(): Promise<number>;
   /** Events that are accepted and not settled. */
   open(): Promise<number>;
+  /** When each conversation was processed, by its id; null if the contender does not write it down. */
+  processedAt(): Promise<ReadonlyMap<string, Date> | null>;
   /** Resolves when `n` accepted events wait in the queue. */
   queued(n: number): Promise<void>;
 } & AsyncDisposable;
@@ -91,6 +93,12 @@ export function afterword(urls: Urls, other?: Checkout): Contender {
         },
         processed: () => count(space.database, 'conversation_events', "'PROCESSED'"),
         open: () => count(space.database, 'conversation_events', "'PENDING', 'PROCESSING'"),
+        async processedAt() {
+          const [rows] = await space.database.query<RowDataPacket[]>(
+            "SELECT conversation_id, processed_at FROM conversation_events WHERE status = 'PROCESSED'",
+          );
+          return new Map(rows.map((row) => [String(row['conversation_id']), row['processed_at'] as Date]));
+        },
         queued: async (n) => {
           while ((await broker.depth(space.queue)) < n) await delay(50);
         },
@@ -115,6 +123,7 @@ export function plain(urls: Urls): Contender {
         startWorkers: (load) => startNodeWorkers('peers/plain.ts', space.env, load),
         processed: () => count(space.database, 'plain_events', "'PROCESSED'"),
         open: () => count(space.database, 'plain_events', "'PENDING', 'PROCESSING'"),
+        processedAt: async () => null,
         queued: async () => {}, // a 202 waits for the confirm
         [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
       };
@@ -136,6 +145,7 @@ export function bullmq(urls: Urls, fsync: Fsync): Contender {
         startWorkers: (load) => startNodeWorkers('peers/bullmq.ts', env, load),
         processed: () => count(space.database, 'bull_events', "'PROCESSED'"),
         open: () => count(space.database, 'bull_events', "'PENDING', 'PROCESSING'"),
+        processedAt: async () => null,
         queued: async () => {}, // a 202 waits for `add`
         async [Symbol.asyncDispose]() {
           await redis[Symbol.asyncDispose]();
@@ -221,6 +231,7 @@ export function celery(urls: Urls): Contender {
           ),
         processed: () => count(space.database, 'celery_events', "'PROCESSED'"),
         open: () => count(space.database, 'celery_events', "'PENDING', 'PROCESSING'"),
+        processedAt: async () => null,
         queued: async () => {},
         [Symbol.asyncDispose]: () => space[Symbol.asyncDispose](),
       };

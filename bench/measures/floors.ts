@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import mysql, { type Connection } from 'mysql2/promise';
 import { newEventId } from '../../src/event/event.ts';
+import { encodeMessage } from '../../src/event/message.ts';
 import { nextBody } from '../lib/bodies.ts';
 
 const logs = Array.from({ length: 400 }, () => nextBody());
@@ -11,29 +12,61 @@ let ids = 0;
 
 const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } } as const;
 
-/** Durable multi-row INSERT: 50 rows a statement, two connections. */
+/** Durable multi-row INSERTs: 50 events and their logs a transaction, two connections. */
 export async function insertRate(databaseUrl: string, seconds: number): Promise<number> {
-  const table = `floor_insert_${Date.now()}`;
-  const [first, second] = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
-  await first.query(`CREATE TABLE ${table} LIKE conversation_events`);
-  const rate = await perSecond(seconds, [first, second], (connection) => insertFifty(connection, table));
-  await first.query(`DROP TABLE ${table}`);
-  await Promise.all([first.end(), second.end()]);
-  return rate;
+  await using tables = await ownTables(databaseUrl);
+  return await perSecond(seconds, tables.connections, (connection) => insertFifty(connection, tables));
 }
 
-async function insertFifty(connection: Connection, table: string): Promise<number> {
-  const rows = Array.from({ length: 50 }, () => {
-    const i = ids++;
-    const log = logs[i % logs.length];
-    return [newEventId(), `floor_${i}`, `user_${i % 168}`, 'TALK', 'b', 'n', day, nextDay, log, Buffer.alloc(32), 'PENDING', day, day, day];
-  });
+type Tables = { readonly events: string; readonly logs: string; readonly connections: readonly [Connection, Connection] };
+
+/** Empty copies of the two tables that conversations go into, for two connections without autocommit. */
+async function ownTables(databaseUrl: string): Promise<Tables & AsyncDisposable> {
+  const connections = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
+  const [events, logs] = [`floor_events_${Date.now()}`, `floor_logs_${Date.now()}`];
+  await connections[0].query(`CREATE TABLE ${events} LIKE conversation_events`);
+  await connections[0].query(`CREATE TABLE ${logs} LIKE conversation_logs`);
+  for (const connection of connections) await connection.query('SET autocommit = 0');
+  return {
+    events,
+    logs,
+    connections,
+    async [Symbol.asyncDispose]() {
+      await connections[1].end();
+      await connections[0].query(`DROP TABLE ${events}, ${logs}`);
+      await connections[0].end();
+    },
+  };
+}
+
+async function insertFifty(connection: Connection, { events, logs: texts }: Tables): Promise<number> {
+  const batch = Array.from({ length: 50 }, () => ({ id: newEventId(), i: ids++ }));
+  await connection.query(`INSERT INTO ${texts} (event_id, conversation_log) VALUES ?`, [
+    batch.map(({ id, i }) => [id, logs[i % logs.length]]),
+  ]);
   await connection.query(
-    `INSERT INTO ${table} (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, conversation_log, request_digest, status,
+    `INSERT INTO ${events} (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, status,
        next_attempt_at, created_at, updated_at) VALUES ?`,
-    [rows],
+    [
+      batch.map(({ id, i }) => [
+        id,
+        `floor_${i}`,
+        `user_${i % 168}`,
+        'TALK',
+        'b',
+        'n',
+        day,
+        nextDay,
+        Buffer.alloc(32),
+        'PENDING',
+        day,
+        day,
+        day,
+      ]),
+    ],
   );
-  return rows.length;
+  await connection.query('COMMIT');
+  return batch.length;
 }
 
 /** A confirm channel with a thousand messages on the way. */
@@ -77,13 +110,13 @@ async function withQueue<T>(url: string, work: (broker: ChannelModel, queue: str
 }
 
 async function fill(channel: ConfirmChannel, queue: string, until: { seconds: number } | { messages: number }): Promise<number> {
-  const bodies = Array.from({ length: 400 }, () => Buffer.from(nextBody()));
+  const { body } = encodeMessage({ eventId: newEventId(), conversationId: newEventId(), userId: 'user_1', botId: 'b' });
   let confirmed = 0;
   let sent = 0;
   const began = performance.now();
   const enough = () => ('seconds' in until ? performance.now() - began > until.seconds * 1_000 : sent >= until.messages);
   while (!enough()) {
-    const writable = channel.sendToQueue(queue, bodies[sent % bodies.length] ?? Buffer.alloc(0), { persistent: true }, () => confirmed++);
+    const writable = channel.sendToQueue(queue, body, { persistent: true }, () => confirmed++);
     sent++;
     if (!writable) await once(channel, 'drain');
     while (sent - confirmed >= 1_000) await new Promise((resolve) => setImmediate(resolve));
@@ -93,28 +126,24 @@ async function fill(channel: ConfirmChannel, queue: string, until: { seconds: nu
 }
 
 /** Lock, update, add up: 50 events a transaction, two connections. */
-export async function settleRate(databaseUrl: string, events: number): Promise<number> {
-  const table = `floor_settle_${Date.now()}`;
-  const [first, second] = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
-  await first.query(`CREATE TABLE ${table} LIKE conversation_events`);
-  for (let i = 0; i < events; i += 50) await insertFifty(first, table);
-  const [rows] = await first.query(`SELECT event_id, user_id FROM ${table} ORDER BY event_id`);
+export async function settleRate(databaseUrl: string, count: number): Promise<number> {
+  await using tables = await ownTables(databaseUrl);
+  const [first, second] = tables.connections;
+  for (let i = 0; i < count; i += 50) await insertFifty(first, tables);
+  const [rows] = await first.query(`SELECT event_id, user_id FROM ${tables.events} ORDER BY event_id`);
+  await first.query('COMMIT');
   const batches: { event_id: string; user_id: string }[][] = [];
-  for (let i = 0; i < events; i += 50) batches.push((rows as { event_id: string; user_id: string }[]).slice(i, i + 50));
+  for (let i = 0; i < count; i += 50) batches.push((rows as { event_id: string; user_id: string }[]).slice(i, i + 50));
   const began = performance.now();
   const lane = async (connection: Connection) => {
-    for (let batch = batches.pop(); batch; batch = batches.pop()) await settleFifty(connection, table, batch);
+    for (let batch = batches.pop(); batch; batch = batches.pop()) await settleFifty(connection, tables.events, batch);
   };
   await Promise.all([lane(first), lane(second)]);
-  const rate = events / ((performance.now() - began) / 1_000);
-  await first.query(`DROP TABLE ${table}`);
-  await Promise.all([first.end(), second.end()]);
-  return rate;
+  return count / ((performance.now() - began) / 1_000);
 }
 
 async function settleFifty(connection: Connection, table: string, batch: readonly { event_id: string; user_id: string }[]): Promise<void> {
   const ids = batch.map((row) => row.event_id);
-  await connection.query('START TRANSACTION');
   await connection.query(`SELECT event_id, status FROM ${table} WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`, [ids]);
   await connection.query(
     'INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ? ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',

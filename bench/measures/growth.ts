@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
+import { parseConversationRequest } from '../../src/accept/request.ts';
+import type { EventId } from '../../src/event/event.ts';
+import { encodeMessage } from '../../src/event/message.ts';
 import { nextBody } from '../lib/bodies.ts';
 import type { Contender, Session } from '../lib/contenders.ts';
 import { warmLoad } from '../lib/load.ts';
@@ -99,26 +102,41 @@ async function drainSome(session: Session, seconds: number): Promise<number> {
 
 /** Event `n` of those made here: ids in the order of their making, as version 7 has them. */
 const eventIdSql = `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '-7', LPAD(LOWER(HEX(n % 4096)), 3, '0'), '-8000-', LPAD(LOWER(HEX(n)), 12, '0'))`;
-const eventId = (n: number) =>
+const eventId = (n: number): EventId =>
   `019b76da-${Math.floor(n / 65_536)
     .toString(16)
-    .padStart(4, '0')}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}`;
+    .padStart(4, '0')}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}` as EventId;
 const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, created_at, updated_at`;
 const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00',
   REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
 
 async function insertClosed(database: Pool, from: number): Promise<void> {
+  // Short: nobody reads them again, and ten million of the real ones would take 30 GB.
+  await insertLogs(database, from, perStatement, '[]');
   await database.query(
     `INSERT INTO conversation_events (${columns}, status, processed_at, friendship_score_change, new_friendship_level)
      SELECT ${values}, 'PROCESSED', '2026-01-01', 1, 'PHASE1_STRANGER' FROM (${numbers(from, perStatement)}) numbers`,
   );
 }
 
-async function insertOpen(database: Pool, from: number, count: number): Promise<void> {
+async function insertOpen(database: Pool, from: number, count: number, log = storedLog()): Promise<void> {
+  await insertLogs(database, from, count, log);
   await database.query(
     `INSERT INTO conversation_events (${columns}, status, next_attempt_at)
      SELECT ${values}, 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 6 HOUR FROM (${numbers(from, count)}) numbers`,
   );
+}
+
+async function insertLogs(database: Pool, from: number, count: number, log: string): Promise<void> {
+  await database.query(
+    `INSERT INTO conversation_logs (event_id, conversation_log) SELECT ${eventIdSql}, ? FROM (${numbers(from, count)}) numbers`,
+    [log],
+  );
+}
+
+/** A real conversation, as it is stored. */
+function storedLog(): string {
+  return JSON.stringify(parseConversationRequest(JSON.parse(nextBody())).turns);
 }
 
 /** `count` numbers from `from`: digits joined with themselves, which both servers know. */
@@ -133,15 +151,15 @@ function numbers(from: number, count: number): string {
 async function publishOpen(urls: Urls, queue: string, count: number): Promise<void> {
   const broker = await connect(urls.rabbitmq, { noDelay: true });
   const channel = await broker.createConfirmChannel();
-  const bodies = Array.from({ length: 400 }, () => {
-    const { conversation_logs, conversation_log, ...rest } = JSON.parse(nextBody()) as Record<string, unknown>;
-    return JSON.stringify({ ...rest, metadata: null, conversation_log: conversation_log ?? conversation_logs }).slice(1);
-  });
   let confirmed = 0;
   for (let n = 0; n < count; n++) {
-    const id = eventId(n);
-    const body = Buffer.from(`{"event_id":"${id}",${bodies[n % bodies.length]}`);
-    if (!channel.sendToQueue(queue, body, { persistent: true, messageId: id }, () => confirmed++)) await once(channel, 'drain');
+    const { body, ...properties } = encodeMessage({
+      eventId: eventId(n),
+      conversationId: `conversation_${n}`,
+      userId: `user_${n % 100_000}`,
+      botId: 'b',
+    });
+    if (!channel.sendToQueue(queue, body, { persistent: true, ...properties }, () => confirmed++)) await once(channel, 'drain');
     while (n - confirmed >= 1_000) await new Promise((resolve) => setImmediate(resolve));
   }
   await channel.waitForConfirms();
@@ -167,7 +185,7 @@ async function withRoom(database: Pool): Promise<AsyncDisposable> {
 /** Writes what a fill left in memory: an event should not pay for it. */
 async function flush(pool: Pool): Promise<void> {
   const connection = await pool.getConnection();
-  await connection.query('FLUSH TABLES conversation_events FOR EXPORT');
+  await connection.query('FLUSH TABLES conversation_events, conversation_logs FOR EXPORT');
   await connection.query('UNLOCK TABLES');
   connection.release();
 }

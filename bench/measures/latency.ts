@@ -1,6 +1,5 @@
 /** From the moment a request is due to its 202 and to its processed row, in an open loop at shares of the measured capacity. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RowDataPacket } from 'mysql2/promise';
 import type { Contender, Session } from '../lib/contenders.ts';
 import { load } from '../lib/load.ts';
 import { openLoop, type Sent } from '../lib/open-loop.ts';
@@ -9,10 +8,23 @@ import { percentile } from '../lib/stats.ts';
 
 const shares = [0.25, 0.5, 0.8] as const;
 const workload = { workers: 1, concurrency: 50 };
+/** Of what the plain pipeline sustains: the rate at which the two are compared. */
+const sameRateShare = 0.8;
 
-export function latencySubjects(ours: Contender, seconds: number): Subject[] {
+/** @param peer  is compared with at one rate that it can take. */
+export function latencySubjects(ours: Contender, peer: Contender, seconds: number): Subject[] {
   let capacity = Number.NaN;
+  let ofPeer = Number.NaN;
   return [
+    {
+      name: `${peer.name}, capacity`,
+      async round() {
+        ofPeer = await endToEnd(peer, seconds);
+        return { '/s': ofPeer };
+      },
+    },
+    { name: `${peer.name}, at 80 % of its capacity`, round: () => latencyAt(peer, ofPeer * sameRateShare, seconds) },
+    { name: `${ours.name}, at the same rate`, round: () => latencyAt(ours, ofPeer * sameRateShare, seconds) },
     {
       name: 'capacity, accept to processed',
       async round() {
@@ -25,9 +37,9 @@ export function latencySubjects(ours: Contender, seconds: number): Subject[] {
   ];
 }
 
-/** Closed loop with a worker beside the API, until the last event is processed. */
-async function endToEnd(ours: Contender, seconds: number): Promise<number> {
-  await using session = await ours.open();
+/** Closed loop with a worker next to the API, until the last event is processed. */
+async function endToEnd(contender: Contender, seconds: number): Promise<number> {
+  await using session = await contender.open();
   const [api, [worker]] = await Promise.all([session.startApi(), session.startWorkers(workload)]);
   await load(api.url, 2);
   const before = await settled(session);
@@ -45,35 +57,30 @@ async function settled(session: Session): Promise<number> {
   return session.processed();
 }
 
-async function latencyAt(ours: Contender, rate: number, seconds: number): Promise<Record<string, number>> {
-  await using session = await ours.open();
+async function latencyAt(contender: Contender, rate: number, seconds: number): Promise<Record<string, number>> {
+  await using session = await contender.open();
   const [api, [worker]] = await Promise.all([session.startApi(), session.startWorkers(workload)]);
   await load(api.url, 2); // warm
   await settled(session);
   const sent = await openLoop(api.url, rate, seconds);
   await settled(session);
-  const waits = await processedAfter(session, sent);
+  const processedAt = await session.processedAt();
   await Promise.all([api.stop(), worker?.stop()]);
   const answers = sent.map((s) => s.answeredMs);
+  const waits = processedAt === null ? null : waitsOf(sent, processedAt);
   return {
     '/s': rate,
     '202 p50 ms': percentile(answers, 0.5),
     '202 p99 ms': percentile(answers, 0.99),
-    'processed p50 ms': percentile(waits, 0.5),
-    'processed p99 ms': percentile(waits, 0.99),
+    ...(waits && { 'processed p50 ms': percentile(waits, 0.5), 'processed p99 ms': percentile(waits, 0.99) }),
   };
 }
 
-/** Milliseconds from due to `processed_at`; the database's clock is this machine's. */
-async function processedAfter(session: Session, sent: readonly Sent[]): Promise<number[]> {
-  const dueAt = new Map(sent.map((s) => [s.conversationId, s.dueAt]));
-  const [rows] = await session.database.query<RowDataPacket[]>(
-    "SELECT conversation_id, processed_at FROM conversation_events WHERE status = 'PROCESSED'",
-  );
-  const waits = rows.flatMap((row) => {
-    const due = dueAt.get(String(row['conversation_id']));
-    return due === undefined ? [] : [(row['processed_at'] as Date).getTime() - due];
+/** Milliseconds from due to processed; the database's clock is this machine's. */
+function waitsOf(sent: readonly Sent[], processedAt: ReadonlyMap<string, Date>): number[] {
+  return sent.map(({ conversationId, dueAt }) => {
+    const at = processedAt.get(conversationId);
+    if (at === undefined) throw new Error(`${conversationId} was accepted and is not processed`);
+    return at.getTime() - dueAt;
   });
-  if (waits.length !== sent.length) throw new Error(`${sent.length} were accepted and ${waits.length} are processed`);
-  return waits;
 }

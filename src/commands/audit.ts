@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import type { EventId } from '../event/event.ts';
-import { refOfBody, refOfId } from '../event/message.ts';
+import { refsOf } from '../event/message.ts';
 import { type AuditReport, type AuditSources, audit } from '../operate/index.ts';
 import {
   countStatus,
@@ -59,31 +59,29 @@ export function auditSources(config: Config, store: Store, options: { readonly o
 /** A broker that does not answer is an obstacle and no failure: the database is audited all the same. */
 async function lookAtLetters(config: Config, store: Store, limit: number): ReturnType<AuditSources['deadLetters']> {
   const eventIds = new Set<EventId>();
-  let databaseFailed: unknown;
+  const conversationIds = new Set<string>();
+  let count: number;
   try {
     await using stack = new AsyncDisposableStack();
     const letters = stack.adopt(await openToolLetters(config), (l) => l.close());
-    const count = await letters.count();
+    count = await letters.count();
     await letters.walk(limit, async (letter) => {
-      // An id that is none of our events' adds nothing, and then the body may name one.
-      const refs = [refOfId(letter.messageId), refOfBody(letter.body)].filter((ref) => ref !== null);
-      for (const ref of refs) if ('eventId' in ref) eventIds.add(ref.eventId);
-      const ref = refs.some((r) => 'eventId' in r && r.eventId === letter.messageId && refs.length > 1) ? undefined : refs.at(-1);
-      if (ref !== undefined && 'conversationId' in ref) {
-        const event = await findEvent(store, ref, { withLog: false, deadlineMs }).catch((error: unknown) => {
-          databaseFailed = error;
-          throw error;
-        });
-        if (event) eventIds.add(event.event_id as EventId);
+      // All of its names: an id that is none of our events' adds nothing.
+      for (const ref of refsOf(letter)) {
+        if ('eventId' in ref) eventIds.add(ref.eventId);
+        else conversationIds.add(ref.conversationId);
       }
       return 'leave';
     });
-    return { count, eventIds };
   } catch (error) {
-    if (databaseFailed !== undefined) throw databaseFailed;
     const [obstacle = ''] = (brokerAway(config, error) as Error).message.split('\n');
     return { obstacle };
   }
+  for (const conversationId of conversationIds) {
+    const event = await findEvent(store, { conversationId }, { withLog: false, deadlineMs });
+    if (event) eventIds.add(event.event_id as EventId);
+  }
+  return { count, eventIds };
 }
 
 const rules: readonly [AuditReport['violations'][number]['rule'], string][] = [

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import type { DeadLetter, DeadLetters } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import type { EventId, EventRef } from '../event/event.ts';
-import { refOfBody, refOfId } from '../event/message.ts';
+import { refsOf } from '../event/message.ts';
 import { type Replayed, replay } from '../operate/index.ts';
 import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
@@ -157,8 +157,8 @@ async function walk(
 ): Promise<void> {
   const walked = letters.walk(limit, async (letter) => {
     const event = await findLetterEvent(store, letter);
-    const named = event?.event_id ?? nameOf(refOfId(letter.messageId) ?? refOfBody(letter.body));
-    return visit({ id: named ?? `body-${hash('sha256', letter.body).slice(0, 12)}`, letter, event });
+    const [named] = refsOf(letter);
+    return visit({ id: event?.event_id ?? nameOf(named) ?? `body-${hash('sha256', letter.body).slice(0, 12)}`, letter, event });
   });
   await walked.catch((error: unknown) => {
     throw brokerAway(config, error);
@@ -166,15 +166,16 @@ async function walk(
 }
 
 /** As a worker looks for it: by the message's id, else by what the body says. */
-async function findLetterEvent(store: Store, { messageId, body }: DeadLetter): Promise<ShownEvent | null> {
-  const byId = refOfId(messageId);
-  const event = byId && (await findEvent(store, byId, { withLog: false, deadlineMs }));
-  const byBody = event === null ? refOfBody(body) : null;
-  return event ?? (byBody && (await findEvent(store, byBody, { withLog: false, deadlineMs })));
+async function findLetterEvent(store: Store, letter: DeadLetter): Promise<ShownEvent | null> {
+  for (const ref of refsOf(letter)) {
+    const event = await findEvent(store, ref, { withLog: false, deadlineMs });
+    if (event !== null) return event;
+  }
+  return null;
 }
 
-function nameOf(ref: EventRef | null): string | undefined {
-  if (ref === null) return undefined;
+function nameOf(ref: EventRef | undefined): string | undefined {
+  if (ref === undefined) return undefined;
   return 'eventId' in ref ? ref.eventId : ref.conversationId;
 }
 

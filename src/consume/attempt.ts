@@ -1,7 +1,7 @@
 import type { ConversationText } from '../event/conversation.ts';
 import { type EventId, isOpen } from '../event/event.ts';
 import { faultOf, PipelineError } from '../event/fault.ts';
-import { refOfBody, refOfId } from '../event/message.ts';
+import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -65,14 +65,14 @@ export function createAttempt(options: {
     return event.unfinishedStarts === 0 ? counted() : suspectLane.run(event.unfinishedStarts, counted);
   };
 
-  /** By the message's id, which is the event's if we have published it; else by what the body says. */
-  async function find({ messageId, body }: Received): Promise<LoadedEvent | null | 'nameless'> {
-    const byId = refOfId(messageId);
-    const event = byId && (await steps.load(byId));
-    if (event !== null) return event;
-    const byBody = refOfBody(body);
-    if (byBody !== null) return steps.load(byBody);
-    return byId === null ? 'nameless' : null;
+  async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
+    let named = false;
+    for (const ref of refsOf(delivery)) {
+      const event = await steps.load(ref);
+      if (event !== null) return event;
+      named = true;
+    }
+    return named ? null : 'nameless';
   }
 
   async function settle(event: LoadedEvent, outcome: Outcome, { redelivered }: Received, running: Running): Promise<Settled> {

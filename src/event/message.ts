@@ -24,14 +24,21 @@ export function encodeMessage({ eventId, conversationId, userId, botId }: EventP
   return { ...properties, messageId: eventId, body };
 }
 
+/** How a message names its event, best first: its id, which is the event's if we have published it, then what its body says. The body is parsed only if it is asked for. */
+export function* refsOf({ messageId, body }: { readonly messageId: string | undefined; readonly body: Buffer }): Generator<EventRef, void> {
+  const byId = refOfId(messageId);
+  if (byId !== null) yield byId;
+  const byBody = refOfBody(body);
+  if (byBody !== null && !('eventId' in byBody && byBody.eventId === byId?.eventId)) yield byBody;
+}
+
 /** The event that a message's id names; null if the id is none of ours. */
 export function refOfId(messageId: string | undefined): { readonly eventId: EventId } | null {
   const eventId = parseEventId(messageId);
   return eventId && { eventId };
 }
 
-/** The event that a message's body names; null if it names none. Costs a parse of the whole body. */
-export function refOfBody(body: Buffer): EventRef | null {
+function refOfBody(body: Buffer): EventRef | null {
   let value: unknown;
   try {
     value = JSON.parse(body.toString());

@@ -128,7 +128,8 @@ test('a database that falls silent: 503 in time for every kind of request, no co
   }
   await proxy.restore();
   await vi.waitFor(async () => expect((await post(cut.url, conversation())).status).toBe(202), { timeout: 30_000 });
-  expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
+  const read = async () => expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
+  await vi.waitFor(read, { timeout: 30_000 });
   // And once more, so that it ends while its connections are dead.
   proxy.silence('up', 'down');
   expect((await post(cut.url, conversation())).status).toBe(503);

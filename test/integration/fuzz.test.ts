@@ -247,7 +247,8 @@ describe('the queue', () => {
       async () => expect((await call(api.url, 'GET', `/v1/conversations/${last.conversation_id}`)).body.status).toBe('PROCESSED'),
       { timeout: 60_000 },
     );
-    expect(await broker.depth(space.deadQueue)).toBeGreaterThan(dead + messages / 2);
+    // About half of them name the known event, in one way or another: those are duplicates.
+    expect(await broker.depth(space.deadQueue)).toBeGreaterThan(dead + messages / 3);
     expect((await call(api.url, 'GET', `/v1/conversations/${known.conversation_id}`)).body).toMatchObject({
       status: 'PROCESSED',
       event_id,

@@ -5,6 +5,7 @@ import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { newEvent } from '../support/new-event.ts';
+import { serverProcesses } from '../support/server-processes.ts';
 
 let space: Namespace;
 let store: Store;
@@ -100,8 +101,10 @@ describe('a confirm', () => {
     await operator.query('START TRANSACTION');
     await operator.query('SELECT 1 FROM conversation_events WHERE event_id = ? FOR UPDATE', [eventId]);
     const marked = markConfirmed(store, [{ eventId, dueAt: null }], afterConfirm);
-    const waiting = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND info LIKE 'UPDATE conversation_events%'";
-    await vi.waitFor(async () => expect(await rows(space.database, waiting)).toHaveLength(1));
+    await vi.waitFor(async () => {
+      const at = await serverProcesses(space.database);
+      expect(at.filter((p) => p.statement.startsWith('UPDATE conversation_events'))).toHaveLength(1);
+    });
     await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [eventId]);
     await operator.query('COMMIT');
     operator.release();

@@ -4,6 +4,7 @@ import { type BrokerHand, openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows, wrongSums } from '../support/client.ts';
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { serverProcesses } from '../support/server-processes.ts';
 
 /** The settlement table, row by row: what becomes of a delivery, seen in the event's row and in the dead-letter queue. */
 
@@ -220,12 +221,8 @@ test("a result that waits for another transaction's lock holds up nobody else's"
     await holder.query("SELECT * FROM friendship_status WHERE user_id = 'frozen' FOR UPDATE");
     const held = await send({}, { user_id: 'frozen' });
     const waitsAtLock = async () => {
-      const [found] = await rows<{ n: number }>(
-        space.database,
-        `SELECT COUNT(*) AS n FROM information_schema.processlist
-         WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%friendship_status%'`,
-      );
-      expect(Number(found?.n)).toBe(1);
+      const at = await serverProcesses(space.database);
+      expect(at.filter((p) => p.statement.includes('friendship_status'))).toHaveLength(1);
     };
     await vi.waitFor(waitsAtLock, { timeout: 15_000, interval: 20 });
     const others = await Promise.all([1, 2, 3].map((n) => send({}, { user_id: `thawed_${n}` })));

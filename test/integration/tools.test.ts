@@ -39,13 +39,12 @@ describe('dead letters', () => {
     expect(body.letters).toContainEqual(
       expect.objectContaining({ conversation_id: id, status: 'FAILED', error_code: 'SCORER_FAILED', reason: 'rejected', attempts: 1 }),
     );
-    for (const args of [['list'], ['show', id]]) {
+    for (const args of [['list'], ['show', id], ['show', id, '--body']]) {
       const { code, output } = await afterword('dead', ...args);
       expect(code).toBe(0);
       expect(output).toContain(id);
       expect(output).not.toContain('xyzzy');
     }
-    expect((await afterword('dead', 'show', id, '--body')).output).toContain('xyzzy');
     // Looking took nothing away.
     expect(await broker.depth(space.deadQueue)).toBe(1);
     expect(await afterword('dead', 'show', 'nobody')).toMatchObject({ code: 1, output: expect.stringContaining('nobody') });

@@ -6,6 +6,7 @@ import { type Member, startMember } from './member.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
 import { type OwnServers, startOwnServers } from './own-servers.ts';
 import { createProxy, type TcpProxy } from './proxy.ts';
+import { serverProcesses } from './server-processes.ts';
 
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
@@ -148,10 +149,7 @@ export async function startFleet(options: { readonly workers: number; readonly e
 /** Connections of the fleet's own database user, and of anybody on the broker. */
 async function leftConnections(servers: OwnServers, space: Namespace): Promise<string[]> {
   const user = new URL(space.env['DATABASE_URL'] ?? '').username;
-  const [database] = await space.database.query('SELECT id FROM information_schema.PROCESSLIST WHERE user = ?', [user]);
+  const database = (await serverProcesses(space.database)).filter((p) => p.user === user);
   const broker = await servers.broker.ctl('list_connections', '--quiet', '--no-table-headers', 'client_properties');
-  return [
-    ...(database as { id: unknown }[]).map((row) => `database ${String(row.id)}`),
-    ...broker.split('\n').filter((line) => line.includes('afterword')),
-  ];
+  return [...database.map(({ id }) => `database ${id}`), ...broker.split('\n').filter((line) => line.includes('afterword'))];
 }

@@ -3,6 +3,7 @@ import mysql from 'mysql2/promise';
 import { expect, vi } from 'vitest';
 import { rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
+import { serverProcesses } from '../../support/server-processes.ts';
 import { type Fault, sql, untilSaid } from './fault.ts';
 
 /** What a database does to us. Callers get 503 and repeat; what was scored is held. */
@@ -129,9 +130,7 @@ export const databaseFaults: readonly Fault[] = [
     async strike({ fleet, traffic, whileBroken }) {
       const user = new URL(fleet.space.env['DATABASE_URL'] ?? '').username;
       for (let i = 0; i < 5; i++) {
-        const found: { id: number }[] = await rows(fleet.space.database, 'SELECT id FROM information_schema.PROCESSLIST WHERE user = ?', [
-          user,
-        ]);
+        const found = (await serverProcesses(fleet.space.database)).filter((p) => p.user === user);
         expect(found.length).toBeGreaterThan(0);
         for (const { id } of found) await fleet.space.database.query(`KILL ${id}`).catch(() => {}); // may be gone by itself
         await traffic.more(10);
