@@ -25,14 +25,18 @@ function findPids(...words: string[]): number[] {
 
 const servers = { database: ['mariadbd', 'mysqld'], broker: ['beam.smp'] } as const;
 
+export type CpuOfEach = Readonly<Record<'ours' | 'database' | 'broker', number>>;
+
+/** As columns of a table, with their sum. */
+export function cpuColumns({ ours, database, broker }: CpuOfEach): Record<string, number> {
+  return { 'µs of CPU': ours + database + broker, 'µs ours': ours, 'µs database': database, 'µs broker': broker };
+}
+
 /**
  * CPU microseconds for each of the events that `work` counts: of our processes, and of all database servers and brokers of this machine,
  * so run it with nothing else on it.
  */
-export async function cpuOfEach(
-  pids: readonly number[],
-  work: () => Promise<number>,
-): Promise<Record<'ours' | 'database' | 'broker', number>> {
+export async function cpuOfEach(pids: readonly number[], work: () => Promise<number>): Promise<CpuOfEach> {
   const sum = (of: readonly number[]) => of.reduce((total, pid) => total + cpuSeconds(pid), 0);
   const look = () => ({
     ours: sum(pids),

@@ -1,6 +1,6 @@
 /** This checkout and another version of it, in turn. */
 import type { Contender, Workload } from '../lib/contenders.ts';
-import { cpuOfEach } from '../lib/cpu.ts';
+import { cpuColumns, cpuOfEach } from '../lib/cpu.ts';
 import { load } from '../lib/load.ts';
 import type { Row, Subject } from '../lib/rounds.ts';
 import { drain } from './drain.ts';
@@ -33,8 +33,8 @@ export function againstSubjects(now: Contender, before: Contender, only: Readonl
     ...(only.has('accept') ? both('accept', (contender) => accept(contender, seconds)) : []),
     ...cases.flatMap((c) =>
       both(c.name, async (contender) => {
-        const { rate, cpuUs } = await drain(contender, c, { events: c.events, seconds });
-        return { '/s': rate, 'µs of CPU': cpuUs };
+        const { rate, cpu } = await drain(contender, c, { events: c.events, seconds });
+        return { '/s': rate, ...cpuColumns(cpu) };
       }),
     ),
   ];
@@ -50,7 +50,7 @@ async function accept(contender: Contender, seconds: number): Promise<Record<str
     return Math.round((measured['/s'] ?? 0) * seconds);
   });
   await api.stop();
-  return { ...measured, 'µs of CPU': cpu.ours + cpu.database + cpu.broker };
+  return { ...measured, ...cpuColumns(cpu) };
 }
 
 /** What now is of before, for each figure of both. */

@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace } from '../../test/support/namespace.ts';
 import { burnEnv, type Contender, type Session, type Workload } from '../lib/contenders.ts';
-import { cpuOfEach } from '../lib/cpu.ts';
+import { type CpuOfEach, cpuOfEach } from '../lib/cpu.ts';
 import { fill } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { type Process, startProcess } from '../lib/process.ts';
@@ -14,8 +14,8 @@ import { consumeRate, settleRate } from './floors.ts';
 const warmMs = 1_500;
 const pollMs = 200;
 
-/** What a drain came to: events per second, and CPU microseconds of all processes for each event. */
-export type Drained = { readonly rate: number; readonly cpuUs: number };
+/** What a drain came to: events per second, and the CPU of each event. */
+export type Drained = { readonly rate: number; readonly cpu: CpuOfEach };
 
 /**
  * Between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed, before the
@@ -72,7 +72,7 @@ export async function watch(session: Session, seconds: number, workers: readonly
       }
     },
   );
-  return { rate, cpuUs: cpu.ours + cpu.database + cpu.broker };
+  return { rate, cpu };
 }
 
 /** The same for a long backlog of which little is done: what is open would take longer to count than to drain. */
