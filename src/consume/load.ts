@@ -11,8 +11,9 @@ export type LoadEvents = (refs: readonly EventRef[]) => Promise<readonly (Loaded
 export type LoadEvent = (ref: EventRef) => Promise<LoadedEvent | null>;
 
 const maxBatch = 64;
-/** While one batch is on its way, the deliveries that come meanwhile need not wait for it. */
+/** While one batch is on its way, the deliveries that come meanwhile need not wait for it, if they are many: a small read costs nearly what a large one does. */
 const maxBatchesInFlight = 2;
+const secondBatchFrom = 20;
 
 /** Loads deliveries that came together by one read, and waits while the database is away. */
 export function createLoader(options: {
@@ -37,6 +38,7 @@ export function createLoader(options: {
     },
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
+    furtherFrom: secondBatchFrom,
     maxQueued: options.maxQueued,
   });
   return (ref) => group.submit(ref);
