@@ -11,12 +11,14 @@ import { promisify } from 'node:util';
 import { Command } from 'commander';
 import mysql, { type RowDataPacket } from 'mysql2/promise';
 import { findServers } from '../scripts/servers/index.ts';
+import { brokerDiskBytes } from './lib/broker-disk.ts';
 import { checkOut, resolveCommit } from './lib/checkout.ts';
 import { afterword, findPeers, plain } from './lib/contenders.ts';
 import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
 import { acceptSubjects } from './measures/accept.ts';
 import { againstRatios, againstSubjects } from './measures/against.ts';
+import { bytesOfAnEvent } from './measures/bytes.ts';
 import { type Classic, classicRun, type HeatMap, heatMap } from './measures/classic.ts';
 import { drainSubjects, scoringSubjects } from './measures/drain.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
@@ -47,6 +49,7 @@ const measures = [
   'classic',
   'heat',
   'stages',
+  'bytes',
   'size',
   'growth',
   'backlog',
@@ -147,9 +150,10 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       return [];
     },
     stages: async () => [...(await cpuByProcess(ours, seconds)), ...(await cpuByStage(ours, seconds))],
+    bytes: () => bytesOfAnEvent(ours),
     size: () => sizeAccuracy(ours, urls, seconds, Math.min(n, 2), say),
     growth: () => storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say),
-    backlog: () => longBacklog(ours, urls, { short: 40_000, long: 1_000_000 }, seconds, n, say),
+    backlog: () => longBacklog(ours, urls, () => brokerDiskBytes(found.broker.server), { short: 40_000, long: 1_000_000 }, seconds, n, say),
   };
   for (const name of measures) {
     if (!only.has(name)) continue;

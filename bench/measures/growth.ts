@@ -11,6 +11,7 @@ import type { Contender, Session } from '../lib/contenders.ts';
 import { warmLoad } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { type Row, rounds, type Subject } from '../lib/rounds.ts';
+import { figure } from '../lib/stats.ts';
 import { backlog, watch, watchProcessed } from './drain.ts';
 
 const workload = { workers: 1, concurrency: 50 };
@@ -62,6 +63,7 @@ async function drainAll(session: Session, seconds: number): Promise<number> {
 export async function longBacklog(
   ours: Contender,
   urls: Urls,
+  diskBytes: () => Promise<number>,
   sizes: { readonly short: number; readonly long: number },
   seconds: number,
   n: number,
@@ -69,7 +71,9 @@ export async function longBacklog(
 ): Promise<Row[]> {
   await using long = await ours.open();
   await using _room = await withRoom(long.database);
+  const empty = await diskBytes();
   await makeBacklog(long, urls, sizes.long);
+  const disk = ((await diskBytes()) - empty) / 1e6;
   const name = (size: number) => `drain, backlog of ${size.toLocaleString('en')}`;
   const subjects = [
     {
@@ -82,7 +86,10 @@ export async function longBacklog(
     },
     { name: name(sizes.long), round: async () => ({ '/s': await drainSome(long, seconds) }) },
   ];
-  return await rounds('backlog', subjects, n, say);
+  return [
+    { measure: 'backlog', subject: `broker disk, backlog of ${sizes.long.toLocaleString('en')}`, unit: 'MB', figure: figure([disk]) },
+    ...(await rounds('backlog', subjects, n, say)),
+  ];
 }
 
 async function makeBacklog(session: Session, urls: Urls, size: number): Promise<void> {
