@@ -1,6 +1,6 @@
 /** Accepted conversations a second and how long a 202 takes, at 100 connections, with nobody scoring. */
 import { createNamespace } from '../../test/support/namespace.ts';
-import type { Contender } from '../lib/contenders.ts';
+import type { Contender } from '../contenders/contender.ts';
 import { warmLoad } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { startProcess } from '../lib/process.ts';

@@ -1,5 +1,5 @@
 /** This checkout and another version of it, in turn. */
-import type { Contender, Workload } from '../lib/contenders.ts';
+import type { Contender, Workload } from '../contenders/contender.ts';
 import { cpuColumns, cpuOfEach } from '../lib/cpu.ts';
 import { load } from '../lib/load.ts';
 import type { Row, Subject } from '../lib/rounds.ts';

@@ -4,7 +4,7 @@ import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { newEventId } from '../../src/event/event.ts';
 import { encodeMessage } from '../../src/event/message.ts';
 import { call, samples } from '../../test/support/client.ts';
-import type { Contender } from '../lib/contenders.ts';
+import type { Contender } from '../contenders/contender.ts';
 import { fill } from '../lib/load.ts';
 import type { Row } from '../lib/rounds.ts';
 import { figure } from '../lib/stats.ts';

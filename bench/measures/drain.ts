@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace } from '../../test/support/namespace.ts';
-import { burnEnv, type Contender, type Session, type Workload } from '../lib/contenders.ts';
+import type { Contender, Session, Workload } from '../contenders/contender.ts';
+import { burnEnv } from '../contenders/scorers.ts';
 import { type CpuOfEach, cpuOfEach } from '../lib/cpu.ts';
 import { fill } from '../lib/load.ts';
 import type { Urls } from '../lib/peer-space.ts';

@@ -1,6 +1,6 @@
 /** From the moment a request is due to its 202 and to its processed row, in an open loop at shares of the measured capacity. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Contender, Session } from '../lib/contenders.ts';
+import type { Contender, Session } from '../contenders/contender.ts';
 import { load } from '../lib/load.ts';
 import { openLoop, type Sent } from '../lib/open-loop.ts';
 import type { Subject } from '../lib/rounds.ts';

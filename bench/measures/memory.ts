@@ -1,7 +1,7 @@
 /** Memory (PSS) at rest and after load, and the time from a worker's start to its first delivery. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RowDataPacket } from 'mysql2/promise';
-import type { Contender, Session } from '../lib/contenders.ts';
+import type { Contender, Session } from '../contenders/contender.ts';
 import { fill } from '../lib/load.ts';
 import { pssMiB } from '../lib/memory.ts';
 import { type Process, startProcess } from '../lib/process.ts';

@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os';
 import { runCommand } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
-import { burnEnv, type Contender, scorers } from '../lib/contenders.ts';
+import type { Contender } from '../contenders/contender.ts';
+import { burnEnv, scorers } from '../contenders/scorers.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import type { Row } from '../lib/rounds.ts';
 import { figure } from '../lib/stats.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Contender, Session } from '../lib/contenders.ts';
+import type { Contender, Session } from '../contenders/contender.ts';
 import { cpuOfEach } from '../lib/cpu.ts';
 import { load } from '../lib/load.ts';
 import { monotonicUs, readProfile, top, type Window } from '../lib/profile.ts';

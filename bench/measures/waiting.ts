@@ -1,7 +1,7 @@
 /** Scorers that wait for something outside: prefetch is to be parallelism, at the memory of a thread for each core. */
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Contender, Workload } from '../lib/contenders.ts';
+import type { Contender, Workload } from '../contenders/contender.ts';
 import { fill } from '../lib/load.ts';
 import { pssMiB } from '../lib/memory.ts';
 import type { Subject } from '../lib/rounds.ts';

@@ -1,0 +1,39 @@
+/** What is compared: Afterword and its peers, each with the same few handles. An API, workers, a count of what is done. */
+import type { Pool, RowDataPacket } from 'mysql2/promise';
+import type { Process } from '../lib/process.ts';
+
+export type Workload = {
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly burnMs?: number;
+  /** Each event also waits this long, for something outside. */
+  readonly waitMs?: number;
+  /** More settings of the workers alone. */
+  readonly env?: Readonly<Record<string, string>>;
+};
+
+/** A contender's own database and queue, for one round. */
+export type Session = {
+  readonly database: Pool;
+  readonly queue: string;
+  startApi(): Promise<Process>;
+  startWorkers(load: Workload): Promise<Process[]>;
+  /** Events that are scored and settled. */
+  processed(): Promise<number>;
+  /** Events that are accepted and not settled. */
+  open(): Promise<number>;
+  /** When each conversation was processed, by its id; null if the contender does not write it down. */
+  processedAt(): Promise<ReadonlyMap<string, Date> | null>;
+  /** Resolves when `n` accepted events wait in the queue. */
+  queued(n: number): Promise<void>;
+} & AsyncDisposable;
+
+export type Contender = {
+  readonly name: string;
+  open(env?: Record<string, string>): Promise<Session>;
+};
+
+export async function count(database: Pool, table: string, status: string): Promise<number> {
+  const [rows] = await database.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table} WHERE status IN (${status})`);
+  return Number(rows[0]?.['n']);
+}
