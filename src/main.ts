@@ -78,7 +78,8 @@ function explain(error: unknown): number {
   if (name === 'StoppedError') return exitCodes.ok;
   if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
     process.stderr.write(`afterword: ${message}\n`);
-    const asConfigured = name === 'PipelineError' ? code === 'TOPOLOGY_MISMATCH' || code === 'SCORER_MODULE' : !mayPass;
+    const asConfigured =
+      name === 'PipelineError' ? ['TOPOLOGY_MISMATCH', 'SCORER_MODULE', 'SCHEMA_UNRELEASED'].includes(String(code)) : !mayPass;
     return asConfigured ? exitCodes.config : exitCodes.failed;
   }
   if (code === 'ENOENT' && path) {

@@ -47,7 +47,7 @@ export function createAcceptor(options: {
     sizes: batchSizes,
     furtherFrom: furtherBatchFrom,
     maxWeight: maxBatchBytes,
-    weigh: (event) => event.logJson.length + (event.metadataJson?.length ?? 0),
+    weigh: (event) => Buffer.byteLength(event.logJson) + Buffer.byteLength(event.metadataJson ?? ''),
     maxInFlight: options.maxBatchesInFlight,
     maxQueued,
   });

@@ -7,7 +7,7 @@ import { type Replayed, replay } from '../operate/index.ts';
 import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { printJson, printLine, printTable } from './print.ts';
+import { plain, printJson, printLine, printTable } from './print.ts';
 import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
 /** A letter beside the row of its event. */
@@ -86,7 +86,7 @@ export async function runDeadReplay(config: Config, selection: ReplaySelection, 
       return 'settled';
     } catch (error) {
       failed++;
-      process.stderr.write(`afterword: ${one.id} was not replayed and stays: ${(error as Error).message}\n`);
+      process.stderr.write(`afterword: ${plain(one.id)} was not replayed and stays: ${(error as Error).message}\n`);
       // One that is refused for now need not stop the others; a server that is gone would refuse them all.
       return failed < maxFailures ? 'leave' : 'stop';
     }

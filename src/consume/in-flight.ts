@@ -3,7 +3,7 @@ import type { Logger } from '../runtime/log.ts';
 
 /** An attempt that runs. */
 export type Running = {
-  /** Null until it is known. */
+  /** As the message names it, until the row has been read; null if only the row can say. */
   eventId: EventId | null;
   readonly startedAt: number;
   /** When it was last written that it runs; null: not yet. */
@@ -59,8 +59,8 @@ export function createInFlight(options: {
   }
 
   return {
-    start(): Running {
-      const entry: Running = { eventId: null, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
+    start(eventId: EventId | null): Running {
+      const entry: Running = { eventId, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
       running.add(entry);
       return entry;
     },

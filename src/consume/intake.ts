@@ -64,10 +64,11 @@ export function createIntake(options: {
   }
 
   async function run(delivery: Delivery): Promise<void> {
-    const running = inFlight.start();
+    const named = refOfId(delivery.messageId);
+    // Marked and reported under this id while it is loaded: a load that is held must not look lost.
+    const running = inFlight.start(named?.eventId ?? null);
     unfinished.set(delivery, running);
     try {
-      const named = refOfId(delivery.messageId);
       const answer = await withCorrelation(named === null ? {} : { event_id: named.eventId }, () => attempt(delivery, running));
       if (unfinished.delete(delivery)) give(delivery, answer, running);
     } catch (error) {

@@ -1,5 +1,5 @@
 import type { EventRef } from '../event/event.ts';
-import { PipelineError } from '../event/fault.ts';
+import { faultOf, PipelineError } from '../event/fault.ts';
 import type { LoadedEvent } from '../event/outcome.ts';
 import { createGroupCommit } from '../runtime/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
@@ -7,8 +7,13 @@ import type { Logger } from '../runtime/log.ts';
 
 /** Reads events, in the order of their names; null where there is none. */
 export type LoadEvents = (refs: readonly EventRef[]) => Promise<readonly (LoadedEvent | null)[]>;
-/** @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the delivery. */
+/**
+ * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the delivery. Of another kind
+ *   if the database answers every read of this event, and of this one alone, with an error that does not pass.
+ */
 export type LoadEvent = (ref: EventRef) => Promise<LoadedEvent | null>;
+
+type Loaded = PromiseSettledResult<LoadedEvent | null>;
 
 const maxBatch = 64;
 /** While one batch is on its way, the deliveries that come meanwhile need not wait for it, if they are many: a small read costs nearly what a large one does. */
@@ -23,23 +28,42 @@ export function createLoader(options: {
   readonly giveUp: AbortSignal;
   readonly log: Logger;
 }): LoadEvent {
+  const { loadEvents, giveUp, log } = options;
   const group = createGroupCommit<EventRef, LoadedEvent | null>({
-    async commit(refs) {
-      const loaded = await hold(() => options.loadEvents(refs), {
-        // Whatever a read is unhappy with is no event's fault.
+    commit: (refs) =>
+      hold(() => loadApart(loadEvents, refs), {
         mayPass: () => true,
-        giveUp: options.giveUp,
+        giveUp,
         onWait: (error, waitMs) =>
-          options.log.warn({ err: error, deliveries: refs.length, waitMs }, 'events cannot be read yet; holding their deliveries'),
+          log.warn({ err: error, deliveries: refs.length, waitMs }, 'events cannot be read yet; holding their deliveries'),
       }).catch((cause: unknown) => {
         throw new PipelineError('transient', 'NOT_LOADED', 'the events of these deliveries could not be read', { cause });
-      });
-      return loaded.map((value) => ({ status: 'fulfilled', value }));
-    },
+      }),
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
     maxQueued: options.maxQueued,
   });
   return (ref) => group.submit(ref);
+}
+
+/**
+ * Reads a batch; in halves if it is refused, or too large for its deadline, so that an event which cannot be read does not keep others
+ * from it.
+ *
+ * @throws {PipelineError} transient, if the database is away.
+ */
+async function loadApart(loadEvents: LoadEvents, refs: readonly EventRef[]): Promise<Loaded[]> {
+  try {
+    return (await loadEvents(refs)).map((value) => ({ status: 'fulfilled', value }));
+  } catch (error) {
+    const isAway = faultOf(error) === 'transient' && !(error instanceof PipelineError && error.code === 'DATABASE_TIMEOUT');
+    if (isAway) throw error;
+    if (refs.length === 1) {
+      if (faultOf(error) === 'transient') throw error;
+      return [{ status: 'rejected', reason: error }];
+    }
+    const middle = refs.length >> 1;
+    return [...(await loadApart(loadEvents, refs.slice(0, middle))), ...(await loadApart(loadEvents, refs.slice(middle)))];
+  }
 }

@@ -38,6 +38,9 @@ export function refOfId(messageId: string | undefined): { readonly eventId: Even
   return eventId && { eventId };
 }
 
+/** UTF-16 units of 255 characters, the most that the column holds. */
+const longestId = 2 * 255;
+
 function refOfBody(body: Buffer): EventRef | null {
   let value: unknown;
   try {
@@ -48,5 +51,5 @@ function refOfBody(body: Buffer): EventRef | null {
   const { event_id, conversation_id } = (value ?? {}) as { readonly event_id?: unknown; readonly conversation_id?: unknown };
   const eventId = parseEventId(event_id);
   if (eventId !== null) return { eventId };
-  return typeof conversation_id === 'string' ? { conversationId: conversation_id } : null;
+  return typeof conversation_id === 'string' && conversation_id.length <= longestId ? { conversationId: conversation_id } : null;
 }

@@ -10,8 +10,8 @@ export type Finding = {
 
 /** Oldest releases that the tests run on. */
 const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
-/** A batch of accepts is at most 4 MiB of text, which quoting may double. */
-const leastPacket = 8 * 1_024 * 1_024;
+/** A batch of accepts is at most 4 MiB of text, which quoting may double, and what surrounds it. */
+const leastPacket = 9 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
 /** Each client holds one; a thousand clients and their connections to the servers fit with room to spare. */
 const leastFiles = 4_096;
@@ -22,8 +22,8 @@ export function judgeDatabase(
 ): Finding[] {
   const server = db.isMariaDb ? 'mariadb' : 'mysql';
   const needed = (plan.replicas + 1) * plan.poolSize;
-  // A row of the largest body goes alone.
-  const packet = Math.max(leastPacket, 2 * plan.maxBodyBytes + 1_048_576);
+  // A row of the largest body goes alone. Numbers such as 1e20 grow fivefold as they are written out.
+  const packet = Math.max(leastPacket, 5 * plan.maxBodyBytes + 1_048_576);
   return [
     judge('database version', isAtLeast(db.version, oldest[server]), `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`, {
       warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,

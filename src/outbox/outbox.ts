@@ -45,9 +45,11 @@ export function createOutbox(options: {
 
   return {
     publishNew(event) {
+      // The id alone: a caller may pass an event with its text, and what waits for a confirm is bounded by the size of messages.
+      const { eventId } = event;
       const published = options.publish(encodeMessage(event)).then(
-        () => marks.add({ eventId: event.eventId, dueAt: null }),
-        (error: unknown) => options.log.debug({ err: error, event_id: event.eventId }, 'not published at once; the relay will'),
+        () => marks.add({ eventId, dueAt: null }),
+        (error: unknown) => options.log.debug({ err: error, event_id: eventId }, 'not published at once; the relay will'),
       );
       underWay.add(published);
       void published.finally(() => underWay.delete(published));

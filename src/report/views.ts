@@ -55,7 +55,7 @@ export function presentEvent(row: EventView, options: { readonly withLog?: boole
             score_calculation_details: row.score_calculation_details,
           }
         : null,
-    ...(options.withLog && { conversation_log: JSON.parse(row.conversation_log ?? '[]') as unknown }),
+    ...(options.withLog && { conversation_log: JSON.parse(row.conversation_log ?? 'null') as unknown }),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { EventId, NewEvent } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
-import { type Connection, withConnection } from './connection.ts';
+import { type Connection, type Statement, withConnection } from './connection.ts';
 import { isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
 
@@ -39,28 +39,25 @@ export async function insertEvents(
   }
 }
 
-async function insertBatch(
+function insertBatch(
   store: Store,
   events: readonly NewEvent[],
   { graceMs, deadlineMs }: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<Inserted[]> {
-  const began = performance.now();
   // In the order of the unique key: two batches with the same ids then lock them in the same order.
   const sorted = events.toSorted((a, b) => (a.conversationId < b.conversationId ? -1 : 1));
-  try {
-    return await withConnection(
-      store,
-      deadlineMs,
-      (connection) => insertNew(connection, sorted, graceMs).then(() => events.map(asNew)),
-      'accepts',
-    );
-  } catch (error) {
-    if (!isDuplicate(error)) throw error;
-    // Nothing of the batch is there now. Some conversations were accepted before.
-    const leftMs = Math.max(1, deadlineMs - (performance.now() - began));
-    const kinds = await withConnection(store, leftMs, (connection) => insertMissing(connection, sorted, graceMs), 'accepts');
-    return events.map((event) => kinds.get(event) as Inserted);
-  }
+  const insert = async (connection: Connection) => {
+    try {
+      await insertNew(connection, sorted, graceMs);
+      return events.map(asNew);
+    } catch (error) {
+      if (!isDuplicate(error)) throw error;
+      // Some conversations were accepted before. On the same connection, which a repeated request should not cost.
+      const kinds = await insertMissing(connection, sorted, graceMs);
+      return events.map((event) => kinds.get(event) as Inserted);
+    }
+  };
+  return withConnection(store, deadlineMs, insert, 'accepts');
 }
 
 /**
@@ -68,13 +65,18 @@ async function insertBatch(
  * conversation that is there already is an error, at which the server stops before the COMMIT; so no log is ever without its event.
  */
 async function insertNew(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<void> {
-  await insertLogs(connection, events);
+  await connection.prepared(...logsOf(events));
   await connection.batch([[`INSERT INTO conversation_events (${columns}) VALUES ${rows(events)}`, values(events, graceMs)], ['COMMIT']]);
 }
 
-/** `ON DUPLICATE KEY UPDATE` to the same value and not `INSERT IGNORE`, which would also ignore data that does not fit. */
+/**
+ * Two round trips as well: undo what was tried, store the events that are new; then their logs and the COMMIT, so that rows of others are
+ * locked no longer than one answer takes. `ON DUPLICATE KEY UPDATE` to the same value and not `INSERT IGNORE`, which would also ignore data
+ * that does not fit.
+ */
 async function insertMissing(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<Map<NewEvent, Inserted>> {
-  const [, found] = await connection.batch([
+  const [, , found] = await connection.batch([
+    ['ROLLBACK'],
     [
       `INSERT INTO conversation_events (${columns}) VALUES ${rows(events)} ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
       values(events, graceMs),
@@ -87,8 +89,7 @@ async function insertMissing(connection: Connection, events: readonly NewEvent[]
   const stored = new Map((found as StoredRow[]).map((r) => [r.conversation_id, r]));
   const inserted = new Map(events.map((event) => [event, judge(event, stored.get(event.conversationId))]));
   const fresh = events.filter((event) => inserted.get(event)?.kind === 'new');
-  if (fresh.length > 0) await insertLogs(connection, fresh);
-  await connection.query('COMMIT');
+  await connection.batch([...(fresh.length > 0 ? [logsOf(fresh)] : []), ['COMMIT']]);
   return inserted;
 }
 
@@ -105,11 +106,11 @@ function asNew({ eventId }: NewEvent): Inserted {
   return { kind: 'new', eventId };
 }
 
-function insertLogs(connection: Connection, events: readonly NewEvent[]): Promise<unknown> {
-  return connection.prepared(
+function logsOf(events: readonly NewEvent[]): Statement {
+  return [
     `INSERT INTO conversation_logs (event_id, conversation_log, metadata) VALUES ${events.map(() => '(?,?,?)').join(',')}`,
     events.flatMap((e) => [e.eventId, e.logJson, e.metadataJson]),
-  );
+  ];
 }
 
 function rows(events: readonly NewEvent[]): string {

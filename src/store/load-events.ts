@@ -16,16 +16,21 @@ type Row = {
   end_time: Date;
   status: EventStatus;
   suspect_starts: number;
+  has_log: 0 | 1;
   conversation_log: Buffer | null;
   metadata: Buffer | null;
 };
 
-/** As bytes: nobody here reads the text. Of closed events it is not read at all. */
+/**
+ * As bytes: nobody here reads the text. Of closed events it is not read at all. CONVERT and not CAST, which answers NULL for what is larger
+ * than `max_allowed_packet`.
+ */
 const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
-    e.suspect_starts, CAST(l.conversation_log AS BINARY) AS conversation_log, CAST(l.metadata AS BINARY) AS metadata
+    e.suspect_starts, l.event_id IS NOT NULL AS has_log,
+    CONVERT(l.conversation_log USING binary) AS conversation_log, CONVERT(l.metadata USING binary) AS metadata
   FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
 
-/** Few texts, so that they are prepared: a batch is filled up to the next size by naming its last event again. */
+/** Few texts, so that they are prepared: a batch is filled up to the next size with names that nothing has. */
 const sizes = [1, 2, 4, 8, 12, 16, 24, 32, 48, 64];
 
 /** Reads events with their logs, in one statement for all that are named by their event's id. @returns null where there is none, in order. */
@@ -43,10 +48,9 @@ export function loadEvents(store: Store, refs: readonly EventRef[], deadlineMs: 
 }
 
 async function read(connection: Connection, column: 'e.event_id' | 'e.conversation_id', values: readonly string[]): Promise<Row[]> {
-  const last = values.at(-1);
-  if (last === undefined) return [];
+  if (values.length === 0) return [];
   const size = sizes.find((n) => n >= values.length) ?? values.length;
-  const filled = [...values, ...Array<string>(size - values.length).fill(last)];
+  const filled = [...values, ...Array<string>(size - values.length).fill('')];
   return connection.prepared<Row[]>(`${select} WHERE ${column} IN (${filled.map(() => '?').join(',')})`, filled);
 }
 
@@ -61,12 +65,12 @@ function toLoaded(row: Row): LoadedEvent {
     start_time: row.start_time.toISOString(),
     end_time: row.end_time.toISOString(),
   };
-  const hasText = isOpen(row.status) && row.conversation_log !== null;
+  const isReadable = isOpen(row.status) && row.has_log === 1;
   return {
     eventId: row.event_id,
     status: row.status,
     unfinishedStarts: row.suspect_starts,
     owner: { userId: row.user_id, topicId: row.agent_tag, endTime: row.end_time },
-    text: hasText ? conversationText(head, row.metadata, row.conversation_log as Buffer) : null,
+    text: isReadable ? conversationText(head, row.metadata, row.conversation_log as Buffer) : null,
   };
 }

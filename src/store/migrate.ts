@@ -1,4 +1,5 @@
-import { withConnection } from './connection.ts';
+import { PipelineError } from '../event/fault.ts';
+import { type Connection, withConnection } from './connection.ts';
 import { migrations, migrationsTableName } from './migrations/index.ts';
 import type { Store } from './open-store.ts';
 
@@ -9,9 +10,10 @@ const lockName = "CONCAT('afterword_migrate_', LEFT(SHA2(DATABASE(), 256), 32))"
  * Brings the schema up to date. Safe when several processes start at once: one migrates, the others wait for its lock.
  *
  * @returns names of the migrations that ran now.
- * @throws if the lock cannot be had within `lockSeconds`.
+ * @throws if the lock cannot be had within `lockSeconds`. @throws {PipelineError} `SCHEMA_UNRELEASED`.
  */
 export async function migrate(store: Store, lockSeconds = 120): Promise<string[]> {
+  await withConnection(store, 10_000, refuseUnreleased);
   // The lock belongs to the connection that took it, so this one is held throughout.
   const dataSource = await store.orm();
   await using runner = dataSource.createQueryRunner();
@@ -25,12 +27,28 @@ export async function migrate(store: Store, lockSeconds = 120): Promise<string[]
   }
 }
 
-/** @returns true if the schema lacks a migration that this version needs. @throws {PipelineError} */
+/** @returns true if the schema lacks a migration that this version needs. @throws {PipelineError} also `SCHEMA_UNRELEASED`. */
 export async function needsMigration(store: Store, deadlineMs: number): Promise<boolean> {
   const ran = await withConnection(store, deadlineMs, async (connection) => {
+    await refuseUnreleased(connection);
     const [table] = await connection.query<unknown[]>(`SHOW TABLES LIKE '${migrationsTableName}'`);
     return table === undefined ? [] : connection.query<{ name: string }[]>(`SELECT name FROM ${migrationsTableName}`);
   });
   const names = new Set(ran.map((row) => row.name));
   return migrations.some((migration) => !names.has(migration.name));
+}
+
+/** Before the first release the text was a column of the event. Its migration has the same name, and such events would look as if their text was lost. */
+async function refuseUnreleased(connection: Connection): Promise<void> {
+  const found = await connection.query<unknown[]>(
+    "SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'conversation_events' AND column_name = 'conversation_log'",
+  );
+  if (found.length > 0) {
+    throw new PipelineError(
+      'permanent',
+      'SCHEMA_UNRELEASED',
+      'a checkout from before the first release made this database, and this version cannot read its events: ' +
+        'let that checkout process them all, then point DATABASE_URL at a new, empty database',
+    );
+  }
 }

@@ -1,8 +1,10 @@
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import { insertEvents, openStore } from '../../src/store/index.ts';
 import { call, conversation, post, rows, samples } from '../support/client.ts';
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { newEvent } from '../support/new-event.ts';
 
 let space: Namespace;
 let api: Member;
@@ -230,4 +232,21 @@ test('a server that has no room for prepared statements is served all the same',
     await space.database.query('SET GLOBAL max_prepared_stmt_count = ?', [before?.n]);
     expect(await fresh.stop()).toBe(0);
   }
+});
+
+test('conversations that were accepted before cost their batch no connection', async () => {
+  const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, acceptConnections: 1, connectTimeoutMs: 5_000 });
+  const options = { graceMs: 60_000, deadlineMs: 5_000 };
+  const connected = vi.fn();
+  store.accepts.on('connection', connected);
+  await insertEvents(store, [newEvent(1)], options);
+  const again = await insertEvents(store, [{ ...newEvent(1), eventId: newEvent(3).eventId }, newEvent(2)], options);
+  await insertEvents(store, [newEvent(4)], options);
+  await store.close();
+  expect(again).toMatchObject([{ value: { kind: 'replay', eventId: newEvent(1).eventId } }, { value: { kind: 'new' } }]);
+  expect(connected).toHaveBeenCalledOnce();
+  const logs = await rows(space.database, 'SELECT event_id FROM conversation_logs WHERE event_id IN (?)', [
+    [1, 2, 3, 4].map((n) => newEvent(n).eventId),
+  ]);
+  expect(logs).toHaveLength(3);
 });

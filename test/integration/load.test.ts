@@ -94,6 +94,9 @@ test('an event whose log is gone fails, says why, and is dead-lettered', async (
   await withWorker(async () => {
     await becomes(body.conversation_id, { status: 'FAILED', error: { code: 'LOG_MISSING' } });
     await vi.waitFor(async () => expect(await broker.peekIds(space.deadQueue)).toEqual(new Set([event_id])));
+    // Not an empty one, which would be a conversation in which nobody said anything.
+    const { body: shown } = await call(api.url, 'GET', `/v1/conversations/${body.conversation_id}?include=log`);
+    expect(shown).toMatchObject({ conversation_log: null });
   });
 });
 

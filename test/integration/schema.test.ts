@@ -36,6 +36,15 @@ beforeAll(async () => {
 });
 afterAll(() => space.dispose());
 
+test('a database of a checkout that kept the text in the event is refused, and not taken for one whose texts are lost', async () => {
+  const old = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  await old.database.query("ALTER TABLE conversation_events ADD conversation_log MEDIUMTEXT NOT NULL DEFAULT ''");
+  for (const command of ['migrate', 'api', 'worker']) {
+    expect(await runCommand([command], old.env)).toMatchObject({ code: 78, output: expect.stringContaining('a new, empty database') });
+  }
+  await old.dispose();
+});
+
 test('several processes that migrate at once leave one good schema; a process that needs it says what to run', async () => {
   const name = `m${randomBytes(5).toString('hex')}`;
   const url = new URL(inject('databaseUrl'));

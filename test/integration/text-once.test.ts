@@ -1,12 +1,15 @@
 import { fileURLToPath } from 'node:url';
+import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { insertEvents, loadEvents, openStore } from '../../src/store/index.ts';
 import { type BrokerHand, openBroker } from '../support/broker.ts';
 import { conversation, post, postAll, rows, statuses } from '../support/client.ts';
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { newEvent } from '../support/new-event.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 
-/** What was said is stored in one place, and nowhere else: not in the broker, not in other tables. Own servers: their files are searched. */
+/** What was said is stored in one place, and nowhere else: not in the broker, not in other tables. Own servers: their files are searched, and one is set otherwise. */
 
 const said = 'thepurplehippopotamus';
 
@@ -69,4 +72,26 @@ test('of conversations that wait, are processed and are dead-lettered, the text 
   expect(await tablesWith(said)).toEqual(['conversation_logs']);
   expect(await brokerHas(waiting.event_id)).toBe(true);
   expect(await brokerHas(said)).toBe(false);
+});
+
+test('a text that was stored before `max_allowed_packet` was lowered is read whole', async () => {
+  const text = JSON.stringify('x'.repeat(1_500_000));
+  const admin = await mysql.createConnection(servers.database.url);
+  const [[before]] = await admin.query<mysql.RowDataPacket[]>('SELECT @@GLOBAL.max_allowed_packet AS bytes');
+  const connect = () => openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, acceptConnections: 1, connectTimeoutMs: 5_000 });
+  const store = await connect();
+  const event = { ...newEvent(1), logJson: text, metadataJson: text };
+  await insertEvents(store, [event], { graceMs: 60_000, deadlineMs: 5_000 });
+  await store.close();
+
+  await admin.query('SET GLOBAL max_allowed_packet = 1048576');
+  try {
+    const lowered = await connect();
+    const [loaded] = await loadEvents(lowered, [event], 5_000);
+    await lowered.close();
+    expect(Buffer.concat(loaded?.text ?? []).toString()).toContain(`"metadata":${text},"conversation_log":${text}`);
+  } finally {
+    await admin.query('SET GLOBAL max_allowed_packet = ?', [before?.['bytes']]);
+    await admin.end();
+  }
 });

@@ -93,6 +93,12 @@ describe('which event it is', () => {
     ['a body that names nothing', undefined, '{}', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
     ['a body that is not JSON', undefined, 'hello', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
     ['a body that is too large', undefined, 'x'.repeat(1_001), { as: 'not-ours', reason: 'TOO_LARGE' }],
+    [
+      'a conversation id that no row can have',
+      undefined,
+      JSON.stringify({ conversation_id: 'x'.repeat(511) }),
+      { as: 'not-ours', reason: 'NAMES_NO_EVENT' },
+    ],
     ['an id that nobody knows', id(4), '', { as: 'unknown-event' }],
     ['a conversation that nobody knows', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
   ])('%s is dead-lettered', async (_name, messageId, body, answer) => {
