@@ -22,10 +22,10 @@ export function requestDigest(request: ConversationRequest, logJson: string): Bu
   return hash('sha256', JSON.stringify(parts) + logJson, 'buffer');
 }
 
-/** The same value with the keys of every object in one order. */
+/** The same value with the keys of every object in one order, and told from a list that looks the same. */
 function canonical(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(canonical);
+  if (Array.isArray(value)) return ['list', ...value.map(canonical)];
   if (typeof value !== 'object' || value === null) return value;
   const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return entries.map(([key, child]) => [key, canonical(child)]);
+  return ['object', ...entries.map(([key, child]) => [key, canonical(child)])];
 }

@@ -18,6 +18,8 @@ export type ConversationRequest = {
 };
 
 const maxLogItems = 2_000;
+/** Clocks and zones go wrong by hours. A later end would be its user's last interaction for good, and freeze the streak. */
+const maxAheadMs = 86_400_000;
 /** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata is one of them. */
 const maxMetadataDepth = 30;
 
@@ -80,6 +82,7 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
   const start = parsed.success ? parsed.data.start_time : timeIn(given['start_time']);
   const end = parsed.success ? parsed.data.end_time : timeIn(given['end_time']);
   if (start && end && end <= start) errors.push({ pointer: '/end_time', detail: 'must be after start_time' });
+  if (end && end.getTime() > Date.now() + maxAheadMs) errors.push({ pointer: '/end_time', detail: 'must not be more than a day ahead' });
 
   const field = given['conversation_logs'] != null ? 'conversation_logs' : 'conversation_log';
   if (given['conversation_log'] != null && given['conversation_logs'] != null) {

@@ -81,7 +81,7 @@ async function createMissing(tx: SettleTransaction, processing: readonly Process
   return { friendships: [...held.friendships, ...created.friendships], topics: [...held.topics.filter(isOld), ...created.topics] };
 }
 
-/** Adds the processed events to their users and topics, in the order they came, and says what is to be written of each. */
+/** Adds the processed events to their users and topics, in the order in which they ended, and says what is to be written of each. */
 function addUp(
   processing: readonly Processing[],
   held: Held,
@@ -92,7 +92,8 @@ function addUp(
   const friendships = new Map<string, Friendship>();
   const topics = new Map<string, TopicMetrics>();
 
-  const events = processing.map(({ eventId, owner, outcome }): EventWrite => {
+  const inOrder = processing.toSorted((a, b) => a.owner.endTime.getTime() - b.owner.endTime.getTime());
+  const events = inOrder.map(({ eventId, owner, outcome }): EventWrite => {
     const { userId, topicId, endTime } = owner;
     const event: FriendshipChange = { change: outcome.change, totalTurns: outcome.totalTurns, endTime };
     const before = friendships.get(userId) ?? friendshipsBefore.get(userId) ?? newFriendship(userId);
