@@ -14,7 +14,7 @@ import {
   findFriendship,
   insertEvents,
   listEvents,
-  ping,
+  probeWrites,
   retryEvent,
   retryFailed,
   skipEvent,
@@ -26,6 +26,7 @@ import {
   logStart,
   openDatabase,
   processLogger,
+  requireRights,
   requireSchema,
   startOutbox,
   statementDeadlineMs,
@@ -42,6 +43,7 @@ export async function runApi(config: Config): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openDatabase(config, log, stop.signal, acceptBatches(config)), (s) => s.close());
   await requireSchema(store);
+  await requireRights(store, log);
   await checkConnectionBudget(config, store, log);
 
   const publisher = stack.adopt(
@@ -85,7 +87,7 @@ export async function runApi(config: Config): Promise<void> {
         closedWatch,
       }),
       healthRouter({
-        pingDatabase: () => ping(store, deadlineMs),
+        probeWrites: () => probeWrites(store, deadlineMs),
         brokerReady: () => publisher.ready,
         draining: () => stop.signal.aborted,
         queueDepth: () => publisher.queueDepth(),

@@ -5,7 +5,17 @@ import { createLogger, type Logger } from '../runtime/log.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
 import { deadlinesToEnd, mostDeadlines, roundsFor, type ScorePool, startScorePool } from '../score/index.ts';
 import { jitter } from '../settle/index.ts';
-import { claimDue, makeLostDue, markConfirmed, maxConnections, needsMigration, openStore, type Store } from '../store/index.ts';
+import {
+  claimDue,
+  makeLostDue,
+  markConfirmed,
+  maxConnections,
+  missingRight,
+  needsMigration,
+  openStore,
+  probeWrites,
+  type Store,
+} from '../store/index.ts';
 import { StartError, StoppedError } from './start-error.ts';
 
 /** Pieces that the api and the worker command build in the same way. */
@@ -88,6 +98,21 @@ function databaseHelp(url: string, code: string): string {
 /** @throws {StartError} if the schema is older than this version. */
 export async function requireSchema(store: Store): Promise<void> {
   if (await needsMigration(store, statementDeadlineMs)) throw schemaIsOld();
+}
+
+/** @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A server that is read-only now may not stay so. */
+export async function requireRights(store: Store, log: Logger): Promise<void> {
+  try {
+    await probeWrites(store, statementDeadlineMs);
+  } catch (error) {
+    const missing = missingRight(error);
+    if (missing !== null) throw new StartError(missingRightHelp(missing), { cause: error });
+    log.warn({ err: error }, 'the database takes no writes now: nothing is accepted or settled until it does');
+  }
+}
+
+export function missingRightHelp(missing: string): string {
+  return `the database user may not do what this process needs (${missing}): GRANT SELECT, INSERT, UPDATE ON the database of DATABASE_URL to it`;
 }
 
 export function schemaIsOld(): StartError {

@@ -16,6 +16,7 @@ import {
   maxConcurrent,
   openDatabase,
   processLogger,
+  requireRights,
   requireSchema,
   startOutbox,
   startPool,
@@ -39,6 +40,7 @@ export async function runWorker(config: Config): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
+  await requireRights(store, log);
   await checkConnectionBudget(config, store, log);
   const pool = stack.adopt(await startPool(config, config.scoringThreads, stop.signal, log), (p) => p.close());
   noteConsumerTimeout(config, pool.waits, log);
@@ -53,7 +55,7 @@ export async function runWorker(config: Config): Promise<void> {
   // At the end of the drain scorings hear of it, and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
   const settler = createSettler({
-    inTransaction: (work) => settleTransaction(store, settleDeadlineMs, work),
+    inTransaction: (work, locks) => settleTransaction(store, { deadlineMs: settleDeadlineMs, locks }, work),
     policy: {
       maxAttempts: config.maxAttempts,
       delayMs: (attempt) => backoffMs(attempt, { baseMs: config.retryBaseMs, capMs: config.retryCapMs }),

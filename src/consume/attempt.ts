@@ -78,8 +78,8 @@ export function createAttempt(options: {
   async function settle(event: LoadedEvent, outcome: Outcome, { redelivered }: Received, running: Running): Promise<Settled> {
     running.settling = true;
     await running.marking;
-    const { eventId, owner } = event;
-    return steps.settle({ eventId, owner, outcome, redelivered, runningMs: options.now() - running.startedAt });
+    const { eventId, owner, attemptCount } = event;
+    return steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs: options.now() - running.startedAt });
   }
 
   /** Repeats a step while the database is away. */

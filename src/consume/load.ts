@@ -57,7 +57,7 @@ async function loadApart(loadEvents: LoadEvents, refs: readonly EventRef[]): Pro
   try {
     return (await loadEvents(refs)).map((value) => ({ status: 'fulfilled', value }));
   } catch (error) {
-    const isAway = faultOf(error) === 'transient' && !(error instanceof PipelineError && error.code === 'DATABASE_TIMEOUT');
+    const isAway = error instanceof PipelineError && error.code === 'DATABASE_UNAVAILABLE';
     if (isAway) throw error;
     if (refs.length === 1) {
       if (faultOf(error) === 'transient') throw error;

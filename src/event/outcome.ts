@@ -29,6 +29,8 @@ export type Owner = { readonly userId: string; readonly topicId: string | null; 
 export type LoadedEvent = {
   readonly eventId: EventId;
   readonly status: EventStatus;
+  /** Attempts that failed before. */
+  readonly attemptCount: number;
   /** Starts of redelivered attempts that have not ended. */
   readonly unfinishedStarts: number;
   readonly owner: Owner;
@@ -41,6 +43,8 @@ export type AttemptResult = {
   readonly eventId: EventId;
   readonly outcome: Outcome;
   readonly owner: Owner;
+  /** Attempts that had failed when this one began: two that began at the same count are counted as one. */
+  readonly attemptCount: number;
   /** The broker's flag: somebody had this delivery before. */
   readonly redelivered: boolean;
   /** From its delivery to this outcome, milliseconds. */

@@ -29,8 +29,8 @@ export function judgeDatabase(
       warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
     }),
     judge('schema', db.schemaCurrent, db.schemaCurrent ? 'up to date' : 'older than this version', { fail: 'run `afterword migrate`' }),
-    judge('writable', !db.readOnly, db.readOnly ? 'read_only is on' : 'yes', {
-      fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, or SET GLOBAL read_only = 0',
+    judge('writable', db.writesRefused === null, db.writesRefused ?? 'yes', {
+      fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, SET GLOBAL read_only = 0, or GRANT SELECT, INSERT, UPDATE',
     }),
     // 3 is MariaDB's: 1, and durable also before the binary log.
     judge('durable commits', db.flushAtCommit === 1 || db.flushAtCommit === 3, `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`, {

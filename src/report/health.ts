@@ -2,18 +2,18 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
 import type { Gauge } from '../runtime/gauge.ts';
 
-/** @throws if the database does not answer. */
-export type PingDatabase = () => Promise<void>;
+/** @throws if the database does not answer, or takes no writes. */
+export type ProbeWrites = () => Promise<void>;
 
 /** A broker that has fallen silent is not waited for. */
 const brokerAnswerMs = 2_000;
 
 /**
- * `/healthz`: the process lives. `/readyz`: it can accept, which needs the database; a broker that is away only degrades
+ * `/healthz`: the process lives. `/readyz`: it can accept, which needs a database that takes writes; a broker that is away only degrades
  * it, for accepting does not depend on it. While the process drains it is not ready. `/health/detailed`: what a person looks at.
  */
 export function healthRouter(options: {
-  readonly pingDatabase: PingDatabase;
+  readonly probeWrites: ProbeWrites;
   readonly brokerReady: () => boolean;
   readonly draining: () => boolean;
   /** Messages that wait in the broker's queue; null if it cannot be asked. */
@@ -45,7 +45,7 @@ export function healthRouter(options: {
   return router;
 
   async function look() {
-    const database = await options.pingDatabase().then(
+    const database = await options.probeWrites().then(
       () => 'up' as const,
       () => 'down' as const,
     );

@@ -11,7 +11,8 @@ export type DatabaseFacts = {
   readonly connections: number;
   /** Bytes. */
   readonly maxAllowedPacket: number;
-  readonly readOnly: boolean;
+  /** What the server says to the writes of accepting and settling; null: it takes them. */
+  readonly writesRefused: string | null;
   readonly charset: string;
   /** Minutes that a session of ours is from UTC. */
   readonly sessionOffsetMinutes: number;

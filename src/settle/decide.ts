@@ -6,14 +6,14 @@ export type Decision =
   | { readonly kind: 'process'; readonly outcome: Extract<Outcome, { kind: 'scored' }> }
   | { readonly kind: 'retry'; readonly attemptCount: number; readonly delayMs: number; readonly code: string; readonly details: string }
   | { readonly kind: 'failed'; readonly attemptCount: number; readonly code: string; readonly details: string }
-  /** Closed already: a redelivery, a replay, a second publish. */
+  /** Closed or counted already: a redelivery, a replay, a second publish. */
   | { readonly kind: 'duplicate' }
   /** Closed as FAILED, and the broker has this delivery a second time: its first dead-lettering may have been cut off. */
   | { readonly kind: 'dead-letter-again' };
 
 export function decide(
   row: { readonly status: EventStatus; readonly attemptCount: number },
-  attempt: { readonly outcome: Outcome; readonly redelivered: boolean },
+  attempt: { readonly outcome: Outcome; readonly attemptCount: number; readonly redelivered: boolean },
   policy: { readonly maxAttempts: number; readonly delayMs: (attempt: number) => number },
 ): Decision {
   switch (row.status) {
@@ -30,6 +30,8 @@ export function decide(
   }
   const { outcome } = attempt;
   if (outcome.kind === 'scored') return { kind: 'process', outcome };
+  // Counted already: the answer to the COMMIT was lost, or another delivery of the event failed at the same time.
+  if (row.attemptCount !== attempt.attemptCount) return { kind: 'duplicate' };
   const attemptCount = row.attemptCount + 1;
   const { code, details } = outcome;
   if (outcome.permanent || attemptCount >= policy.maxAttempts) return { kind: 'failed', attemptCount, code, details };

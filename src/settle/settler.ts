@@ -6,8 +6,12 @@ import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
 
-/** Runs work in one database transaction; commits when it resolves. */
-export type InSettleTransaction = <T>(work: (tx: SettleTransaction) => Promise<T>) => Promise<T>;
+/**
+ * Runs work in one database transaction; commits when it resolves.
+ *
+ * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction holds an event or a user.
+ */
+export type InSettleTransaction = <T>(work: (tx: SettleTransaction) => Promise<T>, locks: 'wait' | 'nowait') => Promise<T>;
 
 export type Settler = {
   /**
@@ -20,6 +24,8 @@ export type Settler = {
 };
 
 const maxBatch = 100;
+/** Code of an attempt that could not be settled with its batch. */
+const leftOver = 'LEFT_OVER';
 /** Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain (docs/decisions/0013). */
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
@@ -42,25 +48,52 @@ export function createSettler(options: {
   readonly giveUp: AbortSignal;
   readonly log: Logger;
 }): Settler {
-  async function commit(given: readonly AttemptResult[]): Promise<PromiseSettledResult<Settled>[]> {
+  const settleOnce = (attempts: readonly AttemptResult[], locks: 'wait' | 'nowait') =>
+    options.inTransaction((tx) => applyBatch(tx, attempts, options.policy), locks);
+
+  /** @param alone  one attempt that others need not wait for any more: held until what stands in its way has passed. */
+  async function commit(given: readonly AttemptResult[], { alone } = { alone: false }): Promise<PromiseSettledResult<Settled>[]> {
     let attempts = given;
-    const settleOnce = () => options.inTransaction((tx) => applyBatch(tx, attempts, options.policy));
+    let failures = 0;
     try {
-      const settled = await hold(settleOnce, {
-        // Unknown errors too: the result is good, and what the database is unhappy with may pass or be mended.
-        mayPass: (error) => faultOf(error) !== 'permanent',
+      const settled = await hold(() => settleOnce(attempts, alone ? 'nowait' : 'wait'), {
+        // Unknown errors too: the result is good, and what the database is unhappy with may pass or be fixed.
+        mayPass: (error) => faultOf(error) !== 'permanent' && (alone || !isOfOne(error, ++failures)),
         giveUp: options.giveUp,
         onWait: (error, waitMs) => {
           options.log.warn({ err: error, results: given.length, waitMs }, 'results cannot be written yet; holding them');
-          // Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate.
-          attempts = given.map((attempt) => ({ ...attempt, redelivered: true }));
+          attempts = given.map(again);
         },
       });
       return settled.map((value) => ({ status: 'fulfilled', value }));
     } catch (error) {
       if (faultOf(error) === 'permanent') return isolate(attempts, error);
+      if (!alone && !options.giveUp.aborted && isOfOne(error, failures)) return settleEach(attempts, error);
       throw error;
     }
+  }
+
+  /**
+   * Something in the batch is held by another transaction. Each attempt by itself and without waiting for locks; those that fail are left to
+   * `settle`, so that the next batch need not wait for them.
+   */
+  async function settleEach(attempts: readonly AttemptResult[], cause: unknown): Promise<PromiseSettledResult<Settled>[]> {
+    const results: PromiseSettledResult<Settled>[] = [];
+    let isAway = false;
+    for (const attempt of attempts) {
+      try {
+        if (isAway) throw cause;
+        const settled = await settleOnce([again(attempt)], 'nowait');
+        results.push(...settled.map((value) => ({ status: 'fulfilled', value }) as const));
+      } catch (error) {
+        isAway ||= codeOf(error) === 'DATABASE_UNAVAILABLE' || codeOf(error) === 'DATABASE_TIMEOUT';
+        results.push({
+          status: 'rejected',
+          reason: new PipelineError('transient', leftOver, 'not settled with its batch', { cause: error }),
+        });
+      }
+    }
+    return results;
   }
 
   /** Something in the batch is refused: each attempt by itself, so that one cannot fail the others. */
@@ -90,5 +123,31 @@ export function createSettler(options: {
     lingerMs,
     maxQueued: options.maxQueued,
   });
-  return { settle: (attempt) => group.submit(attempt) };
+  return {
+    async settle(attempt) {
+      try {
+        return await group.submit(attempt);
+      } catch (error) {
+        if (codeOf(error) !== leftOver) throw error;
+        const [result] = await commit([again(attempt)], { alone: true });
+        if (result?.status === 'fulfilled') return result.value;
+        throw result?.reason ?? error;
+      }
+    },
+  };
+}
+
+/** Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate. */
+function again(attempt: AttemptResult): AttemptResult {
+  return { ...attempt, redelivered: true };
+}
+
+/** Whether one row of a batch may be the trouble, and not the database: at once for a lock that is held, otherwise if it fails repeatedly. */
+function isOfOne(error: unknown, failures: number): boolean {
+  const code = codeOf(error);
+  return code === 'DATABASE_LOCKED' || (failures >= 2 && code !== 'DATABASE_UNAVAILABLE');
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof PipelineError ? error.code : null;
 }

@@ -95,11 +95,6 @@ export function findFriendship(
   });
 }
 
-/** @throws {PipelineError} transient if the database does not answer in time. */
-export async function ping(store: Store, deadlineMs: number): Promise<void> {
-  await withConnection(store, deadlineMs, (connection) => connection.query('SELECT 1'));
-}
-
 /** Connections the server admits in all, for the budget check at start. */
 export async function maxConnections(store: Store, deadlineMs: number): Promise<number> {
   const [row] = await withConnection(store, deadlineMs, (connection) =>

@@ -7,7 +7,6 @@ export {
   findFriendship,
   listEvents,
   maxConnections,
-  ping,
   type ShownEvent,
   type TopicRow,
 } from './events.ts';
@@ -18,5 +17,6 @@ export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, makeLostDue, markConfirmed } from './outbox.ts';
+export { missingRight, probeWrites } from './probe-writes.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

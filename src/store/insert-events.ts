@@ -1,7 +1,7 @@
 import type { EventId, NewEvent } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
-import { isDuplicate } from './errors.ts';
+import { isConnectionLost, isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
 
 /** What became of one event of a batch. The event id is the stored one, also for a replay. */
@@ -25,8 +25,13 @@ export async function insertEvents(
   events: readonly NewEvent[],
   options: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<PromiseSettledResult<Inserted>[]> {
+  const began = performance.now();
+  const insert = () => insertBatch(store, events, { ...options, deadlineMs: options.deadlineMs - (performance.now() - began) });
   try {
-    const inserted = await insertBatch(store, events, options);
+    const inserted = await insert().catch((error: unknown) => {
+      if (mayRepeat(error)) return insert();
+      throw error;
+    });
     return inserted.map((value) => ({ status: 'fulfilled', value }));
   } catch (error) {
     const ofTheRow = error instanceof PipelineError && error.kind === 'permanent';
@@ -37,6 +42,14 @@ export async function insertEvents(
       ...(await insertEvents(store, events.slice(middle), options)),
     ];
   }
+}
+
+/**
+ * Whether a batch may be stored by a second try at once: a deadlock has a winner, who is through, and a connection that was idle may have been
+ * closed just as it was used. What the first try may have stored all the same counts as stored by the second.
+ */
+function mayRepeat(error: unknown): boolean {
+  return error instanceof PipelineError && (error.code === 'DATABASE_DEADLOCK' || isConnectionLost(error));
 }
 
 function insertBatch(
@@ -89,7 +102,10 @@ async function insertMissing(connection: Connection, events: readonly NewEvent[]
   const stored = new Map((found as StoredRow[]).map((r) => [r.conversation_id, r]));
   const inserted = new Map(events.map((event) => [event, judge(event, stored.get(event.conversationId))]));
   const fresh = events.filter((event) => inserted.get(event)?.kind === 'new');
-  await connection.batch([...(fresh.length > 0 ? [logsOf(fresh)] : []), ['COMMIT']]);
+  await connection.batch([
+    ...(fresh.length > 0 ? [logsOf(fresh, 'ON DUPLICATE KEY UPDATE event_id = conversation_logs.event_id')] : []),
+    ['COMMIT'],
+  ]);
   return inserted;
 }
 
@@ -106,9 +122,9 @@ function asNew({ eventId }: NewEvent): Inserted {
   return { kind: 'new', eventId };
 }
 
-function logsOf(events: readonly NewEvent[]): Statement {
+function logsOf(events: readonly NewEvent[], orElse = ''): Statement {
   return [
-    `INSERT INTO conversation_logs (event_id, conversation_log, metadata) VALUES ${events.map(() => '(?,?,?)').join(',')}`,
+    `INSERT INTO conversation_logs (event_id, conversation_log, metadata) VALUES ${events.map(() => '(?,?,?)').join(',')} ${orElse}`,
     events.flatMap((e) => [e.eventId, e.logJson, e.metadataJson]),
   ];
 }

@@ -2,6 +2,7 @@ import type { DatabaseFacts } from '../runtime/server-facts.ts';
 import { withConnection } from './connection.ts';
 import { needsMigration } from './migrate.ts';
 import type { Store } from './open-store.ts';
+import { probeWrites } from './probe-writes.ts';
 
 type Row = Record<string, unknown>;
 
@@ -10,7 +11,7 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
   const facts = await withConnection(store, deadlineMs, async (connection) => {
     const [server] = await connection.query<Row[]>(
       `SELECT VERSION() AS version, @@innodb_flush_log_at_trx_commit AS flush_at_commit, @@log_bin AS log_bin, @@sync_binlog AS sync_binlog,
-         @@max_connections AS max_connections, @@max_allowed_packet AS max_packet, @@global.read_only AS read_only,
+         @@max_connections AS max_connections, @@max_allowed_packet AS max_packet,
          @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
     );
     const [threads] = await connection.query<Row[]>("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
@@ -19,6 +20,7 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
     const answeredAt = Date.now();
     return { server, threads, clock, askedAt, answeredAt };
   });
+  const schemaCurrent = !(await needsMigration(store, deadlineMs));
   const server = facts.server ?? {};
   const version = String(server['version']);
   const roundTripMs = facts.answeredAt - facts.askedAt;
@@ -31,11 +33,18 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
     maxConnections: Number(server['max_connections']),
     connections: Number(facts.threads?.['Value']),
     maxAllowedPacket: Number(server['max_packet']),
-    readOnly: Number(server['read_only']) === 1,
+    writesRefused: schemaCurrent ? await whyNoWrites(store, deadlineMs) : null,
     charset: String(server['charset']),
     sessionOffsetMinutes: Number(server['zone_offset']),
     clockSkewMs: Math.round(Number(facts.clock?.['now']) - (facts.askedAt + roundTripMs / 2)),
     roundTripMs,
-    schemaCurrent: !(await needsMigration(store, deadlineMs)),
+    schemaCurrent,
   };
+}
+
+async function whyNoWrites(store: Store, deadlineMs: number): Promise<string | null> {
+  return probeWrites(store, deadlineMs).then(
+    () => null,
+    (error: { message: string; cause?: { message?: string } }) => error.cause?.message ?? error.message,
+  );
 }

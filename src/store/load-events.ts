@@ -15,6 +15,7 @@ type Row = {
   start_time: Date;
   end_time: Date;
   status: EventStatus;
+  attempt_count: number;
   suspect_starts: number;
   has_log: 0 | 1;
   conversation_log: Buffer | null;
@@ -26,7 +27,7 @@ type Row = {
  * than `max_allowed_packet`.
  */
 const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
-    e.suspect_starts, l.event_id IS NOT NULL AS has_log,
+    e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log,
     CONVERT(l.conversation_log USING binary) AS conversation_log, CONVERT(l.metadata USING binary) AS metadata
   FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
 
@@ -69,6 +70,7 @@ function toLoaded(row: Row): LoadedEvent {
   return {
     eventId: row.event_id,
     status: row.status,
+    attemptCount: row.attempt_count,
     unfinishedStarts: row.suspect_starts,
     owner: { userId: row.user_id, topicId: row.agent_tag, endTime: row.end_time },
     text: isReadable ? conversationText(head, row.metadata, row.conversation_log as Buffer) : null,

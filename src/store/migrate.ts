@@ -17,6 +17,8 @@ export async function migrate(store: Store, lockSeconds = 120): Promise<string[]
   // The lock belongs to the connection that took it, so this one is held throughout.
   const dataSource = await store.orm();
   await using runner = dataSource.createQueryRunner();
+  // While others work it says nothing, for as long as a migration takes.
+  await runner.query('SET SESSION wait_timeout = 28800');
   const [row] = (await runner.query(`SELECT GET_LOCK(${lockName}, ?) AS got`, [lockSeconds])) as { got: unknown }[];
   if (Number(row?.got) !== 1) throw new Error(`another process has been migrating for over ${lockSeconds} s`);
   try {

@@ -8,10 +8,14 @@ import type { Store } from './open-store.ts';
  * One settling transaction in two round trips, begin and lock, write and commit; a third for users that are new. A batch of ten is mostly
  * waiting for answers, and each trip that is saved is saved by all ten (docs/decisions/0013).
  */
-export function settleTransaction<T>(store: Store, deadlineMs: number, work: (tx: SettleTransaction) => Promise<T>): Promise<T> {
+export function settleTransaction<T>(
+  store: Store,
+  { deadlineMs, locks }: { readonly deadlineMs: number; readonly locks: 'wait' | 'nowait' },
+  work: (tx: SettleTransaction) => Promise<T>,
+): Promise<T> {
   return withConnection(store, deadlineMs, async (connection) => {
     const writes: Statement[] = [];
-    const result = await work(steps(connection, writes));
+    const result = await work(steps(connection, writes, locks === 'wait' ? 'FOR UPDATE' : 'FOR UPDATE NOWAIT'));
     await connection.batch([...writes, ['COMMIT']]);
     return result;
   });
@@ -27,7 +31,9 @@ type FriendshipRow = {
 };
 type TopicRow = { user_id: string; topic_id: string; score: number; turns: number; level: FriendshipLevel; last_date: Date };
 
-function steps(connection: Connection, writes: Statement[]): SettleTransaction {
+type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
+
+function steps(connection: Connection, writes: Statement[], lock: Lock): SettleTransaction {
   return {
     async lock(ids, { userIds, topics }) {
       // Through the primary key in its order: concurrent batches that share an event meet in one order, and a small
@@ -36,10 +42,10 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
         ['START TRANSACTION'],
         [
           `SELECT event_id, status, attempt_count FROM conversation_events FORCE INDEX (PRIMARY)
-           WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`,
+           WHERE event_id IN (?) ORDER BY event_id ${lock}`,
           [ids.toSorted()],
         ],
-        ...(userIds.length > 0 ? readUsers(userIds.toSorted(), topics) : []),
+        ...(userIds.length > 0 ? readUsers(userIds.toSorted(), topics, lock) : []),
       ]);
       return {
         events: (events as EventRow[]).map(toLockedEvent),
@@ -58,7 +64,7 @@ function steps(connection: Connection, writes: Statement[]): SettleTransaction {
            ON DUPLICATE KEY UPDATE user_id = friendship_status.user_id`,
           sorted,
         ],
-        ...readUsers(sorted, topics),
+        ...readUsers(sorted, topics, lock),
       ]);
       return { friendships: (friendships as FriendshipRow[]).map(toFriendship), topics: (topicRows as TopicRow[]).map(toTopic) };
     },
@@ -91,10 +97,10 @@ function toTopic(r: TopicRow): TopicMetrics {
   return { userId: r.user_id, topicId: r.topic_id, score: r.score, turns: r.turns, level: r.level, lastDate: r.last_date };
 }
 
-function readUsers(sorted: readonly string[], topics: readonly TopicKey[]): Statement[] {
+function readUsers(sorted: readonly string[], topics: readonly TopicKey[], lock: Lock): Statement[] {
   const users: Statement = [
     `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date
-     FROM friendship_status FORCE INDEX (PRIMARY) WHERE user_id IN (?) FOR UPDATE`,
+     FROM friendship_status FORCE INDEX (PRIMARY) WHERE user_id IN (?) ${lock}`,
     [sorted],
   ];
   if (topics.length === 0) return [users];

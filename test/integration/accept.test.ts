@@ -152,6 +152,7 @@ describe('refusals', () => {
   test.each([
     ['an array', [], ''],
     ['end before start', conversation({ end_time: '2026-01-31T19:00:00Z' }), '/end_time'],
+    ['an end that is days ahead', conversation({ end_time: '2099-01-31T19:00:00Z' }), '/end_time'],
     ['both names of the log', conversation({ conversation_logs: [] }), '/conversation_logs'],
     ['too many items', conversation({ conversation_log: Array(2001).fill({ speaker: 'user', text: 'a' }) }), '/conversation_log'],
     ['half a surrogate pair in an id', conversation({ user_id: 'abc\ud800' }), '/user_id'],

@@ -38,11 +38,30 @@ afterAll(() => space.dispose());
 
 test('a database of a checkout that kept the text in the event is refused, and not taken for one whose texts are lost', async () => {
   const old = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
-  await old.database.query("ALTER TABLE conversation_events ADD conversation_log MEDIUMTEXT NULL");
+  await old.database.query('ALTER TABLE conversation_events ADD conversation_log MEDIUMTEXT NULL');
   for (const command of ['migrate', 'api', 'worker']) {
     expect(await runCommand([command], old.env)).toMatchObject({ code: 78, output: expect.stringContaining('a new, empty database') });
   }
   await old.dispose();
+});
+
+test('a database user that may only read is refused at start and by the doctor, with the right that is missing', async () => {
+  const url = new URL(space.env['DATABASE_URL'] ?? '');
+  const [database, reader] = [url.pathname.slice(1), `r${randomBytes(5).toString('hex')}`];
+  const admin = await mysql.createConnection(inject('databaseUrl'));
+  await admin.query(`CREATE USER '${reader}'@'%' IDENTIFIED BY '${reader}'`);
+  await admin.query(`GRANT SELECT ON ${database}.* TO '${reader}'@'%'`);
+  url.username = url.password = reader;
+  const env = { ...space.env, DATABASE_URL: url.href };
+  for (const role of ['api', 'worker']) {
+    expect(await runCommand([role], env)).toMatchObject({
+      code: 78,
+      output: expect.stringMatching(/INSERT command denied .*GRANT SELECT, INSERT, UPDATE/),
+    });
+  }
+  expect(await runCommand(['doctor'], env)).toMatchObject({ code: 1, output: expect.stringMatching(/writable +INSERT command denied/) });
+  await admin.query(`DROP USER '${reader}'@'%'`);
+  await admin.end();
 });
 
 test('several processes that migrate at once leave one good schema; a process that needs it says what to run', async () => {
@@ -160,7 +179,7 @@ describe('every hot or operator query reads an index range', () => {
     [
       'settle',
       (store) =>
-        settleTransaction(store, deadlineMs, async (tx) => {
+        settleTransaction(store, { deadlineMs, locks: 'wait' }, async (tx) => {
           const users = [['user_1', 'user_2'], [{ userId: 'user_1', topicId: 't' }]] as const;
           const { events, friendships } = await tx.lock([newEvent(1).eventId, newEvent(2).eventId], {
             userIds: users[0],

@@ -15,6 +15,11 @@ export type TcpProxy = {
   refuse(): Promise<void>;
   /** Ends every connection with a reset; new ones pass. */
   cut(): void;
+  /**
+   * Every client vanishes as a host does that loses power: its server hears nothing more from it, not even that it is gone. New connections
+   * pass, and so does what they say.
+   */
+  vanish(): void;
   /** Every chunk comes `ms` to `ms + jitterMs` later, in order. */
   slow(ms: number, jitterMs: number): void;
   /** Chunks come in pieces of `bytes`, `everyMs` apart. */
@@ -41,6 +46,10 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
   const open = new Set<Socket>();
   const holds = new Set<Hold>();
   const spoils = new Set<Spoil>();
+  /** Clients, with their upstream sockets. */
+  const pairs = new Map<Socket, Socket>();
+  /** Upstream sockets whose client has vanished: kept open, and silent. */
+  const orphans = new Set<Socket>();
   let weather = calm;
   let server: Server;
 
@@ -48,6 +57,8 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
     const { hostname, port: targetPort } = typeof target === 'function' ? target() : target;
     const upstream = connect({ port: Number(targetPort), host: hostname, noDelay: true });
     client.setNoDelay(true);
+    pairs.set(client, upstream);
+    client.on('close', () => pairs.delete(client));
     for (const [socket, other] of [
       [client, upstream],
       [upstream, client],
@@ -57,7 +68,8 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
         .on('error', () => {})
         .on('close', () => {
           open.delete(socket);
-          other.destroy();
+          orphans.delete(socket);
+          if (!orphans.has(other)) other.destroy();
         });
     }
     void carry(client, upstream, 'up');
@@ -84,9 +96,9 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
             await new Promise((resolve) => to.once('drain', resolve).once('close', resolve));
         }
       }
-      to.end();
+      if (!orphans.has(to)) to.end();
     } catch {
-      to.destroy();
+      if (!orphans.has(to)) to.destroy();
     }
   }
 
@@ -130,6 +142,14 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
       await closed;
     },
     cut,
+    vanish() {
+      for (const [client, upstream] of pairs) {
+        orphans.add(upstream);
+        client.destroy();
+      }
+      silent.clear();
+      holds.clear();
+    },
     slow(ms, jitterMs) {
       weather = { ...calm, lateMs: ms, jitterMs };
     },

@@ -95,6 +95,24 @@ export const databaseFaults: readonly Fault[] = [
     },
   },
   {
+    name: 'a host vanishes while it holds locks',
+    async strike({ fleet, traffic, whileBroken }) {
+      const user = new URL(fleet.space.env['DATABASE_URL'] ?? '').username;
+      const sessions = async () => (await serverProcesses(fleet.space.database)).filter((p) => p.user === user).map((p) => p.id);
+      await fleet.network.database.holdAt('up', sql.settle);
+      const vanished = await sessions();
+      fleet.network.database.vanish();
+      await traffic.more(20);
+      await whileBroken();
+      const left = async () => (await sessions()).filter((id) => vanished.includes(id)).length;
+      const before = await left();
+      expect(before, 'sessions that the server takes for alive').toBeGreaterThan(0);
+      // Ended by the server because they say nothing: MariaDB after 15 s in a transaction, MySQL after a minute.
+      await vi.waitUntil(async () => (await left()) < before, { timeout: 90_000, interval: 250 });
+      fleet.network.database.cut();
+    },
+  },
+  {
     name: 'deadlocks with somebody else',
     async strike({ fleet, traffic, users, whileBroken }) {
       await using hand = await openHand(fleet);

@@ -32,6 +32,7 @@ function createSteps(pasts: Readonly<Record<string, Past>>) {
         : {
             eventId,
             status: past.status,
+            attemptCount: 0,
             unfinishedStarts: past.unfinished,
             owner,
             text: past.status === 'PENDING' ? [Buffer.from('{}')] : null,

@@ -32,7 +32,8 @@ function createStage(
       const result = await work(tx);
       const commit = () => {
         for (const w of written) {
-          rows.set(w.eventId, { status: w.kind === 'failed' ? 'FAILED' : w.kind === 'retry' ? 'PENDING' : 'PROCESSED', attemptCount: 1 });
+          const attemptCount = 'attemptCount' in w ? w.attemptCount : 0;
+          rows.set(w.eventId, { status: w.kind === 'failed' ? 'FAILED' : w.kind === 'retry' ? 'PENDING' : 'PROCESSED', attemptCount });
         }
       };
       try {
@@ -44,7 +45,7 @@ function createStage(
       commit();
       return result;
     },
-    policy: { maxAttempts: 1, delayMs: () => 1, calendarDay: () => 1 },
+    policy: { maxAttempts: 2, delayMs: () => 1, calendarDay: () => 1 },
     maxQueued: 100,
     running: () => running,
     unscored: () => unscored,
@@ -58,16 +59,18 @@ const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
 const scored = (n: number, detailsJson = '{}', runningMs = 1): AttemptResult => ({
   eventId: id(n),
   owner: { userId: 'u', topicId: null, endTime: new Date(0) },
+  attemptCount: 0,
   redelivered: false,
   runningMs,
   outcome: { kind: 'scored', change: 1, totalTurns: 1, detailsJson },
 });
-const failed = (n: number): AttemptResult => ({
+const failed = (n: number, permanent = true): AttemptResult => ({
   eventId: id(n),
   owner: { userId: 'u', topicId: null, endTime: new Date(0) },
+  attemptCount: 0,
   redelivered: false,
   runningMs: 1,
-  outcome: { kind: 'failed', permanent: true, code: 'C', details: 'd' },
+  outcome: { kind: 'failed', permanent, code: 'C', details: 'd' },
 });
 
 test('the answer to a COMMIT is lost: a FAILED event is dead-lettered all the same, a scored one is not scored twice', async () => {
@@ -79,6 +82,27 @@ test('the answer to a COMMIT is lost: a FAILED event is dead-lettered all the sa
     { verb: 'dead-letter', as: 'failed' },
     { verb: 'ack', as: 'duplicate' },
   ]);
+});
+
+test('the answer to a COMMIT is lost: a failure is counted once', async () => {
+  const { settler, rows } = createStage((_writes, pass) => {
+    if (pass === 1) throw new PipelineError('transient', 'ANSWER_LOST', 'connection lost in COMMIT');
+  });
+  expect(await settler.settle(failed(1, false))).toEqual({ verb: 'ack', as: 'duplicate' });
+  expect(rows.get(id(1))).toEqual({ status: 'PENDING', attemptCount: 1 });
+});
+
+test('a row that another transaction holds keeps nobody else from being settled', async () => {
+  let isHeld = true;
+  const { settler } = createStage((writes) => {
+    if (isHeld && writes.some((w) => w.eventId === id(2))) throw new PipelineError('transient', 'DATABASE_LOCKED', 'held');
+  });
+  const stuck = settler.settle(scored(2));
+  const others = [1, 3, 4].map((n) => settler.settle(scored(n)));
+  expect((await Promise.all(others)).map((a) => a.as)).toEqual(['processed', 'processed', 'processed']);
+  expect((await settler.settle(scored(5))).as).toBe('processed');
+  isHeld = false;
+  expect((await stuck).as).toBe('processed');
 });
 
 test('a result that the database refuses fails its event alone', async () => {

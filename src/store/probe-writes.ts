@@ -1,0 +1,41 @@
+import { PipelineError } from '../event/fault.ts';
+import { withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+
+const inserted = {
+  conversation_events:
+    'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, status, created_at, updated_at',
+  conversation_logs: 'event_id, conversation_log',
+  friendship_status: 'user_id, updated_at',
+  friendship_topic_metrics: 'user_id, topic_id, score, turns, level, last_date',
+} as const;
+const updated = {
+  conversation_events: 'status = status WHERE event_id',
+  friendship_status: 'updated_at = updated_at WHERE user_id',
+  friendship_topic_metrics: 'last_date = last_date WHERE user_id',
+} as const;
+
+const statements = [
+  ...Object.entries(inserted).map(([table, columns]) => `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${table} WHERE FALSE`),
+  ...Object.entries(updated).map(([table, change]) => `UPDATE ${table} SET ${change} = ''`),
+];
+
+/**
+ * Asks for every kind of write that accepting and settling need, of no row: one round trip that writes nothing, and that a read-only server, a
+ * replica or a missing right refuses as it would refuse the real one.
+ *
+ * @throws {PipelineError} what the server says, in `cause`.
+ */
+export function probeWrites(store: Store, deadlineMs: number): Promise<void> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    await connection.batch(statements.map((statement) => [statement]));
+  });
+}
+
+const deniedErrnos = new Set<unknown>([1044, 1142, 1143, 1227]);
+
+/** @returns the server's words if an error says that a right is missing, else null. */
+export function missingRight(error: unknown): string | null {
+  const cause = error instanceof PipelineError ? (error.cause as { errno?: unknown; message?: string } | undefined) : undefined;
+  return cause !== undefined && deniedErrnos.has(cause.errno) ? (cause.message ?? 'denied') : null;
+}
