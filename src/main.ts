@@ -3,12 +3,14 @@ import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
 import { exitCodes } from './commands/exit-codes.ts';
 import { parsers } from './commands/option-parsers.ts';
+import { endOnOutputErrors } from './commands/output-errors.ts';
 import { addTools } from './commands/tool-commands.ts';
 import { type Config, loadConfig } from './config.ts';
 import { version } from './version.ts';
 
 // Before anything reads the environment: also the default address of `send` follows PORT.
 dotenv.config({ quiet: true });
+endOnOutputErrors();
 
 const program = new Command('afterword')
   .description(

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { type ChannelModel, connect } from 'amqplib';
+import { PipelineError } from '../event/fault.ts';
 
 const connectTimeoutMs = 10_000;
 const heartbeatSeconds = 15;
@@ -8,6 +9,8 @@ const heartbeatSeconds = 15;
  * One connection, as every role wants it. A `heartbeat` in the URL wins over ours.
  *
  * @param name  shown in the broker's list of connections.
+ * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient: a broker that is starting refuses every one). amqplib's error if
+ *   the broker cannot be reached.
  */
 export async function connectBroker(url: string, name: string): Promise<ChannelModel> {
   const parsed = new URL(url);
@@ -18,9 +21,31 @@ export async function connectBroker(url: string, name: string): Promise<ChannelM
     keepAlive: true,
     timeout: connectTimeoutMs,
     clientProperties: { connection_name: name },
+  }).catch((error: unknown) => {
+    throw refusal(parsed, error) ?? error;
   });
   gatherWrites((model.connection as unknown as { readonly stream: Socket }).stream);
   return model;
+}
+
+/** amqplib tells these apart in its messages alone. */
+function refusal({ username, pathname }: URL, cause: unknown): PipelineError | null {
+  const { message } = cause as Error;
+  if (message.includes('ACCESS-REFUSED')) {
+    const user = decodeURIComponent(username) || 'guest';
+    return new PipelineError(
+      'permanent',
+      'LOGIN_REFUSED',
+      `the broker refuses the login of ${user}: check user and password in RABBITMQ_URL`,
+      { cause },
+    );
+  }
+  if (message.startsWith('Expected ConnectionOpenOk')) {
+    const vhost = decodeURIComponent(pathname.slice(1)) || '/';
+    const help = `the broker refuses the virtual host ${vhost}: does it exist, and has the user rights on it? (the path of RABBITMQ_URL; %2F is /)`;
+    return new PipelineError('transient', 'VHOST_REFUSED', help, { cause });
+  }
+  return null;
 }
 
 /**

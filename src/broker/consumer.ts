@@ -35,6 +35,8 @@ export type Consumer = {
 export function createConsumer(options: {
   readonly url: string;
   readonly topology: TopologyOptions;
+  /** See `Link.firstSession`. */
+  readonly startDeadlineMs: number;
   readonly prefetch: number;
   readonly onDelivery: (delivery: Delivery) => void;
   readonly log: Logger;
@@ -46,7 +48,13 @@ export function createConsumer(options: {
   let taking = true;
   let closing = false;
 
-  const link = createLink({ url: options.url, name: options.name, log: options.log, session: open });
+  const link = createLink({
+    url: options.url,
+    name: options.name,
+    log: options.log,
+    startDeadlineMs: options.startDeadlineMs,
+    session: open,
+  });
 
   async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
     const { queue } = await declareTopology(model, options.topology);

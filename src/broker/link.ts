@@ -1,5 +1,5 @@
 import type { ChannelModel } from 'amqplib';
-import { PipelineError } from '../event/fault.ts';
+import { faultOf, PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
@@ -9,7 +9,11 @@ import { connectBroker } from './connect.ts';
 export type Link = {
   /** Ends the loop and the connection. Channels must be closed before. */
   close(): Promise<void>;
-  /** Resolves at the first working session. @throws {PipelineError} if the first one met a broker set up differently. */
+  /**
+   * Resolves at the first working session.
+   * @throws {PipelineError} if within `startDeadlineMs` the broker refused the login, the virtual host repeatedly, or is set up differently. Later
+   *   it is only logged: what has been running for hours should not end because a broker came back otherwise.
+   */
   readonly firstSession: Promise<void>;
 };
 
@@ -19,6 +23,8 @@ export type Link = {
  */
 export type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
 
+/** A broker that is starting refuses its virtual hosts for a moment. */
+const vhostMayStartMs = 10_000;
 /** A session that lived this long starts over with the shortest delay. */
 const stableMs = 10_000;
 
@@ -27,12 +33,24 @@ const stableMs = 10_000;
  * after a growing, jittered delay (0.2 s to 10 s). Own code and not amqplib's `recovery`, which restores only the
  * connection and leaves channels, prefetch, consumers and unconfirmed publishes to be rebuilt anyway.
  */
-export function createLink(options: { url: string; name: string; log: Logger; session: Session }): Link {
+export function createLink(options: { url: string; name: string; log: Logger; startDeadlineMs: number; session: Session }): Link {
   const { log, name } = options;
   const stop = new AbortController();
   const first = Promise.withResolvers<void>();
   first.promise.catch(() => {});
+  const startedAt = performance.now();
   let model: ChannelModel | undefined;
+  let vhostRefusedAt: number | null = null;
+
+  /** @returns true if it is an answer of the broker, and not that there is none. */
+  function noteRefusal(error: unknown): boolean {
+    const now = performance.now();
+    const ofVhost = error instanceof PipelineError && error.code === 'VHOST_REFUSED';
+    vhostRefusedAt = ofVhost ? (vhostRefusedAt ?? now) : null;
+    const isFinal = faultOf(error) === 'permanent' || (vhostRefusedAt !== null && now - vhostRefusedAt >= vhostMayStartMs);
+    if (isFinal && now - startedAt <= options.startDeadlineMs) first.reject(error);
+    return ofVhost || isFinal;
+  }
 
   async function loop(): Promise<void> {
     const backoff = createBackoff(200, 10_000);
@@ -56,8 +74,8 @@ export function createLink(options: { url: string; name: string; log: Logger; se
         if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');
       } catch (error) {
         if (stop.signal.aborted) break;
-        if (error instanceof PipelineError && error.code === 'TOPOLOGY_MISMATCH') first.reject(error);
-        log.warn({ err: error, link: name }, 'broker not reachable, trying again');
+        if (noteRefusal(error)) log.error({ link: name, reason: (error as Error).message }, 'the broker refuses us, trying again');
+        else log.warn({ err: error, link: name }, 'broker not reachable, trying again');
       }
       await end(model);
       model = undefined;

@@ -32,7 +32,14 @@ const highWaterMark = 1_024 * 1_024;
 
 type Waiting = { readonly message: Message; readonly settle: (error: PipelineError | null) => void };
 
-export function createPublisher(options: { url: string; topology: TopologyOptions; log: Logger; name: string }): Publisher {
+export function createPublisher(options: {
+  readonly url: string;
+  readonly topology: TopologyOptions;
+  /** See `Link.firstSession`. */
+  readonly startDeadlineMs: number;
+  readonly log: Logger;
+  readonly name: string;
+}): Publisher {
   const returned = new Set<string>();
   const waitingForDrain: Waiting[] = [];
   let model: ChannelModel | null = null;
@@ -43,7 +50,13 @@ export function createPublisher(options: { url: string; topology: TopologyOption
   let unconfirmed = 0;
   let unconfirmedBytes = 0;
 
-  const link = createLink({ url: options.url, name: options.name, log: options.log, session: open });
+  const link = createLink({
+    url: options.url,
+    name: options.name,
+    log: options.log,
+    startDeadlineMs: options.startDeadlineMs,
+    session: open,
+  });
 
   async function open(connected: ChannelModel, restart: (reason: string) => void): Promise<void> {
     await declareTopology(connected, options.topology);

@@ -47,7 +47,13 @@ export async function runApi(config: Config): Promise<void> {
   await checkConnectionBudget(config, store, log);
 
   const publisher = stack.adopt(
-    createPublisher({ url: config.rabbitmqUrl, topology: topologyOf(config), log, name: `afterword api ${process.pid}` }),
+    createPublisher({
+      url: config.rabbitmqUrl,
+      topology: topologyOf(config),
+      startDeadlineMs: config.startDeadlineMs,
+      log,
+      name: `afterword api ${process.pid}`,
+    }),
     (p) => p.close(),
   );
   // A broker that is away does not hinder accepting; one that is set up differently is a mistake to be told at once.
@@ -98,7 +104,7 @@ export async function runApi(config: Config): Promise<void> {
     log,
   );
 
-  const { server, url } = await listen(app, config.host, config.port).catch((error: { code?: string }) => {
+  const { server, url } = await listen(app, config).catch((error: { code?: string }) => {
     const what = error.code === 'EADDRINUSE' ? 'is in use: stop what listens there, or set PORT' : `cannot be had (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });

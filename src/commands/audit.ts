@@ -30,7 +30,7 @@ const deadlineMs = 300_000;
 /** A FAILED row is committed before its message is dead-lettered. */
 const letterOnItsWayMs = 5_000;
 
-/** Holds a live system against the promises. @returns exit code: 1 if something is violated. */
+/** Holds a live system against the promises. @returns exit code: 1 if something is violated, 3 if not everything could be looked at. */
 export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -40,7 +40,8 @@ export async function runAudit(config: Config, options: AuditOptions): Promise<n
   });
   if (options.json) printJson(report);
   else print(report);
-  return report.ok ? exitCodes.ok : exitCodes.failed;
+  if (!report.ok) return exitCodes.failed;
+  return report.undecided ? exitCodes.undecided : exitCodes.ok;
 }
 
 export function auditSources(config: Config, store: Store, options: { readonly overdueMs: number }): AuditSources {
@@ -117,5 +118,10 @@ function print(report: AuditReport): void {
   }
   for (const note of report.notes) printLine(`note  ${note}`);
   if (report.cut) printLine('note  there are more violations; these are the first 10,000');
-  printLine(report.ok ? '\nno promise is broken' : `\n${report.violations.length} violations`);
+  printLine(`\n${lastLine(report)}`);
+}
+
+function lastLine({ violations, undecided }: AuditReport): string {
+  if (violations.length > 0) return `${violations.length} ${violations.length === 1 ? 'violation' : 'violations'}`;
+  return undecided ? 'undecided: dead letters could not be compared (see the note); nothing else was found' : 'no violations found';
 }

@@ -56,9 +56,13 @@ async function supervise(
 ): Promise<void> {
   const { config, log, until } = options;
   const backoff = createBackoff(500, 30_000);
+  let wasReady = false;
   while (!until.aborted) {
     const startedAt = performance.now();
-    const child = start(name, config, (message) => options.onReady(name, message));
+    const child = start(name, config, (message) => {
+      wasReady = true;
+      options.onReady(name, message);
+    });
     const ended = new Promise<string>((resolve) => {
       child.once('exit', (code, signal) => resolve(signal ?? String(code)));
       child.once('error', (error) => resolve(String(error)));
@@ -66,7 +70,8 @@ async function supervise(
     const how = await Promise.race([ended, aborted(until)]);
     if (how === undefined) return drain(child, ended, config.drainMs, name, log);
     if (until.aborted) return;
-    if (how === String(exitCodes.config)) {
+    // What has been ready before is configured well enough: something around it has changed, a password for instance, and may change back.
+    if (how === String(exitCodes.config) && !wasReady) {
       log.error({ member: name }, 'cannot start as configured; stopping the fleet');
       return options.onHopeless();
     }

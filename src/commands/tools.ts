@@ -30,7 +30,7 @@ export function brokerAway(config: Config, error: unknown): unknown {
   const { code } = error as { code?: unknown };
   return new StartError(
     `cannot use the broker ${maskUrl(config.rabbitmqUrl)} (${String(code ?? (error as Error).message)})\n` +
-      'Is it running, and are host, port, user and password in RABBITMQ_URL right?',
+      'Is it running, and are host, port, user, password and virtual host in RABBITMQ_URL right?',
     { cause: error, mayPass: true },
   );
 }

@@ -47,7 +47,8 @@ export async function runWorker(config: Config): Promise<void> {
 
   // Two connections: an alarm blocks the one that publishes, and acks must still get through.
   const name = `afterword worker ${hostname()} ${process.pid}`;
-  const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), log };
+  const { startDeadlineMs } = config;
+  const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), startDeadlineMs, log };
   const publisher = stack.adopt(createPublisher({ ...broker, name: `${name} relay` }), (p) => p.close());
   const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 

@@ -9,7 +9,7 @@ export type ProbeWrites = () => Promise<void>;
 const brokerAnswerMs = 2_000;
 
 /**
- * `/healthz`: the process lives. `/readyz`: it can accept, which needs a database that takes writes; a broker that is away only degrades
+ * `/`: what this is and where to look. `/healthz`: the process lives. `/readyz`: it can accept, which needs a database that takes writes; a broker that is away only degrades
  * it, for accepting does not depend on it. While the process drains it is not ready. `/health/detailed`: what a person looks at.
  */
 export function healthRouter(options: {
@@ -22,6 +22,10 @@ export function healthRouter(options: {
   readonly version: string;
 }): Router {
   const router = Router();
+  router.get('/', (_request, response) => {
+    const links = { accept: '/v1/conversations/end', conversations: '/v1/conversations', health: '/health/detailed', ready: '/readyz' };
+    response.json({ name: 'afterword', version: options.version, links });
+  });
   router.get('/healthz', (_request, response) => {
     response.json({ status: 'ok' });
   });

@@ -15,6 +15,7 @@ async function consume(count: number) {
   const consumer = createConsumer({
     url: inject('rabbitmqUrl'),
     topology: { queueName, queueType: 'quorum', maxLength: 1_000 },
+    startDeadlineMs: 30_000,
     prefetch: count,
     onDelivery: (delivery) => deliveries.push(delivery),
     log,

@@ -124,3 +124,42 @@ async function held(name: string, url = api.url): Promise<number> {
   const { body } = await call(url, 'GET', '/health/detailed');
   return body.queues.find((queue: { name: string }) => queue.name === name).held;
 }
+
+test.each([
+  ['no HTTP', 'GET / HELLO/9\r\n\r\n', 400, 'bad_request'],
+  ['a method that HTTP does not have', 'FETCH / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'unknown_method'],
+  ['no Host', 'GET /healthz HTTP/1.1\r\n\r\n', 400, 'host_missing'],
+  ['headers without end', `GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+  [
+    'an expectation nobody knows',
+    'POST /v1/conversations/end HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}',
+    417,
+    'unknown_expectation',
+  ],
+  [
+    'a body that will be too large, announced',
+    rawPost(null, { 'content-length': limit + 1, expect: '100-continue' }),
+    413,
+    'body_too_large',
+  ],
+  ['a path that takes another method', 'DELETE /v1/conversations/end HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method_not_allowed'],
+])('%s is answered with a problem document', async (_name, bytes, status, code) => {
+  const client = await openRaw(api.url);
+  client.write(bytes);
+  expect(await client.statuses(1)).toEqual([status]);
+  await vi.waitFor(() => expect(client.text()).toContain(`"code":"${code}"`));
+  expect(client.text()).toMatch(/content-type: application\/problem\+json/i);
+  client.socket.destroy();
+});
+
+test('a path says which methods it takes, and the root where to look', async () => {
+  const { status, headers } = await call(api.url, 'GET', '/v1/conversations/c/skip');
+  expect([status, headers['allow']]).toEqual([405, 'POST']);
+  expect((await call(api.url, 'POST', '/readyz')).headers['allow']).toBe('GET, HEAD');
+  expect((await call(api.url, 'GET', '/nothing/here')).status).toBe(404);
+  expect((await call(api.url, 'GET', '/')).body).toMatchObject({
+    name: 'afterword',
+    version: expect.any(String),
+    links: { ready: '/readyz' },
+  });
+});

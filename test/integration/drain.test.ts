@@ -117,6 +117,23 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
   for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
 });
 
+test('a member that meets a password which is being changed does not end its fleet', async () => {
+  const own = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') }, {}, { ownUser: true });
+  const { username, password } = new URL(own.env['DATABASE_URL'] ?? '');
+  const setPassword = (to: string) => own.database.query(`ALTER USER '${username}'@'%' IDENTIFIED BY '${to}'`);
+  const fleet = await startMember('fleet', { ...own.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
+  const workers = () =>
+    fleet.lines.flatMap((line) => (/"role":"worker-1".*"msg":"consuming"/.test(line) ? [Number(JSON.parse(line).pid)] : []));
+  await vi.waitFor(() => expect(workers()).toHaveLength(1), { timeout: 20_000 });
+  await setPassword('changed');
+  process.kill(workers()[0] ?? 0, 'SIGKILL');
+  await vi.waitFor(() => expect(fleet.lines.join()).toMatch(/"exit":"78".*"msg":"member died; restarting"/), { timeout: 20_000 });
+  await setPassword(password);
+  await vi.waitFor(() => expect(workers()).toHaveLength(2), { timeout: 40_000 });
+  expect(await fleet.stop()).toBe(0);
+  await own.dispose();
+});
+
 test('members whose supervisor is killed drain by themselves', async () => {
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
   const pids = await vi.waitFor(() => {

@@ -200,3 +200,23 @@ describe('doctor', () => {
     expect(output).toMatch(/WARN\s+consumer timeout/);
   });
 });
+
+describe('output that nobody takes', () => {
+  const shell = (line: string) => {
+    const child = spawn('sh', ['-c', line], { env: { PATH: process.env['PATH'], ...space.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (printed += chunk));
+    return new Promise<string>((resolve) => child.once('close', () => resolve(printed)));
+  };
+  const program = `"${process.execPath}" "${fileURLToPath(new URL('../../src/main.ts', import.meta.url))}"`;
+
+  test('a reader that stops early ends a command quietly', async () => {
+    expect(await shell(`(${program} events list --limit 500 --json; echo "code $?" >&2) | true`)).toBe('code 0\n');
+  });
+
+  test('a full device is said in a line', async () => {
+    expect(await shell(`${program} events list > /dev/full; echo "code $?"`)).toBe(
+      'afterword: the output cannot be written: ENOSPC: no space left on device, write\ncode 1\n',
+    );
+  });
+});

@@ -29,6 +29,39 @@ test.each(['api', 'worker'])('%s: a queue with other arguments is a start-up err
   await broker.channel.deleteQueue(queue);
 });
 
+test('a broker that is set up differently hours after the start is told and waited for; accepting goes on', async () => {
+  const queue = `${space.queue}_later`;
+  const assertOther = () =>
+    broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-max-length': 7 } });
+  await assertOther();
+  // Its start is over at once.
+  const api = await startMember('api', { ...space.env, RABBITMQ_QUEUE_NAME: queue, START_DEADLINE_MS: '0', PUBLISH_GRACE_MS: '500' });
+  await vi.waitFor(() => expect(api.lines.join()).toContain('the broker refuses us, trying again'), { timeout: 20_000 });
+  const { status } = await post(api.url, conversation());
+  expect(status).toBe(202);
+  await broker.channel.deleteQueue(queue);
+  await vi.waitFor(() => expect(api.lines.join()).toContain('broker connected'), { timeout: 30_000 });
+  await vi.waitFor(async () => expect(await broker.depth(queue)).toBe(1), { timeout: 30_000 });
+  expect(await api.stop()).toBe(0);
+  await space.database.query('DELETE FROM conversation_events');
+  for (const suffix of ['', '_dead']) await broker.channel.deleteQueue(`${queue}${suffix}`);
+  await broker.channel.deleteExchange(`${queue}_dlx`);
+});
+
+test.each([
+  ['a wrong password', { password: 'wrong' }, /refuses the login of \w+: check user and password in RABBITMQ_URL/],
+  ['an unknown virtual host', { pathname: '/nowhere' }, /refuses the virtual host nowhere/],
+])('%s is not a broker that is away: api, worker and tools end and say so', async (_name, spoil, message) => {
+  const url = Object.assign(new URL(inject('rabbitmqUrl')), spoil);
+  const env = { ...space.env, RABBITMQ_URL: url.href };
+  for (const { code, output } of await Promise.all(['api', 'worker'].map((role) => runCommand([role], env)))) {
+    expect(code).toBe(78);
+    expect(output).toMatch(message);
+  }
+  expect(await runCommand(['dead', 'list'], env)).toMatchObject({ code: 1, output: expect.stringMatching(message) });
+  expect(await runCommand(['doctor'], env)).toMatchObject({ code: 1, output: expect.stringMatching(message) });
+});
+
 test('a classic queue serves too, for brokers without quorum queues', async () => {
   const env = { ...space.env, RABBITMQ_QUEUE_TYPE: 'classic', RABBITMQ_QUEUE_NAME: `${space.queue}_classic` };
   const api = await startMember('api', env);

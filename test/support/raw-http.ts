@@ -6,6 +6,8 @@ export type RawClient = {
   write(bytes: string | Buffer): void;
   /** Statuses of the answers so far. */
   seen(): number[];
+  /** Everything that came so far. */
+  text(): string;
   /** Resolves when this many answers have begun, with the status of each; fewer if the server ends the connection. */
   statuses(n: number): Promise<number[]>;
   /** Resolves when the server has ended the connection. */
@@ -28,6 +30,7 @@ export function openRaw(url: string): Promise<RawClient> {
         socket,
         ended,
         seen,
+        text: () => received,
         write: (bytes) => void socket.write(bytes),
         async statuses(n) {
           while (seen().length < n && !socket.destroyed) {

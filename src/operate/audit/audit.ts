@@ -26,7 +26,10 @@ export type Violation = {
 };
 
 export type AuditReport = {
+  /** Nothing was found. See `undecided` for whether everything was looked at. */
   readonly ok: boolean;
+  /** There are FAILED events whose dead letters could not be looked for. */
+  readonly undecided: boolean;
   readonly since: Date | null;
   readonly checked: {
     readonly users: number;
@@ -103,14 +106,16 @@ export async function audit(
     );
   }
 
+  const failed = await sources.countStatus('FAILED');
   return {
     ok: violations.length === 0,
+    undecided: letters.obstacle !== null && failed > 0,
     since: options.since,
     checked: {
       ...checked,
       pending: await sources.countStatus('PENDING'),
       processing: await sources.countStatus('PROCESSING'),
-      failed: await sources.countStatus('FAILED'),
+      failed,
       skipped: await sources.countStatus('SKIPPED'),
       deadLetters: letters.count,
     },

@@ -3,7 +3,9 @@ import { createServer, type Server } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response, type Router } from 'express';
 import { PipelineError } from '../../event/fault.ts';
 import { type Logger, withCorrelation } from '../log.ts';
+import { allowedMethods } from './allowed-methods.ts';
 import { Problem, sendProblem } from './problem.ts';
+import { answerRefusals } from './refusals.ts';
 
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
@@ -18,10 +20,17 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     const given = request.headers['x-request-id'];
     const id = typeof given === 'string' && requestId.test(given) ? given : randomUUID();
     response.setHeader('X-Request-Id', id);
+    if (request.headers.host === undefined && request.httpVersion === '1.1')
+      throw new Problem(400, 'host_missing', 'there is no Host header');
     withCorrelation({ request_id: id }, next);
   });
   for (const router of routers) app.use(router);
-  app.use((request) => {
+  app.use((request, response) => {
+    const allowed = allowedMethods(routers, request.path);
+    if (allowed.length > 0) {
+      response.setHeader('Allow', allowed.join(', '));
+      throw new Problem(405, 'method_not_allowed', `${request.path} takes ${allowed.join(', ')}, not ${request.method}`);
+    }
     throw new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
@@ -38,11 +47,21 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
 }
 
 /** Listens; every request has a time limit for arriving, so that slow clients cannot collect. */
-export async function listen(app: Express, host: string, port: number): Promise<{ server: Server; url: string }> {
+export async function listen(
+  app: Express,
+  { host, port, maxBodyBytes }: { readonly host: string; readonly port: number; readonly maxBodyBytes: number },
+): Promise<{ server: Server; url: string }> {
   const server = createServer(
-    { requestTimeout: 30_000, headersTimeout: 10_000, connectionsCheckingInterval: 5_000, keepAliveTimeout: 65_000 },
+    {
+      requireHostHeader: false,
+      requestTimeout: 30_000,
+      headersTimeout: 10_000,
+      connectionsCheckingInterval: 5_000,
+      keepAliveTimeout: 65_000,
+    },
     app,
   );
+  answerRefusals(server, app, maxBodyBytes);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port, backlog: 1_024 }, () => resolve());

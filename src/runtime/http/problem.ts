@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Response } from 'express';
 
 /** One thing wrong with a request body. `pointer` is a JSON pointer (RFC 6901) into it. */
@@ -26,31 +27,25 @@ export class Problem extends Error {
   }
 }
 
-const titles: Record<number, string> = {
-  400: 'Bad Request',
-  404: 'Not Found',
-  409: 'Conflict',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  422: 'Unprocessable Content',
-  500: 'Internal Server Error',
-  503: 'Service Unavailable',
-};
+/** As RFC 9110 has them; Node's own table has older names for these two. */
+const titles: Record<number, string> = { ...STATUS_CODES, 413: 'Content Too Large', 422: 'Unprocessable Content' };
 
 export function sendProblem(response: Response, problem: Problem): void {
   if (problem.retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(problem.retryAfterSeconds));
   response
     .status(problem.status)
     .type('application/problem+json')
-    .send(
-      JSON.stringify({
-        type: 'about:blank',
-        title: titles[problem.status] ?? 'Error',
-        status: problem.status,
-        code: problem.code,
-        detail: problem.message,
-        ...(problem.errors && { errors: problem.errors }),
-        request_id: response.getHeader('X-Request-Id'),
-      }),
-    );
+    .send(problemText(problem, String(response.getHeader('X-Request-Id'))));
+}
+
+export function problemText(problem: Problem, requestId: string): string {
+  return JSON.stringify({
+    type: 'about:blank',
+    title: titles[problem.status] ?? 'Error',
+    status: problem.status,
+    code: problem.code,
+    detail: problem.message,
+    ...(problem.errors && { errors: problem.errors }),
+    request_id: requestId,
+  });
 }
