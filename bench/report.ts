@@ -20,12 +20,12 @@ export type Report = {
 /** One page with everything, charts as SVG inside it: it opens anywhere, without a network. */
 export async function toHtml(report: Report): Promise<string> {
   const sections = await Promise.all([
-    bars(report, 'accept', '/s', 'Accepted a second, 100 connections', { 'composed floor': acceptFloor(tableOf(report.rows)) }),
+    bars(report, 'accept', '/s', 'Accepted per second, 100 connections', { 'composed floor': acceptFloor(tableOf(report.rows)) }),
     bars(report, 'accept', 'p99 ms', 'p99 of the answer, ms', {}),
-    bars(report, 'drain', '/s', 'Drained a second, no-op scorer (workers x deliveries)', {
+    bars(report, 'drain', '/s', 'Drained per second, no-op scorer (workers x deliveries)', {
       'composed floor': drainFloor(tableOf(report.rows)),
     }),
-    bars(report, 'scoring', '/s', 'Drained a second with CPU work, and the scorer alone', {}),
+    bars(report, 'scoring', '/s', 'Drained per second with CPU work, and the scorer alone', {}),
     bars(
       report,
       'waiting',
@@ -134,7 +134,7 @@ function bars(
 function heatMap(map: HeatMap | null): string | Promise<string> {
   if (map === null) return '';
   const data = map.rates.flatMap((row, w) => row.map((rate, c) => [c, w, Math.round(rate)]));
-  return chart('Workers x deliveries each, drained a second', 330, {
+  return chart('Workers x deliveries each, drained per second', 330, {
     grid: { left: 70, right: 90, top: 10, bottom: 45 },
     xAxis: { type: 'category', data: map.concurrency.map(String), name: 'C', nameLocation: 'middle', nameGap: 28 },
     yAxis: { type: 'category', data: map.workers.map((w) => `W = ${w}`) },
