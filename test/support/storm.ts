@@ -48,10 +48,14 @@ export async function runStorm(
   let lettersSince = new Date(0);
   let n = 0;
   const posts = [fleet.api, ...fleet.workers];
+  /** A second signal would end one that drains at once. */
+  const leaving: (Promise<unknown> | undefined)[] = [];
   const whileBroken = async () => {
     const signal = random() < 0.5 ? 'SIGKILL' : 'SIGTERM';
     hit[signal]++;
-    posts[Math.floor(random() * posts.length)]?.member.signal(signal);
+    const member = posts[Math.floor(random() * posts.length)]?.member;
+    member?.signal(signal);
+    leaving.push(member?.ended);
   };
 
   await traffic.more(20);
@@ -59,6 +63,7 @@ export async function runStorm(
     const [fault] = round.splice(0, 1);
     if (!fault) continue;
     // A fault is struck at what works and is not far behind: only then can it be seen to strike.
+    await Promise.all(leaving.splice(0));
     await fleet.healthy();
     await caughtUp(fleet, traffic);
     options.say(`${((performance.now() - began) / 1_000).toFixed(0)} s, ${traffic.accepted.size} accepted: ${fault.name}`);
