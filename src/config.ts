@@ -21,7 +21,7 @@ export const settings = {
       .string()
       .regex(/^[\w.-]{1,200}$/, 'must be 1-200 letters, digits, dots, dashes or underscores')
       .default('conversation_events_processing'),
-    help: 'Main queue. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
+    help: 'Main queue, the same for all processes on one database. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
   },
   RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
   RABBITMQ_QUEUE_MAX_LENGTH: {
@@ -66,7 +66,7 @@ export const settings = {
   PUBLISH_GRACE_MS: { parse: int(100, 600_000).default(5_000), help: 'Time to publish and confirm before the relay takes over.' },
   REPUBLISH_AFTER_MS: {
     parse: int(1_000, 604_800_000).default(21_600_000),
-    help: 'A confirmed event still open after this is published again.',
+    help: 'How long a published event that is still open is left alone. After four times this it is published again, whatever is in the queue.',
   },
   LOST_AFTER_MS: {
     parse: int(1_000, 86_400_000).default(60_000),
@@ -108,10 +108,16 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
       });
   if (problems.length > 0 || !parsed.success) {
     throw new ConfigError(
-      `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default is in .env.example.`,
+      `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default is in .env.example.${hint(given)}`,
     );
   }
   return Object.freeze(toConfig(parsed.data));
+}
+
+/** Who has no servers yet may not know that there is a command for that. */
+function hint(given: NodeJS.ProcessEnv): string {
+  if (given['DATABASE_URL'] !== undefined && given['RABBITMQ_URL'] !== undefined) return '';
+  return '\nscripts/up brings servers of its own; while it runs, scripts/afterword finds them.';
 }
 
 /** Effective values for the start-up log; passwords are masked. */

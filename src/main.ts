@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
 import { exitCodes } from './commands/exit-codes.ts';
 import { parsers } from './commands/option-parsers.ts';
@@ -18,6 +18,7 @@ const program = new Command('afterword')
   )
   .version(version)
   .showHelpAfterError('(add --help for the usage)')
+  .configureHelp({ optionDescription: describeOption })
   .exitOverride();
 
 role('api', 'accept conversations over HTTP, publish and relay them', async (config) => (await import('./commands/api.ts')).runApi(config));
@@ -53,6 +54,11 @@ try {
 // A socket to a peer that has gone silent may linger for minutes: the work is done, the process need not.
 setTimeout(() => process.exit(), 1_000).unref();
 
+/** That a switch is off if it is not given goes without saying. */
+function describeOption(this: Help, option: Option): string {
+  return option.defaultValue === false ? option.description : Help.prototype.optionDescription.call(this, option);
+}
+
 /** A command that needs the whole configuration and runs until its work is done or it is told to stop. */
 function role(name: string, description: string, run: (config: Config) => Promise<void>): void {
   program
@@ -84,8 +90,11 @@ function explain(error: unknown): number {
       name === 'PipelineError' ? ['TOPOLOGY_MISMATCH', 'SCORER_MODULE', 'SCHEMA_UNRELEASED'].includes(String(code)) : !mayPass;
     return asConfigured ? exitCodes.config : exitCodes.failed;
   }
-  if (code === 'ENOENT' && path) {
-    process.stderr.write(`afterword: there is no file ${path}\n`);
+  const wrongFile = { ENOENT: 'there is no file', EISDIR: 'this is a folder, not a file:', EACCES: 'this file may not be read:' }[
+    code ?? ''
+  ];
+  if (wrongFile !== undefined && path) {
+    process.stderr.write(`afterword: ${wrongFile} ${path}\n`);
     return exitCodes.usage;
   }
   process.stderr.write(`afterword: ${(error as { stack?: string }).stack ?? String(error)}\n`);

@@ -2,13 +2,17 @@ import type { Turn } from '../event/conversation.ts';
 import type { FieldError } from '../runtime/http/index.ts';
 import { isoTime } from '../runtime/iso-time.ts';
 
+/** JSON can write half of a surrogate pair, and nothing can store it. */
+export const notUnicode = 'must be valid Unicode (it has half of a surrogate pair)';
+
 type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
 
 /**
  * Brings a conversation log into its one normal form. Clients send two shapes, sometimes both in one list, so each item
- * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`.
+ * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`. An item of neither is refused: what somebody said would be
+ * lost without a word.
  *
- * Items with blank text are dropped and the kept ones numbered from 1. A missing timestamp becomes
+ * Items with blank text (a blank, or null) are dropped and the kept ones numbered from 1. A missing timestamp becomes
  * start + step × index with step = duration / items received, dropped ones included: a pause of the
  * dropped item stays a pause.
  *
@@ -44,19 +48,25 @@ function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => v
     return null;
   }
   const item = raw as Record<string, unknown>;
-  const [who, what] = 'character' in item || 'content' in item ? (['character', 'content'] as const) : (['speaker', 'text'] as const);
+  const isCharacter = 'character' in item || ('content' in item && !('speaker' in item));
+  const [who, what] = isCharacter ? (['character', 'content'] as const) : (['speaker', 'text'] as const);
   const speaker = speakerOf(item[who]);
   if (speaker === null) {
     refuse(`/${who}`, item[who] === undefined ? 'is missing' : 'must name the bot (BOT, PIKA) or the user (USER)');
   }
-  const content = item[what];
-  // A null or missing text is what speech-to-text yields for silence; anything else that is no string is a mistake.
-  const text = content === null || content === undefined ? '' : typeof content === 'string' ? content.toWellFormed().trim() : null;
-  if (text === null) refuse(`/${what}`, 'must be a string');
+  const text = textOf(item[what], (detail) => refuse(`/${what}`, detail), `is missing (with ${who}, the text is in ${what})`);
   const timestamp = timestampOf(item['timestamp']);
   if (timestamp === undefined) refuse('/timestamp', 'must be an ISO 8601 date and time with zone');
   if (speaker === null || text === null || timestamp === undefined) return null;
   return { speaker, text, timestamp };
+}
+
+/** Null is what speech-to-text yields for silence; anything else that is no string is a mistake. */
+function textOf(value: unknown, refuse: (detail: string) => void, missing: string): string | null {
+  if (value === null) return '';
+  if (typeof value === 'string' && value.isWellFormed()) return value.trim();
+  refuse(value === undefined ? missing : typeof value === 'string' ? notUnicode : 'must be a string');
+  return null;
 }
 
 function speakerOf(value: unknown): Turn['speaker'] | null {
@@ -83,8 +93,10 @@ export function parseTime(text: string): Date | null {
   if (!match) return null;
   const [, year, month, day] = match.map(Number) as [number, number, number, number];
   if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return null;
+  // A leap second is the last one of its minute, and no clock of ours counts it.
   const zoned = text
     .toUpperCase()
+    .replace(/(T\d\d:59:)60/, (_, upTo: string) => `${upTo}59`)
     .replace(',', '.')
     .replace(/([+-]\d\d)$/, '$1:00')
     .replace(/([+-]\d\d)(\d\d)$/, '$1:$2');

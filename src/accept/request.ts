@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { Conversation, Turn } from '../event/conversation.ts';
 import { type FieldError, Problem } from '../runtime/http/index.ts';
-import { normaliseLog, parseTime } from './normalise-log.ts';
+import { normaliseLog, notUnicode, parseTime } from './normalise-log.ts';
 
 /** A checked and normalised request body of `/end` and `/score`. */
 export type ConversationRequest = {
@@ -27,7 +27,7 @@ function text(min: number, max: number) {
   return (
     z
       .string('must be a string')
-      .refine((s) => s.isWellFormed(), 'must be valid Unicode (it has half of a surrogate pair)')
+      .refine((s) => s.isWellFormed(), notUnicode)
       // Code points, as the database counts characters.
       .refine((s) => inRange(codePoints(s), min, max), `must have ${min} to ${max} characters`)
   );
@@ -54,7 +54,10 @@ const metadata = z
     },
     'must be an object',
   )
-  .refine((value) => depth(value, maxMetadataDepth) <= maxMetadataDepth, `must not nest deeper than ${maxMetadataDepth} levels`);
+  .superRefine((value, context) => {
+    const found = unstorable(value, []);
+    if (found !== null) context.addIssue({ code: 'custom', path: [...found.path], message: found.message });
+  });
 
 /** Unknown fields, and those that the server owns and old clients still send, are ignored: only these are read. */
 const body = z.object(
@@ -89,6 +92,8 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
     errors.push({ pointer: '/conversation_logs', detail: 'is another name of conversation_log: send one of them' });
   }
   const list = given[field];
+  if (list == null)
+    errors.push({ pointer: '/conversation_log', detail: 'is missing; send [] for a conversation in which nothing was said' });
   // Items are looked at even when other fields are wrong: a caller learns everything in one answer.
   const span = { start: start ?? new Date(0), end: end ?? new Date(0) };
   const log = Array.isArray(list) && list.length <= maxLogItems ? normaliseLog(list, span, field) : { turns: [], errors: [] };
@@ -133,13 +138,19 @@ function inRange(n: number, min: number, max: number): boolean {
   return n >= min && n <= max;
 }
 
-/** Levels of nesting, counted no further than `limit` + 1: a body is small, its depth may not be. */
-function depth(value: unknown, limit: number): number {
-  if (typeof value !== 'object' || value === null) return 0;
-  if (limit < 0) return 1;
-  let deepest = 0;
-  for (const child of Object.values(value)) deepest = Math.max(deepest, depth(child, limit - 1));
-  return 1 + deepest;
+type Unstorable = { readonly path: readonly string[]; readonly message: string };
+
+/** The first thing in the metadata that no database takes. Looks no deeper than is allowed: a body is small, its depth may not be. */
+function unstorable(value: object, path: readonly string[]): Unstorable | null {
+  if (path.length >= maxMetadataDepth) return { path: [], message: `must not nest deeper than ${maxMetadataDepth} levels` };
+  for (const [key, child] of Object.entries(value) as [string, unknown][]) {
+    if (!key.isWellFormed()) return { path, message: 'has a name that is not valid Unicode (half of a surrogate pair)' };
+    if (typeof child === 'string' && !child.isWellFormed()) return { path: [...path, key], message: notUnicode };
+    if (typeof child !== 'object' || child === null) continue;
+    const found = unstorable(child, [...path, key]);
+    if (found !== null) return found;
+  }
+  return null;
 }
 
 /** A request as a scorer would get it. */

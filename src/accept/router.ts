@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import type { Conversation } from '../event/conversation.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
-import { type BodyBudget, jsonBody } from '../runtime/http/index.ts';
+import { type BodyBudget, jsonBody, sendJson } from '../runtime/http/index.ts';
 import type { Acceptor } from './accept.ts';
 import { parseConversationRequest, toConversation } from './request.ts';
 
@@ -28,18 +28,18 @@ export function acceptRouter(options: {
     response.setHeader('Retry-After', retryAfterSeconds);
     if (replayed) response.setHeader('Idempotency-Replayed', 'true');
     response.end(
-      JSON.stringify({
+      `${JSON.stringify({
         status: 'accepted',
         message: replayed ? 'this conversation was accepted before' : 'the conversation will be scored',
         conversation_id: conversation.conversationId,
         event_id: eventId,
-      }),
+      })}\n`,
     );
   });
 
   router.post('/v1/conversations/score', ...body, async (request, response) => {
     const conversation = parseConversationRequest(request.body);
-    response.json(await options.dryRun(toConversation(conversation)));
+    sendJson(response, 200, await options.dryRun(toConversation(conversation)));
   });
 
   return router;

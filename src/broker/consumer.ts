@@ -39,6 +39,8 @@ export function createConsumer(options: {
   readonly startDeadlineMs: number;
   readonly prefetch: number;
   readonly onDelivery: (delivery: Delivery) => void;
+  /** Deliveries that are open are not `live` from here on. Not called by `close`. */
+  readonly onChannelLost: () => void;
   readonly log: Logger;
   readonly name: string;
 }): Consumer {
@@ -66,7 +68,9 @@ export function createConsumer(options: {
         acks = null;
         consumerTag = null;
       }
-      if (!closing) restart('consume channel closed');
+      if (closing) return;
+      options.onChannelLost();
+      restart('consume channel closed');
     });
     await fresh.prefetch(options.prefetch);
     channel = fresh;

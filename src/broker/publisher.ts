@@ -3,6 +3,7 @@ import { PipelineError } from '../event/fault.ts';
 import type { Message } from '../event/message.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { QueueCounts } from '../runtime/server-facts.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
@@ -16,8 +17,8 @@ export type Publisher = {
   publish(message: Message): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
-  /** Messages that wait in the queue (none that was delivered); null while there is no connection, or it is blocked. */
-  queueDepth(): Promise<number | null>;
+  /** What the broker says of the queue; null while there is no connection, or it is blocked. */
+  countQueue(): Promise<QueueCounts | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
   readonly gauges: readonly Gauge[];
@@ -156,15 +157,15 @@ export function createPublisher(options: {
         else waitingForDrain.push(entry);
       });
     },
-    async queueDepth() {
+    async countQueue() {
       // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
       if (model === null || blocked) return null;
       // A channel of its own: a queue that is gone closes the channel that asks for it.
       const asking = await model.createChannel();
       asking.on('error', () => {});
-      const { messageCount } = await asking.checkQueue(options.topology.queueName);
+      const { messageCount, consumerCount } = await asking.checkQueue(options.topology.queueName);
       await asking.close();
-      return messageCount;
+      return { messages: messageCount, consumers: consumerCount };
     },
     get ready() {
       return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;

@@ -73,9 +73,10 @@ function mismatch(name: string, cause: unknown): PipelineError {
     'permanent',
     'TOPOLOGY_MISMATCH',
     `${name} exists on the broker with other arguments: ${difference}\n` +
-      'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to what is there, or choose another RABBITMQ_QUEUE_NAME,\n' +
-      `or stop the fleet and delete it (rabbitmqctl delete_queue ${name}): it is declared anew. Open events come back from the database by\n` +
-      'themselves; FAILED ones stay there without their dead letters (`afterword dead replay --all` before, or `events retry --failed` after).',
+      'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to what is there, or stop the whole fleet and delete it\n' +
+      `(rabbitmqctl delete_queue ${name}) or choose another RABBITMQ_QUEUE_NAME: it is declared again. Open events come back from the\n` +
+      'database by themselves; FAILED ones stay there without their dead letters (`afterword dead replay --all` before, or\n' +
+      '`events retry --failed` after). All processes on one database must use the same queue name: two would publish each other’s events.',
     { cause },
   );
 }

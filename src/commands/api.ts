@@ -3,15 +3,16 @@ import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import { operateRouter } from '../operate/index.ts';
-import { createClosedWatch, healthRouter, reportRouter } from '../report/index.ts';
+import { createClosedWatch, createReads, healthRouter, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import { createApp, createBodyBudget, listen } from '../runtime/http/index.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import {
   findClosed,
-  findEvent,
+  findEvents,
   findFriendship,
+  findText,
   insertEvents,
   listEvents,
   probeWrites,
@@ -73,8 +74,9 @@ export async function runApi(config: Config): Promise<void> {
   const dryRun = stack.adopt(createDryRun(config, log), (d) => d.close());
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
-  const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs));
-  const gauges = [budget.gauge, acceptor.gauge, ...publisher.gauges, outbox.gauge, closedWatch.gauge, dryRun.gauge];
+  const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
+  const reads = createReads({ findEvents: (ids) => findEvents(store, ids, deadlineMs), atOnce: readsAtOnce(config) });
+  const gauges = [budget.gauge, acceptor.gauge, ...publisher.gauges, outbox.gauge, reads.gauge, closedWatch.gauge, dryRun.gauge];
   stack.defer(warnWhenNearlyFull(gauges, log));
 
   const app = createApp(
@@ -87,7 +89,8 @@ export async function runApi(config: Config): Promise<void> {
         retryFailed: async (filter, limit) => (await retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs })).retried,
       }),
       reportRouter({
-        findEvent: (conversationId, { withLog }) => findEvent(store, { conversationId }, { withLog, deadlineMs }),
+        reads,
+        findText: (eventId) => findText(store, eventId, deadlineMs),
         listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
         closedWatch,
@@ -96,7 +99,7 @@ export async function runApi(config: Config): Promise<void> {
         probeWrites: () => probeWrites(store, deadlineMs),
         brokerReady: () => publisher.ready,
         draining: () => stop.signal.aborted,
-        queueDepth: () => publisher.queueDepth(),
+        queueDepth: async () => (await publisher.countQueue())?.messages ?? null,
         gauges,
         version,
       }),
@@ -130,6 +133,11 @@ const mostBatches = 4;
 /** Batches of accepts that are stored at once, each on a connection of its own. The rest of the pool is for everything else. */
 function acceptBatches({ databasePoolSize }: Config): number {
   return Math.min(mostBatches, Math.floor(databasePoolSize / 2));
+}
+
+/** Connections that reports may hold at the same moment: half of what accepting leaves, so that marks, claims and probes find one. */
+function readsAtOnce(config: Config): number {
+  return Math.max(1, Math.floor((config.databasePoolSize - acceptBatches(config)) / 2));
 }
 
 /** Tells clients on kept connections to go elsewhere: their next request would come too late. */

@@ -14,7 +14,7 @@ import {
   usersSince,
 } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
-import { plain, printJson, printLine } from './print.ts';
+import { counted, plain, printLine, printReport, verdict } from './print.ts';
 import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
 export type AuditOptions = {
@@ -38,7 +38,7 @@ export async function runAudit(config: Config, options: AuditOptions): Promise<n
     since: options.since ?? null,
     letters: options.letters,
   });
-  if (options.json) printJson(report);
+  if (options.json) printReport(report);
   else print(report);
   if (!report.ok) return exitCodes.failed;
   return report.undecided ? exitCodes.undecided : exitCodes.ok;
@@ -79,7 +79,7 @@ async function lookAtLetters(config: Config, store: Store, limit: number): Retur
     return { obstacle };
   }
   for (const conversationId of conversationIds) {
-    const event = await findEvent(store, { conversationId }, { withLog: false, deadlineMs });
+    const event = await findEvent(store, { conversationId }, deadlineMs);
     if (event) eventIds.add(event.event_id as EventId);
   }
   return { count, eventIds };
@@ -109,8 +109,9 @@ function print(report: AuditReport): void {
     const broken = report.violations.filter((v) => v.rule === rule);
     // Not asked for: what is missing is a note.
     const unknown = rule === 'dead-letter' && report.failedWithoutLetter !== 0;
-    const verdict = broken.length > 0 ? 'FAIL' : unknown ? '?   ' : 'ok  ';
-    printLine(`${verdict}  ${text}${broken.length > 0 ? `: ${broken.length} violations` : unknown ? ' (see the note)' : ''}`);
+    const status = broken.length > 0 ? 'fail' : unknown ? 'unknown' : 'ok';
+    const more = broken.length > 0 ? `: ${counted(broken.length, 'violation')}` : unknown ? ' (see the note)' : '';
+    printLine(`${verdict(status)}${text}${more}`);
     for (const v of broken) {
       const ids = [v.event_id, v.user_id, v.topic_id].filter((id) => id !== undefined);
       printLine(`        ${plain([...ids, v.detail].join(' '))}`);
@@ -122,6 +123,6 @@ function print(report: AuditReport): void {
 }
 
 function lastLine({ violations, undecided }: AuditReport): string {
-  if (violations.length > 0) return `${violations.length} ${violations.length === 1 ? 'violation' : 'violations'}`;
+  if (violations.length > 0) return counted(violations.length, 'violation');
   return undecided ? 'undecided: dead letters could not be compared (see the note); nothing else was found' : 'no violations found';
 }

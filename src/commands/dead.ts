@@ -7,7 +7,7 @@ import { type Replayed, replay } from '../operate/index.ts';
 import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { plain, printJson, printLine, printTable } from './print.ts';
+import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
 import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
 /** A letter beside the row of its event. */
@@ -25,23 +25,48 @@ const maxFailures = 20;
 
 export async function runDeadList(config: Config, options: { readonly limit: number; readonly json: boolean }): Promise<number> {
   await using tools = await open(config);
-  const seen: ReturnType<typeof view>[] = [];
+  // An event that was retried and failed again has a letter of each time; it is one line, that of the latest.
+  const seen = new Map<string, { readonly shown: ReturnType<typeof view>; readonly letters: number }>();
   const count = await tools.letters.count();
+  let walked = 0;
   await walk(tools, options.limit, async (one) => {
-    seen.push(view(one));
+    walked++;
+    const before = seen.get(one.id);
+    seen.delete(one.id);
+    seen.set(one.id, { shown: view(one), letters: (before?.letters ?? 0) + 1 });
     return 'leave';
   });
-  if (options.json) printJson({ count, letters: seen });
-  else if (seen.length === 0) printLine('no dead letters');
+  if (options.json) printJson({ count, letters: [...seen.values()].map(({ shown, letters }) => ({ ...shown, letters })) });
+  else if (seen.size === 0) printLine('no dead letters');
   else {
     printTable(
-      ['ID', 'CONVERSATION', 'DIED', 'REASON', 'EVENT IS', 'ERROR', 'DETAILS'],
-      seen.map((l) => [l.id, l.conversation_id, l.died_at, l.reason, l.status ?? 'not there', l.error_code, l.error_details]),
+      columns,
+      [...seen.values()].map(({ shown: l, letters }) => [
+        l.id,
+        l.conversation_id,
+        l.died_at === null ? null : new Date(l.died_at),
+        l.reason,
+        letters,
+        l.status ?? 'not there',
+        l.error_code,
+        l.error_details,
+      ]),
     );
-    if (count > seen.length) printLine(`… and ${count - seen.length} more (--limit)`);
   }
+  if (count > walked) process.stderr.write(`… and ${count - walked} more (--limit)\n`);
   return exitCodes.ok;
 }
+
+const columns = [
+  { head: 'ID', min: 13, rank: 3 },
+  { head: 'CONVERSATION', min: 16 },
+  { head: 'DIED', rank: 4 },
+  { head: 'REASON', rank: 1 },
+  { head: 'LETTERS', rank: 2 },
+  { head: 'EVENT IS' },
+  { head: 'ERROR', min: 8, rank: 6 },
+  { head: 'DETAILS', min: 16, rank: 5 },
+] as const;
 
 export async function runDeadShow(
   config: Config,
@@ -58,7 +83,7 @@ export async function runDeadShow(
   if (found === null) return notThere(id);
   const shown = { ...view(found), ...(options.body && { body: (found as Seen).letter.body.toString() }) };
   if (options.json) printJson(shown);
-  else printTable(['FIELD', 'VALUE'], Object.entries(shown));
+  else printFields(shown);
   return exitCodes.ok;
 }
 
@@ -98,9 +123,10 @@ export async function runDeadReplay(config: Config, selection: ReplaySelection, 
   );
   if (broken === null && matched === 0 && typeof selection === 'object' && 'id' in selection) return notThere(selection.id);
   const replayed = Object.values(came).reduce((sum, n) => sum + n, 0);
-  if (options.json) printJson({ replayed, failed, ...came });
+  if (options.json)
+    printJson({ replayed, failed, reopened: came.reopened, made_due: came['made due'], published: came.published, closed: came.closed });
   else {
-    printLine(`${replayed} dead letters replayed${failed > 0 ? `, ${failed} not (they stay)` : ''}`);
+    printLine(`${counted(replayed, 'dead letter')} replayed${failed > 0 ? `, ${failed} not (they stay)` : ''}`);
     for (const [what, n] of Object.entries(came)) if (n > 0) printLine(`  ${n} ${meaning[what as Replayed]}`);
   }
   if (broken) throw broken.error;
@@ -114,7 +140,7 @@ const meaning: Record<Replayed, string> = {
   closed: 'needed nothing: the event is closed, or was started over by somebody else',
 };
 
-export async function runDeadPurge(config: Config, options: { readonly yes: boolean }): Promise<number> {
+export async function runDeadPurge(config: Config, options: { readonly yes: boolean; readonly json: boolean }): Promise<number> {
   await using tools = await open(config);
   const count = await tools.letters.count();
   if (!options.yes) {
@@ -125,7 +151,8 @@ export async function runDeadPurge(config: Config, options: { readonly yes: bool
     return exitCodes.usage;
   }
   const dropped = count === 0 ? 0 : await tools.letters.purge();
-  printLine(`${dropped} dead letters dropped; FAILED events stay and can be retried with \`afterword events retry\``);
+  if (options.json) printJson({ dropped });
+  else printLine(`${counted(dropped, 'dead letter')} dropped; FAILED events stay and can be retried with \`afterword events retry\``);
   return exitCodes.ok;
 }
 
@@ -168,7 +195,7 @@ async function walk(
 /** As a worker looks for it: by the message's id, else by what the body says. */
 async function findLetterEvent(store: Store, letter: DeadLetter): Promise<ShownEvent | null> {
   for (const ref of refsOf(letter)) {
-    const event = await findEvent(store, ref, { withLog: false, deadlineMs });
+    const event = await findEvent(store, ref, deadlineMs);
     if (event !== null) return event;
   }
   return null;

@@ -6,7 +6,7 @@ import { inspectDatabase } from '../store/index.ts';
 import { createDryRun } from './dry-run.ts';
 import { exitCodes } from './exit-codes.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs, topologyOf } from './parts.ts';
-import { printJson, printLine, printTable } from './print.ts';
+import { counted, plain, printLine, printReport, verdict } from './print.ts';
 import { brokerAway, openToolStore, quiet } from './tools.ts';
 
 /** Looks at a whole deployment and says what to do. @returns exit code: 1 if something will not work or loses data. */
@@ -14,14 +14,12 @@ export async function runDoctor(config: Config, options: { readonly json: boolea
   const findings = (await Promise.all([database(config), broker(config), surroundings(config)])).flat();
   const failed = findings.filter((f) => f.status === 'fail').length;
   const warned = findings.filter((f) => f.status === 'warn').length;
-  if (options.json) printJson({ ok: failed === 0, findings });
+  if (options.json) printReport({ ok: failed === 0, findings });
   else {
-    printTable(
-      ['', 'CHECK', 'FOUND'],
-      findings.map((f) => [f.status === 'ok' ? 'ok' : f.status.toUpperCase(), f.check, f.found]),
-    );
-    for (const f of findings) if (f.advice) printLine(`\n${f.status.toUpperCase()}  ${f.check}: ${f.advice}`);
-    printLine(failed + warned === 0 ? '\nall is well' : `\n${failed} failures, ${warned} warnings`);
+    const widest = Math.max(...findings.map(({ check }) => check.length));
+    for (const f of findings) printLine(`${verdict(f.status)}${f.check.padEnd(widest)}  ${plain(f.found)}`);
+    for (const f of findings) if (f.advice) printLine(`\n${verdict(f.status)}${f.check}: ${f.advice}`);
+    printLine(failed + warned === 0 ? '\nall is well' : `\n${counted(failed, 'failure')}, ${counted(warned, 'warning')}`);
   }
   return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }

@@ -1,12 +1,22 @@
 import type { Config } from '../config.ts';
-import { type EventId, type EventRef, type EventStatus, parseEventId } from '../event/event.ts';
+import { type EventId, type EventRef, type EventStatus, firstEventIdAt, parseEventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
 import { presentEvent } from '../report/index.ts';
 import { pause } from '../runtime/wait.ts';
-import { findEvent, listEvents, republishOpen, retryEvent, retryFailed, type ShownEvent, type Store, skipEvent } from '../store/index.ts';
+import {
+  findEvent,
+  findText,
+  listEvents,
+  republishOpen,
+  retryEvent,
+  retryFailed,
+  type ShownEvent,
+  type Store,
+  skipEvent,
+} from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { printJson, printLine, printTable } from './print.ts';
+import { counted, printFields, printJson, printLine, printTable } from './print.ts';
 import { openToolStore } from './tools.ts';
 
 /** The API's operator calls from a shell. They go to the database: they also work while no API runs. */
@@ -17,45 +27,73 @@ const never = new AbortController().signal;
 
 export async function runEventsList(
   config: Config,
-  options: { readonly status?: EventStatus; readonly user?: string; readonly limit: number; readonly json: boolean },
+  options: {
+    readonly status?: EventStatus;
+    readonly user?: string;
+    readonly error?: string;
+    readonly since?: Date;
+    /** Event id: the page after it. */
+    readonly before?: string;
+    readonly limit: number;
+    readonly json: boolean;
+  },
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
-  const filter = { ...(options.status && { status: options.status }), ...(options.user !== undefined && { userId: options.user }) };
-  const events = await listEvents(store, filter, { limit: options.limit, deadlineMs });
+  const filter = {
+    ...(options.status && { status: options.status }),
+    // Only what failed, or is tried again, has an error: that index is far shorter.
+    ...(options.error !== undefined && { errorCode: options.error, status: options.status ?? ('FAILED' as const) }),
+    ...(options.user !== undefined && { userId: options.user }),
+    ...(options.since && { from: firstEventIdAt(options.since) }),
+    ...(options.before !== undefined && { before: options.before }),
+  };
+  // One more than asked for tells whether there are more.
+  const found = await listEvents(store, filter, { limit: options.limit + 1, deadlineMs });
+  const events = found.slice(0, options.limit);
   if (options.json) printJson(events.map((row) => presentEvent(row)));
   else if (events.length === 0) printLine('no such events');
   else {
     printTable(
-      ['EVENT', 'CONVERSATION', 'USER', 'STATUS', 'ATTEMPTS', 'ACCEPTED', 'NEXT ATTEMPT', 'ERROR'],
+      columns,
       events.map((row) => [
         row.event_id,
         row.conversation_id,
         row.user_id,
         row.status,
         row.attempt_count,
-        row.created_at.toISOString(),
-        row.next_attempt_at?.toISOString() ?? null,
+        row.created_at,
+        row.next_attempt_at,
         row.error_code,
       ]),
     );
   }
+  if (found.length > options.limit) {
+    process.stderr.write(`… and older ones: --limit for more, or --before ${events.at(-1)?.event_id} for the next page\n`);
+  }
   return exitCodes.ok;
 }
+
+const columns = [
+  { head: 'EVENT', min: 13, rank: 2 },
+  { head: 'CONVERSATION', min: 16 },
+  { head: 'USER', min: 10, rank: 4 },
+  { head: 'STATUS' },
+  { head: 'ATTEMPTS', rank: 1 },
+  { head: 'ACCEPTED', rank: 5 },
+  { head: 'NEXT ATTEMPT', rank: 3 },
+  { head: 'ERROR', min: 8, rank: 6 },
+] as const;
 
 export async function runEventsShow(
   config: Config,
   id: string,
   options: { readonly log: boolean; readonly json: boolean },
 ): Promise<number> {
-  return withEvent(config, id, options.log, async (_store, row) => {
-    const view = presentEvent(row, { withLog: options.log });
+  return withEvent(config, id, async (store, row) => {
+    const view = options.log ? presentEvent(row, ['log', 'metadata'], await findText(store, row.event_id, deadlineMs)) : presentEvent(row);
     if (options.json) printJson(view);
-    else
-      printTable(
-        ['FIELD', 'VALUE'],
-        Object.entries(view).map(([name, value]) => [name, shown(value)]),
-      );
+    else printFields(view);
     return exitCodes.ok;
   });
 }
@@ -64,16 +102,16 @@ export async function runEventsShow(
 export async function runEventsRetry(
   config: Config,
   id: string | undefined,
-  filter: { readonly error?: string; readonly before?: Date; readonly limit: number },
+  filter: { readonly error?: string; readonly before?: Date; readonly limit: number; readonly json: boolean },
 ): Promise<number> {
   if (id !== undefined) {
-    return withEvent(config, id, false, async (store, row) =>
-      tell(
-        row,
-        await retryEvent(store, row.conversation_id, deadlineMs),
-        'is due again with a fresh count of attempts',
-        'only FAILED events are retried',
-      ),
+    return withEvent(config, id, async (store, row) =>
+      tell(row, await retryEvent(store, row.conversation_id, deadlineMs), {
+        status: 'PENDING',
+        done: 'is due again with a fresh count of attempts',
+        rule: 'only FAILED events are retried',
+        json: filter.json,
+      }),
     );
   }
   await using stack = new AsyncDisposableStack();
@@ -88,23 +126,31 @@ export async function runEventsRetry(
     retried += page.retried;
     after = page.last;
   } while (after !== null && retried < filter.limit);
-  printLine(`${retried} FAILED events are due again; the fleet publishes them`);
+  if (filter.json) printJson({ retried });
+  else
+    printLine(
+      `${counted(retried, 'FAILED event')} ${retried === 1 ? 'is' : 'are'} due again; the fleet publishes ${retried === 1 ? 'it' : 'them'}`,
+    );
   return exitCodes.ok;
 }
 
-export async function runEventsSkip(config: Config, id: string, options: { readonly reason: string }): Promise<number> {
-  return withEvent(config, id, false, async (store, row) =>
-    tell(
-      row,
-      await skipEvent(store, row.conversation_id, options.reason, deadlineMs),
-      'will never be scored',
-      'only PENDING events are skipped',
-    ),
+export async function runEventsSkip(
+  config: Config,
+  id: string,
+  options: { readonly reason: string; readonly json: boolean },
+): Promise<number> {
+  return withEvent(config, id, async (store, row) =>
+    tell(row, await skipEvent(store, row.conversation_id, options.reason, deadlineMs), {
+      status: 'SKIPPED',
+      done: 'will never be scored',
+      rule: 'only PENDING events are skipped',
+      json: options.json,
+    }),
   );
 }
 
 /** @param olderThan  milliseconds since the event was accepted. */
-export async function runEventsRepublish(config: Config, options: { readonly olderThan: number }): Promise<number> {
+export async function runEventsRepublish(config: Config, options: { readonly olderThan: number; readonly json: boolean }): Promise<number> {
   const before = new Date(Date.now() - options.olderThan);
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -118,7 +164,8 @@ export async function runEventsRepublish(config: Config, options: { readonly old
       after = page.next;
     } while (after !== null);
   }
-  printLine(`${due} open events are due now; the fleet publishes them. What is scored twice by that counts once`);
+  if (options.json) printJson({ republished: due });
+  else printLine(`${counted(due, 'open event')} due now; the fleet publishes what is due. What is scored twice by that counts once`);
   return exitCodes.ok;
 }
 
@@ -135,36 +182,30 @@ async function patiently<T>(page: () => Promise<T>): Promise<T> {
 }
 
 /** An event id or a conversation id. */
-async function withEvent(
-  config: Config,
-  id: string,
-  withLog: boolean,
-  work: (store: Store, row: ShownEvent) => Promise<number>,
-): Promise<number> {
+async function withEvent(config: Config, id: string, work: (store: Store, row: ShownEvent) => Promise<number>): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   const eventId = parseEventId(id);
   const refs: EventRef[] = [...(eventId === null ? [] : [{ eventId }]), { conversationId: id }];
   for (const ref of refs) {
-    const row = await findEvent(store, ref, { withLog, deadlineMs });
+    const row = await findEvent(store, ref, deadlineMs);
     if (row) return await work(store, row); // before the store closes
   }
   process.stderr.write(`afterword: no event or conversation has the id ${id}\n`);
   return exitCodes.failed;
 }
 
-function tell(row: ShownEvent, operated: Awaited<ReturnType<typeof retryEvent>>, done: string, rule: string): number {
+function tell(
+  row: ShownEvent,
+  operated: Awaited<ReturnType<typeof retryEvent>>,
+  { status, done, rule, json }: { readonly status: EventStatus; readonly done: string; readonly rule: string; readonly json: boolean },
+): number {
   if (operated.kind === 'done') {
-    printLine(`${row.conversation_id} ${done}`);
+    if (json) printJson({ conversation_id: row.conversation_id, event_id: row.event_id, status });
+    else printLine(`${row.conversation_id} ${done}`);
     return exitCodes.ok;
   }
-  const status = operated.kind === 'wrong-state' ? operated.status : 'gone';
-  process.stderr.write(`afterword: ${rule}; ${row.conversation_id} is ${status}\n`);
+  const is = operated.kind === 'wrong-state' ? operated.status : 'gone';
+  process.stderr.write(`afterword: ${rule}; ${row.conversation_id} is ${is}\n`);
   return exitCodes.failed;
-}
-
-function shown(value: unknown): string | null {
-  if (value === null || value === undefined) return null;
-  if (value instanceof Date) return value.toISOString();
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -25,7 +25,8 @@ export async function runFleet(given: Config): Promise<void> {
   const log = processLogger(config, 'fleet');
   const stop = createStop(log);
   const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
-  log.info({ config: maskedConfig(config), node: process.version, members: names }, 'starting the fleet');
+  log.info({ members: names.length, threads: config.scoringThreads, concurrency: config.concurrency }, 'starting the fleet');
+  log.debug({ config: maskedConfig(config), node: process.version }, 'configuration');
   const hopeless = new AbortController();
   const until = AbortSignal.any([stop.signal, hopeless.signal]);
   const waitingForReady = new Set(names);

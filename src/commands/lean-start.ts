@@ -23,7 +23,7 @@ export const leanWorker = { NODE_OPTIONS: '--v8-pool-size=1 --max-semi-space-siz
  * Scoring threads of each worker where the workers of a fleet share this machine: what `SCORING_THREADS` says, else its share of the cores.
  * More threads than cores score nothing sooner, and each takes 12 MiB.
  */
-export function threadsEach(config: Config): number {
-  if (process.env['SCORING_THREADS']) return config.scoringThreads;
+export function threadsEach(config: Config, env: NodeJS.ProcessEnv = process.env): number {
+  if (env['SCORING_THREADS']) return config.scoringThreads;
   return Math.min(config.scoringThreads, Math.max(1, Math.ceil(availableParallelism() / config.workerReplicas)));
 }

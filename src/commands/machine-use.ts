@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 export type CpuTimes = { readonly idle: number; readonly all: number };
@@ -15,6 +16,13 @@ export function cpuTimes(): CpuTimes {
 /** Share of the machine's CPU that was in use between two looks, 0 to 1. */
 export function busyShare(from: CpuTimes, to: CpuTimes): number {
   return 1 - (to.idle - from.idle) / Math.max(1, to.all - from.all);
+}
+
+/** Share of the machine's CPU that is in use during the next `ms` milliseconds, 0 to 1. */
+export async function busyShareFor(ms: number): Promise<number> {
+  const from = cpuTimes();
+  await delay(ms);
+  return busyShare(from, cpuTimes());
 }
 
 /** Proportional set size on Linux (pages shared with other processes count once in their sum), else the resident set; null if neither is told. MiB. */

@@ -20,10 +20,10 @@ export const parsers = {
   /** A duration back from now, or a time. */
   moment(text: string): Date {
     const back = parseDuration(text);
-    if (back !== null) return new Date(Date.now() - back);
+    if (back !== null && back <= Date.now()) return new Date(Date.now() - back);
     const time = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:?\d\d)$/.test(text) ? new Date(text) : null;
     if (time !== null && !Number.isNaN(time.getTime())) return time;
-    throw new InvalidArgumentError('must be a duration back from now (2h, 1d) or a time with zone (2026-01-31T20:00:00Z)');
+    throw new InvalidArgumentError('must be a duration back from now (2h, 1d; not before 1970) or a time with zone (2026-01-31T20:00:00Z)');
   },
 
   /** As long as the API takes it. */

@@ -7,12 +7,14 @@ import { deadlinesToEnd, mostDeadlines, roundsFor, type ScorePool, startScorePoo
 import { jitter } from '../settle/index.ts';
 import {
   claimDue,
+  extendDue,
   makeLostDue,
   markConfirmed,
   maxConnections,
   missingRight,
   needsMigration,
   openStore,
+  postpone,
   probeWrites,
   type Store,
 } from '../store/index.ts';
@@ -69,7 +71,12 @@ export async function openDatabase(config: Config, log: Logger, stop: AbortSigna
   const backoff = createBackoff(200, 3_000);
   for (;;) {
     try {
-      const store = await openStore(config.databaseUrl, { poolSize: config.databasePoolSize, acceptConnections, connectTimeoutMs: 5_000 });
+      const store = await openStore(config.databaseUrl, {
+        poolSize: config.databasePoolSize,
+        acceptConnections,
+        connectTimeoutMs: 5_000,
+        stop,
+      });
       log.info({ database: url }, 'database connected');
       return store;
     } catch (error) {
@@ -132,27 +139,20 @@ export async function checkConnectionBudget(config: Config, store: Store, log: L
 }
 
 export function startOutbox(config: Config, store: Store, publisher: Publisher, log: Logger): Outbox {
+  const { publishGraceMs: graceMs, republishAfterMs, lostAfterMs } = config;
+  const times = { graceMs, republishAfterMs, deadlineMs: statementDeadlineMs };
   return createOutbox({
     publish: (message) => publisher.publish(message),
     brokerReady: () => publisher.ready,
-    claimDue: (limit) => claimDue(store, { limit, graceMs: config.publishGraceMs, deadlineMs: statementDeadlineMs }),
-    storeMarks: (marks) =>
-      markConfirmed(store, marks, {
-        graceMs: config.publishGraceMs,
-        republishAfterMs: config.republishAfterMs,
-        deadlineMs: statementDeadlineMs,
-      }),
-    queueDepth: () => publisher.queueDepth(),
+    claimDue: (limit) => claimDue(store, { ...times, limit }),
+    storeMarks: (marks) => markConfirmed(store, marks, times),
+    extendDue: (publications) => extendDue(store, publications, times),
+    postpone: (publications) => postpone(store, publications, times),
+    countQueue: () => publisher.countQueue(),
     makeLostDue: (limit) =>
-      makeLostDue(store, {
-        lostAfterMs: config.lostAfterMs,
-        republishAfterMs: config.republishAfterMs,
-        furthestRetryMs: config.retryCapMs * (1 + jitter),
-        limit,
-        deadlineMs: statementDeadlineMs,
-      }),
-    lostAfterMs: config.lostAfterMs,
-    graceMs: config.publishGraceMs,
+      makeLostDue(store, { lostAfterMs, furthestRetryMs: config.retryCapMs * (1 + jitter), limit, deadlineMs: statementDeadlineMs }),
+    lostAfterMs,
+    graceMs,
     intervalMs: config.relayIntervalMs,
     log,
   });

@@ -1,25 +1,50 @@
-import Table from 'cli-table3';
+import { styleText } from 'node:util';
+import { type Cell, type Column, layTable, localTime } from './table.ts';
 
-/** Columns for a person; nothing but the lines, so that they can be cut and grepped. */
-export function printTable(head: readonly string[], rows: readonly (readonly (string | number | null)[])[]): void {
-  const table = new Table({
-    head: [...head],
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-    chars: Object.fromEntries(borders.map((name) => [name, ''])),
-  });
-  table.push(...rows.map((row) => row.map((cell) => (cell === null ? '-' : plain(String(cell))))));
-  printLine(
-    table
-      .toString()
-      .split('\n')
-      .map((line) => line.trimEnd())
-      .join('\n'),
-  );
+/** Fits the terminal, if there is one; ids are callers' texts. */
+export function printTable(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
+  const safe = rows.map((row) => row.map((cell) => (typeof cell === 'string' ? plain(cell) : cell)));
+  printLine(layTable(columns, safe, terminalWidth()));
+}
+
+/** Names and values, one a line; what is an object is indented below its name. */
+export function printFields(fields: Readonly<Record<string, unknown>>): void {
+  const widest = Math.max(...Object.keys(fields).map((name) => name.length));
+  for (const [name, value] of Object.entries(fields)) {
+    if (typeof value === 'object' && value !== null && !(value instanceof Date)) {
+      const lines = JSON.stringify(value, null, 2).split('\n');
+      printLine(`${name}\n${lines.map((line) => `  ${plain(line)}`).join('\n')}`);
+    } else printLine(`${name.padEnd(widest)}  ${fieldText(value)}`);
+  }
+}
+
+function fieldText(value: unknown): string {
+  if (value === null || value === undefined) return '-';
+  if (value instanceof Date) return terminalWidth() === null ? value.toISOString() : `${localTime(value)}  (${value.toISOString()})`;
+  return plain(String(value));
 }
 
 /** Ids are callers' texts: what would move a terminal's cursor is shown and not obeyed. */
 export function plain(text: string): string {
   return text.replace(/\p{Cc}/gu, '\ufffd');
+}
+
+/** A verdict and the blanks after it, in its colour on a terminal that wants colours (`NO_COLOR`). */
+export function verdict(status: 'ok' | 'warn' | 'fail' | 'unknown'): string {
+  const { text, colour } = verdicts[status];
+  return styleText(colour, text, { stream: process.stdout }) + ' '.repeat(6 - text.length);
+}
+
+const verdicts = {
+  ok: { text: 'ok', colour: 'green' },
+  warn: { text: 'WARN', colour: 'yellow' },
+  fail: { text: 'FAIL', colour: 'red' },
+  unknown: { text: '?', colour: 'yellow' },
+} as const;
+
+/** `1 warning`, `2 warnings`. */
+export function counted(n: number, thing: string): string {
+  return `${n} ${thing}${n === 1 ? '' : 's'}`;
 }
 
 export function printLine(text: string): void {
@@ -30,20 +55,22 @@ export function printJson(value: unknown): void {
   printLine(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
 }
 
-const borders = [
-  'top',
-  'top-mid',
-  'top-left',
-  'top-right',
-  'bottom',
-  'bottom-mid',
-  'bottom-left',
-  'bottom-right',
-  'left',
-  'left-mid',
-  'mid',
-  'mid-mid',
-  'right',
-  'right-mid',
-  'middle',
-] as const;
+/** A report of our own: keys in snake_case, as the API has them. */
+export function printReport(report: object): void {
+  printJson(snakeKeys(report));
+}
+
+function snakeKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeKeys);
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+  const entries = Object.entries(value).map(([key, child]) => [
+    key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+    snakeKeys(child),
+  ]);
+  return Object.fromEntries(entries);
+}
+
+/** Null: the output goes to a file or another program. */
+function terminalWidth(): number | null {
+  return process.stdout.isTTY ? (process.stdout.columns ?? 80) : null;
+}

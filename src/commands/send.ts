@@ -1,11 +1,8 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import cliProgress from 'cli-progress';
-import { Agent, type Dispatcher, interceptors, request } from 'undici';
-import { pause } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
-import { StartError } from './start-error.ts';
+import { counted } from './print.ts';
+import { readBodies } from './send-bodies.ts';
+import { baseOf, connectApi } from './send-client.ts';
 
 export type SendOptions = {
   readonly url: string;
@@ -16,22 +13,27 @@ export type SendOptions = {
   readonly json: boolean;
 };
 
+type Rejection = { count: number; readonly lines: number[] };
+/** As `--json` prints it. */
 type Summary = {
   posted: number;
   accepted: number;
   replayed: number;
-  rejected: Record<string, number>;
+  /** By reason, with the first lines that it was said of. */
+  rejected: Record<string, Rejection>;
   processed: number;
   failed: number;
   skipped: number;
-  stillOpen: number;
-  acceptMs: Percentiles | null;
-  acceptToProcessedMs: Percentiles | null;
+  still_open: number;
+  accept_ms: Percentiles | null;
+  /** Of what was accepted now: replays were processed some other time. */
+  accept_to_processed_ms: Percentiles | null;
   seconds: number;
 };
 type Percentiles = { readonly p50: number; readonly p95: number; readonly p99: number };
 
-const waitSeconds = 10;
+/** Line numbers that are kept for each reason. */
+const maxLines = 5;
 
 /**
  * Posts a file of request bodies, one a line, and says what became of them.
@@ -40,10 +42,8 @@ const waitSeconds = 10;
  * @returns exit code: 0 if every body was accepted and, with `wait`, processed.
  */
 export async function runSend(file: string, options: SendOptions): Promise<number> {
-  if (file !== '-') await stat(file);
-  await requireApi(options.url);
-  const lines = createInterface({ input: file === '-' ? process.stdin : createReadStream(file), crlfDelay: Number.POSITIVE_INFINITY });
-  const client = createClient(options);
+  const bodies = await readBodies(file);
+  const api = await connectApi(baseOf(options.url), options.concurrency);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   const bar = createBar(options);
@@ -55,130 +55,58 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
     processed: 0,
     failed: 0,
     skipped: 0,
-    stillOpen: 0,
-    acceptMs: null,
-    acceptToProcessedMs: null,
+    still_open: 0,
+    accept_ms: null,
+    accept_to_processed_ms: null,
     seconds: 0,
   };
   const acceptMs: number[] = [];
   const processedMs: number[] = [];
-  const open: string[] = [];
+  const open: { readonly location: string; readonly replayed: boolean }[] = [];
   const startedAt = performance.now();
 
   bar.start('posting');
-  await eachConcurrently(lines, options.concurrency, stop.signal, async (line) => {
-    if (line.trim() === '') return;
+  await eachConcurrently(bodies, options.concurrency, stop.signal, async ({ text, line }) => {
     summary.posted++;
     bar.total(summary.posted);
     const sentAt = performance.now();
-    const answer = await post(client, options.url, line);
+    const answer = await api.post(text);
     if (answer.location === null) {
-      summary.rejected[answer.reason] = (summary.rejected[answer.reason] ?? 0) + 1;
+      summary.rejected[answer.reason] ??= { count: 0, lines: [] };
+      const rejection = summary.rejected[answer.reason] as Rejection;
+      rejection.count++;
+      if (rejection.lines.length < maxLines) rejection.lines.push(line);
     } else {
       acceptMs.push(performance.now() - sentAt);
       summary.accepted++;
       if (answer.replayed) summary.replayed++;
-      open.push(answer.location);
+      open.push(answer);
     }
     bar.tick();
   });
-  summary.acceptMs = percentiles(acceptMs);
+  summary.accept_ms = percentiles(acceptMs);
 
   if (options.wait) {
     bar.start('waiting until all are closed', open.length);
     const giveUpAt = performance.now() + options.timeout * 1_000;
-    await eachConcurrently(open, options.concurrency, stop.signal, async (location) => {
-      const closed = await untilClosed(client, new URL(location, options.url), giveUpAt, stop.signal);
-      if (closed === null) summary.stillOpen++;
+    await eachConcurrently(open, options.concurrency, stop.signal, async ({ location, replayed }) => {
+      const closed = await api.untilClosed(location, giveUpAt, stop.signal);
+      if (closed === null) summary.still_open++;
       else if (closed.status === 'PROCESSED') {
         summary.processed++;
-        processedMs.push(closed.tookMs);
+        if (!replayed) processedMs.push(closed.tookMs);
       } else if (closed.status === 'FAILED') summary.failed++;
       else summary.skipped++;
       bar.tick();
     });
-    summary.acceptToProcessedMs = percentiles(processedMs);
+    summary.accept_to_processed_ms = percentiles(processedMs);
   }
   bar.stop();
   summary.seconds = (performance.now() - startedAt) / 1_000;
-  await client.destroy();
+  await api.close();
   process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : describe(summary, options));
   const complete = summary.accepted === summary.posted && (!options.wait || summary.processed === summary.accepted);
   return complete && !stop.signal.aborted ? exitCodes.ok : exitCodes.failed;
-}
-
-/** One look before the first body: a wrong address should not be retried for a thousand bodies. */
-async function requireApi(url: string): Promise<void> {
-  try {
-    await (await request(new URL('/healthz', url))).body.dump();
-  } catch (cause) {
-    const why = (cause as { code?: string }).code ?? String(cause);
-    throw new StartError(`no API answers at ${url} (${why}): start one with scripts/up, or give its address with --url`, {
-      cause,
-      mayPass: true,
-    });
-  }
-}
-
-/** Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that safe. */
-function createClient(options: SendOptions): Dispatcher {
-  return new Agent({ connections: options.concurrency, headersTimeout: 60_000 }).compose(
-    interceptors.retry({
-      maxRetries: 8,
-      minTimeout: 200,
-      maxTimeout: 5_000,
-      methods: ['GET', 'POST'],
-      statusCodes: [429, 502, 503, 504],
-      throwOnError: false,
-    }),
-  );
-}
-
-type PostAnswer = { readonly location: string; readonly replayed: boolean } | { readonly location: null; readonly reason: string };
-
-async function post(client: Dispatcher, base: string, body: string): Promise<PostAnswer> {
-  try {
-    const { origin } = new URL(base);
-    const answer = await client.request({
-      origin,
-      path: '/v1/conversations/end',
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-    });
-    const text = await answer.body.text();
-    if (answer.statusCode === 202) {
-      return { location: String(answer.headers['location']), replayed: answer.headers['idempotency-replayed'] === 'true' };
-    }
-    const problem = JSON.parse(text) as { code?: string; errors?: { pointer: string; detail: string }[] };
-    const [first] = problem.errors ?? [];
-    return { location: null, reason: `${answer.statusCode} ${problem.code}${first ? ` (${first.pointer} ${first.detail})` : ''}` };
-  } catch (error) {
-    return { location: null, reason: `no answer (${(error as { code?: string }).code ?? String(error)})` };
-  }
-}
-
-type Closed = { readonly status: string; readonly tookMs: number };
-
-async function untilClosed(client: Dispatcher, url: URL, giveUpAt: number, stop: AbortSignal): Promise<Closed | null> {
-  while (performance.now() < giveUpAt && !stop.aborted) {
-    const seconds = Math.max(1, Math.min(waitSeconds, Math.round((giveUpAt - performance.now()) / 1_000)));
-    const askedAt = performance.now();
-    const closed = await statusOf(client, url, seconds).catch(() => null);
-    if (closed !== null) return closed;
-    // An answer that came at once (a problem, a server with too many waiting) must not make a hot loop.
-    if (performance.now() - askedAt < 1_000) await pause(1_000, stop);
-  }
-  return null;
-}
-
-/** @returns null while it is open. */
-async function statusOf(client: Dispatcher, url: URL, waitForSeconds: number): Promise<Closed | null> {
-  const headers = { prefer: `wait=${waitForSeconds}` };
-  const answer = await client.request({ origin: url.origin, path: url.pathname, method: 'GET', headers });
-  const event = (await answer.body.json()) as { status: unknown; created_at: string; processed_at: string | null; updated_at: string };
-  if (event.status !== 'PROCESSED' && event.status !== 'FAILED' && event.status !== 'SKIPPED') return null;
-  return { status: event.status, tookMs: Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at) };
 }
 
 async function eachConcurrently<T>(
@@ -226,20 +154,22 @@ function percentiles(values: number[]): Percentiles | null {
 function describe(s: Summary, options: SendOptions): string {
   const line = (name: string, value: string | number) => `  ${name.padEnd(22)} ${value}\n`;
   const times = (p: Percentiles | null) => (p ? `p50 ${p.p50} ms · p95 ${p.p95} ms · p99 ${p.p99} ms` : '–');
-  const rejected = Object.entries(s.rejected);
+  const rejected = Object.entries(s.rejected).toSorted(([, a], [, b]) => b.count - a.count);
+  const total = rejected.reduce((sum, [, { count }]) => sum + count, 0);
   return [
-    `\n${s.posted} conversations in ${s.seconds.toFixed(1)} s\n`,
+    `\n${counted(s.posted, 'conversation')} in ${s.seconds.toFixed(1)} s\n`,
     line('accepted', `${s.accepted}${s.replayed ? ` (${s.replayed} of them replayed: accepted before)` : ''}`),
-    line(
-      'rejected',
-      rejected.reduce((sum, [, n]) => sum + n, 0),
-    ),
-    ...rejected.map(([reason, n]) => line('', `${n} × ${reason}`)),
+    line('rejected', total),
+    ...rejected.map(([reason, { count, lines }]) => line('', `${count} × ${reason}, ${where(count, lines)}`)),
     ...(options.wait ? [line('processed', s.processed), line('failed', s.failed)] : []),
     ...(s.skipped ? [line('skipped', s.skipped)] : []),
-    ...(s.stillOpen ? [line('still open', s.stillOpen)] : []),
-    line('accept', times(s.acceptMs)),
-    ...(options.wait ? [line('accept to processed', times(s.acceptToProcessedMs))] : []),
+    ...(s.still_open ? [line('still open', s.still_open)] : []),
+    line('accept', times(s.accept_ms)),
+    ...(options.wait ? [line('accept to processed', times(s.accept_to_processed_ms))] : []),
     '\n',
   ].join('');
+}
+
+function where(count: number, lines: readonly number[]): string {
+  return `${count === 1 ? 'line' : 'lines'} ${lines.toSorted((a, b) => a - b).join(', ')}${count > lines.length ? ', …' : ''}`;
 }

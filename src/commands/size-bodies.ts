@@ -14,13 +14,12 @@ export type NextBody = () => Record<string, unknown> & { readonly conversation_i
  * Real bodies in turn.
  * @param file  one body, or one a line; null for the samples of this project.
  * @returns how many there are, and the next one.
- * @throws {StartError} that says which one is no body.
+ * @throws {StartError} that says which one is no body. @throws the system's error, with its `path`, if the file cannot be read.
  */
 export async function readBodies(file: string | null): Promise<{ readonly count: number; readonly next: NextBody }> {
   const text = await readFile(file ?? samples, 'utf8').catch((cause: unknown) => {
-    const missing =
-      file === null ? 'the samples are not installed here: name a file of request bodies with --body FILE' : `there is no file ${file}`;
-    throw new StartError(missing, { cause });
+    if (file !== null) throw Object.assign(cause as object, { path: file });
+    throw new StartError('the samples are not installed here: name a file of request bodies with --body FILE', { cause });
   });
   const bodies = parseAll(text);
   for (const [i, body] of bodies.entries()) {

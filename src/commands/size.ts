@@ -5,8 +5,9 @@ import { size } from '../operate/index.ts';
 import { createStop } from '../runtime/shutdown.ts';
 import { maxConnections } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
+import { busyShareFor } from './machine-use.ts';
 import { statementDeadlineMs } from './parts.ts';
-import { printJson, printLine } from './print.ts';
+import { printLine, printReport } from './print.ts';
 import { readBodies } from './size-bodies.ts';
 import { TrialGround } from './size-ground.ts';
 import { measureScorer } from './size-scorer.ts';
@@ -17,10 +18,14 @@ export type SizeOptions = size.Goal & {
   readonly body: string | null;
   readonly seconds: number;
   readonly json: boolean;
+  readonly explain: boolean;
   readonly html: string | null;
 };
 
-/** Measures this machine with the user's scorer, and says how to size the fleet. @returns exit code: 1 if the goal cannot be had as asked. */
+/** How long the machine is looked at before anything is measured. */
+const quietMs = 2_000;
+
+/** Measures this machine with the user's scorer, and says how to size the fleet. @returns exit code: 1 if the goal cannot be had as asked, 3 if the figures are not to be trusted. */
 export async function runSize(config: Config, options: SizeOptions): Promise<number> {
   const stop = createStop(quiet).signal;
   const say = (line: string) => {
@@ -28,6 +33,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     process.stderr.write(`· ${line}\n`);
   };
   const bodies = await readBodies(options.body);
+  const busyBefore = await busyShareFor(quietMs);
+  if (!size.isQuiet(busyBefore)) say(`others use ${Math.round(busyBefore * 100)} % of the CPU: what is measured now is what they leave`);
   say('the scorer alone');
   const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
@@ -62,8 +69,13 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   // Where scorings wait, any setting but the unseen one follows from the same line.
   const isRunAnyway = [...seen, unseen].some((s) => s.workers === promising.workers && s.concurrency === promising.concurrency);
   for (const shape of [unseen, ...(isRunAnyway || first.kind === 'waiting' ? [] : [promising])]) {
-    const trial = await run(shape);
-    checks.push({ ...trial, predicted: first.rate(trial.workers, trial.concurrency), measured: trial.rate });
+    const predicted = first.rate(shape.workers, shape.concurrency);
+    let trial = await run(shape);
+    if (size.isOff({ predicted, measured: trial.rate })) {
+      say(`${Math.round(predicted)}/s was predicted: once more`);
+      trial = await run(shape);
+    }
+    checks.push({ ...trial, predicted, measured: trial.rate });
     checkTrials.push(trial);
   }
   // What was measured to check the model is worth knowing, too.
@@ -89,21 +101,24 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     points.push({ share, ...found });
   }
   const advice = size.advise(measured, model, points as [size.LatencyPoint, size.LatencyPoint], options, setting);
-  const lines = size.explain(measured, model, advice, checks, options);
+  const distrust = size.distrustOf(busyBefore, checks);
+  const lines = size.explain(measured, model, advice, checks, { ...options, distrust, inDetail: options.explain });
   if (options.json)
-    printJson({
+    printReport({
       measured,
       model,
       predictions: size.predictions(measured, model),
       checks,
       latency: points,
       advice,
+      distrust,
     });
   else printLine(lines.join('\n'));
   if (options.html !== null) {
     await writeFile(options.html, await size.sizeHtml(model, trials, checks, advice, lines));
     say(`chart: ${options.html}`);
   }
+  if (distrust !== null) return exitCodes.undecided;
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
 }
 

@@ -33,17 +33,30 @@ export function addTools(program: Command): void {
     .option('--machines <n>', 'machines like this one; default: as many as the rate needs', parsers.count)
     .option('--body <file>', 'real request bodies, one or one a line; default: the samples of this project')
     .option('--seconds <n>', 'how long each run is measured', parsers.count, 4)
+    .option('--explain', 'also print the model and the rules of thumb', false)
     .option('--json', 'print everything as JSON', false)
     .option('--html <file>', 'also write a page with charts')
     .action(
       run(
-        async (config, options: Json & { rate?: number; p99?: number; machines?: number; body?: string; seconds: number; html?: string }) =>
+        async (
+          config,
+          options: Json & {
+            explain: boolean;
+            rate?: number;
+            p99?: number;
+            machines?: number;
+            body?: string;
+            seconds: number;
+            html?: string;
+          },
+        ) =>
           (await import('./size.ts')).runSize(config, {
             rate: options.rate ?? null,
             p99Ms: options.p99 ?? null,
             machines: options.machines ?? null,
             body: options.body ?? null,
             seconds: options.seconds,
+            explain: options.explain,
             json: options.json,
             html: options.html ?? null,
           }),
@@ -60,11 +73,17 @@ function addEvents(events: Command): void {
     .description('newest first')
     .option('--status <status>', 'PENDING, PROCESSING, PROCESSED, FAILED or SKIPPED', parsers.status)
     .option('--user <id>', 'of one user')
+    .option('--error <code>', 'that failed with this error code, or with --status PENDING, are tried again after it')
+    .option('--since <when>', 'accepted since: 2h, 1d, or a time with zone', parsers.moment)
+    .option('--before <id>', 'older than this event: the next page')
     .option('--limit <n>', 'at most', parsers.count, 50)
     .option('--json', 'print JSON', false)
     .action(
-      run(async (config, options: Json & { status?: EventStatus; user?: string; limit: number }) =>
-        (await import('./events.ts')).runEventsList(config, options),
+      run(
+        async (
+          config,
+          options: Json & { status?: EventStatus; user?: string; error?: string; since?: Date; before?: string; limit: number },
+        ) => (await import('./events.ts')).runEventsList(config, options),
       ),
     );
   events
@@ -86,8 +105,9 @@ function addEvents(events: Command): void {
     .option('--error <code>', 'with --failed: only with this error code')
     .option('--before <when>', 'with --failed: only if accepted before', parsers.moment)
     .option('--limit <n>', 'with --failed: at most', parsers.count, 1_000_000)
+    .option('--json', 'print JSON', false)
     .action(
-      runWith(async (config, id: string | undefined, options: { failed: boolean; error?: string; before?: Date; limit: number }) => {
+      runWith(async (config, id: string | undefined, options: Json & { failed: boolean; error?: string; before?: Date; limit: number }) => {
         if ((id !== undefined) === options.failed) throw usage('name one event, or --failed for all of them');
         return (await import('./events.ts')).runEventsRetry(config, id, options);
       }),
@@ -97,14 +117,20 @@ function addEvents(events: Command): void {
     .description('a PENDING event is never scored')
     .argument('<id>', 'event id or conversation id')
     .option('--reason <text>', 'kept with the event', parsers.reason, 'skipped by an operator')
+    .option('--json', 'print JSON', false)
     .action(
-      runWith(async (config, id: string, options: { reason: string }) => (await import('./events.ts')).runEventsSkip(config, id, options)),
+      runWith(async (config, id: string, options: Json & { reason: string }) =>
+        (await import('./events.ts')).runEventsSkip(config, id, options),
+      ),
     );
   events
     .command('republish')
     .description('make open events due at once: when a broker lost its data, or waiting retries should not wait')
     .addOption(durationOption('--older-than <duration>', 'only if accepted longer ago', '10m'))
-    .action(run(async (config, options: { olderThan: number }) => (await import('./events.ts')).runEventsRepublish(config, options)));
+    .option('--json', 'print JSON', false)
+    .action(
+      run(async (config, options: Json & { olderThan: number }) => (await import('./events.ts')).runEventsRepublish(config, options)),
+    );
 }
 
 function addDead(dead: Command): void {
@@ -145,7 +171,8 @@ function addDead(dead: Command): void {
     .command('purge')
     .description('drop all dead letters; their events stay FAILED')
     .option('--yes', 'really', false)
-    .action(run(async (config, options: { yes: boolean }) => (await import('./dead.ts')).runDeadPurge(config, options)));
+    .option('--json', 'print JSON', false)
+    .action(run(async (config, options: Json & { yes: boolean }) => (await import('./dead.ts')).runDeadPurge(config, options)));
 }
 
 /** A command without arguments: its result is the exit code. */

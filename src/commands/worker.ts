@@ -89,7 +89,13 @@ export async function runWorker(config: Config): Promise<void> {
     },
   });
   const consumer = stack.adopt(
-    createConsumer({ ...broker, name, prefetch: config.concurrency, onDelivery: (delivery) => intake.onDelivery(delivery) }),
+    createConsumer({
+      ...broker,
+      name,
+      prefetch: config.concurrency,
+      onDelivery: (delivery) => intake.onDelivery(delivery),
+      onChannelLost: () => intake.onChannelLost(),
+    }),
     (c) => c.close(),
   );
   // A broker that is away is waited for; one that is set up differently is a mistake to be told at once.

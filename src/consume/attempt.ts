@@ -1,21 +1,25 @@
 import type { ConversationText } from '../event/conversation.ts';
-import { type EventId, isOpen } from '../event/event.ts';
-import { faultOf, PipelineError } from '../event/fault.ts';
+import { isOpen } from '../event/event.ts';
+import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
-import { hold } from '../runtime/hold.ts';
-import type { Logger } from '../runtime/log.ts';
 import type { Running } from './in-flight.ts';
 import type { LoadEvent } from './load.ts';
+import type { Starts } from './starts.ts';
 import { createSuspectLane } from './suspect-lane.ts';
 
 /** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
-export type Received = { readonly body: Buffer; readonly messageId: string | undefined; readonly redelivered: boolean };
+export type Received = {
+  readonly body: Buffer;
+  readonly messageId: string | undefined;
+  readonly redelivered: boolean;
+  /** False once its channel is gone. */
+  readonly live: boolean;
+};
 
 export type AttemptSteps = {
   readonly load: LoadEvent;
   readonly score: (text: ConversationText) => Promise<Outcome>;
-  readonly countStart: (eventId: EventId) => Promise<void>;
   readonly settle: (attempt: AttemptResult) => Promise<Settled>;
 };
 
@@ -28,15 +32,15 @@ export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not
  */
 export function createAttempt(options: {
   readonly steps: AttemptSteps;
+  readonly starts: Starts;
   readonly concurrency: number;
   readonly poisonStarts: number;
   readonly maxMessageBytes: number;
   /** Aborted when the drain is over: waiting ends, the delivery goes back. */
   readonly giveUp: AbortSignal;
-  readonly log: Logger;
   readonly now: () => number;
 }) {
-  const { steps, giveUp, log } = options;
+  const { steps, starts, giveUp } = options;
   const suspectLane = createSuspectLane(options.concurrency);
 
   return async function attempt(delivery: Received, running: Running): Promise<Answer> {
@@ -58,8 +62,8 @@ export function createAttempt(options: {
     }
     const counted = async () => {
       if (giveUp.aborted) throw new PipelineError('transient', 'DRAINED', 'the drain is over');
-      await holding(() => steps.countStart(event.eventId));
-      running.counted = true;
+      if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'somebody gets this delivery again');
+      await starts.count(event.eventId, running, delivery);
       return scoreAndSettle();
     };
     return event.unfinishedStarts === 0 ? counted() : suspectLane.run(event.unfinishedStarts, counted);
@@ -80,15 +84,6 @@ export function createAttempt(options: {
     await running.marking;
     const { eventId, owner, attemptCount } = event;
     return steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs: options.now() - running.startedAt });
-  }
-
-  /** Repeats a step while the database is away. */
-  function holding<T>(step: () => Promise<T>): Promise<T> {
-    return hold(step, {
-      mayPass: (error) => faultOf(error) === 'transient',
-      giveUp,
-      onWait: (error, waitMs) => log.warn({ err: error, waitMs }, 'the database is away; holding the delivery'),
-    });
   }
 }
 

@@ -5,9 +5,9 @@ import { type Logger, withCorrelation } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { type Answer, type AttemptSteps, createAttempt, type Received } from './attempt.ts';
 import { createInFlight, type MarkProcessing, type Running } from './in-flight.ts';
+import { createStarts, type StartSteps } from './starts.ts';
 
 export type Delivery = Received & {
-  readonly live: boolean;
   ack(): void;
   deadLetter(): void;
   requeue(): void;
@@ -18,6 +18,8 @@ export type Counters = Record<'processed' | 'retry' | 'failed' | 'duplicate' | '
 export type Intake = {
   /** Takes a delivery and answers it sooner or later, exactly once. */
   onDelivery(delivery: Delivery): void;
+  /** A channel has gone, and this process lives: attempts of its deliveries run on, and their starts are taken back. */
+  onChannelLost(): void;
   /**
    * Lets what runs finish, at most `withinMs`, and gives the rest back. Call after the consumer has stopped taking.
    * @returns ids of the events given back unfinished.
@@ -33,10 +35,10 @@ export type Intake = {
  */
 export function createIntake(options: {
   readonly concurrency: number;
-  readonly steps: AttemptSteps & {
-    readonly markProcessing: MarkProcessing;
-    readonly uncountStart: (eventId: EventId) => Promise<void>;
-  };
+  readonly steps: AttemptSteps &
+    StartSteps & {
+      readonly markProcessing: MarkProcessing;
+    };
   readonly poisonStarts: number;
   /** How often a running attempt is written to be alive, milliseconds. */
   readonly remarkMs: number;
@@ -48,7 +50,8 @@ export function createIntake(options: {
 }): Intake {
   const { log, giveUp, steps } = options;
   const now = options.now ?? (() => performance.now());
-  const attempt = createAttempt({ ...options, giveUp: giveUp.signal, now });
+  const starts = createStarts({ steps, giveUp: giveUp.signal, log });
+  const attempt = createAttempt({ ...options, starts, giveUp: giveUp.signal, now });
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: options.remarkMs, log, now });
   const waiting: Delivery[] = [];
   const unfinished = new Map<Delivery, Running>();
@@ -97,7 +100,7 @@ export function createIntake(options: {
     if (faultOf(error) === 'transient') {
       counters.requeued++;
       log.warn({ err: error, event_id }, 'delivery goes back to the queue');
-      await uncount([running]);
+      await takeBack([running]);
       delivery.requeue();
       return;
     }
@@ -107,10 +110,10 @@ export function createIntake(options: {
     delivery.deadLetter();
   }
 
-  /** Takes counted starts back, as far as the database lets us in a second: what stays counted costs a lane, not the event. */
-  async function uncount(attempts: readonly Running[]): Promise<void> {
-    const counted = attempts.flatMap((r) => (r.counted && r.eventId !== null ? [steps.uncountStart(r.eventId).catch(() => {})] : []));
-    if (counted.length > 0) await settlesWithin(Promise.all(counted), 1_000);
+  /** As far as the database lets us in a second. */
+  async function takeBack(attempts: readonly Running[]): Promise<void> {
+    const counted = attempts.filter((running) => running.counted);
+    if (counted.length > 0) await settlesWithin(Promise.all(counted.map(starts.takeBack)), 1_000);
   }
 
   return {
@@ -120,6 +123,9 @@ export function createIntake(options: {
       for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--) if (!waiting[i]?.live) waiting.splice(i, 1);
       waiting.push(delivery);
       next();
+    },
+    onChannelLost() {
+      for (const [delivery, running] of unfinished) if (!delivery.live) void starts.takeBack(running);
     },
     async drain(withinMs) {
       draining = true;
@@ -131,7 +137,7 @@ export function createIntake(options: {
       unfinished.clear();
       for (const [delivery] of rest) delivery.requeue();
       counters.requeued += rest.length;
-      await uncount(rest.map(([, running]) => running));
+      await takeBack(rest.map(([, running]) => running));
       return rest.map(([, running]) => running.eventId);
     },
     counters,

@@ -45,6 +45,12 @@ export function newEventId(): EventId {
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` as EventId;
 }
 
+/** The least id of a moment: whoever is at least that was accepted then or later, as far as the APIs' clocks agree. */
+export function firstEventIdAt(time: Date): EventId {
+  const digits = Math.max(0, time.getTime()).toString(16).padStart(12, '0');
+  return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000` as EventId;
+}
+
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** @returns the id, or null if the value is not a lower-case UUID. */

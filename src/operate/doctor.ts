@@ -13,6 +13,8 @@ const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
 /** A batch of accepts is at most 4 MiB of text, which quoting may double, and what surrounds it. */
 const leastPacket = 9 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
+/** What our sessions ask for. */
+const mostIdleS = 60;
 /** Each client holds one; a thousand clients and their connections to the servers fit with room to spare. */
 const leastFiles = 4_096;
 
@@ -45,6 +47,16 @@ export function judgeDatabase(
     judge('time zone', db.sessionOffsetMinutes === 0, `sessions are ${db.sessionOffsetMinutes} min from UTC`, {
       fail: 'times would be stored wrongly: something between here and the server resets the session (a proxy that pools statements?)',
     }),
+    judge(
+      'vanished hosts',
+      db.idleLimitS <= mostIdleS,
+      `a session that says nothing ends after ${db.idleLimitS} s, and its locks with it`,
+      {
+        warn:
+          `a host that loses its power in a transaction would keep its rows locked for ${db.idleLimitS} s: something between here and the server drops ` +
+          `the limits that sessions ask for (a proxy?); set wait_timeout = ${mostIdleS} on the server`,
+      },
+    ),
     judge(
       'clock',
       Math.abs(db.clockSkewMs) <= maxSkewMs,

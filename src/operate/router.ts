@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import * as z from 'zod';
 import type { EventId, EventStatus } from '../event/event.ts';
-import { jsonBody, Problem } from '../runtime/http/index.ts';
+import { jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
 
 export type Operated =
   | { readonly kind: 'done'; readonly eventId: EventId }
@@ -14,17 +14,23 @@ export type RetryFailed = (filter: { readonly errorCode?: string; readonly befor
 
 const maxBodyBytes = 16_384;
 
-const bulkRetry = z.strictObject({
-  status: z.literal('FAILED', 'must be FAILED, the only state that is retried'),
-  error_code: z.string('must be a string').max(64, 'must have at most 64 characters').optional(),
-  before: z.iso
-    .datetime({ offset: true, error: 'must be an ISO 8601 date and time with zone' })
-    .transform((text) => new Date(text))
-    .optional(),
-  limit: z.int('must be a whole number').min(1, 'must be at least 1').max(10_000, 'must be at most 10000').default(1_000),
-});
+const bulkRetry = z.strictObject(
+  {
+    status: z.literal('FAILED', 'must be FAILED, the only state that is retried'),
+    error_code: z.string('must be a string').max(64, 'must have at most 64 characters').optional(),
+    before: z.iso
+      .datetime({ offset: true, error: 'must be an ISO 8601 date and time with zone' })
+      .transform((text) => new Date(text))
+      .optional(),
+    limit: z.int('must be a whole number').min(1, 'must be at least 1').max(10_000, 'must be at most 10000').default(1_000),
+  },
+  { error: (issue) => (issue.code === 'unrecognized_keys' ? `has unknown fields: ${issue.keys.join(', ')}` : 'must be an object') },
+);
 
-const skip = z.object({ reason: z.string('must be a string').max(500, 'must have at most 500 characters').optional() });
+const skip = z.object(
+  { reason: z.string('must be a string').max(500, 'must have at most 500 characters').optional() },
+  'must be an object',
+);
 
 /** What a person may do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes what becomes due. */
 export function operateRouter(options: {
@@ -38,19 +44,19 @@ export function operateRouter(options: {
   router.post('/v1/conversations/retry', ...jsonBody(maxBodyBytes), async (request, response) => {
     const { error_code: errorCode, before, limit } = parse(bulkRetry, request.body);
     const filter = { ...(errorCode !== undefined && { errorCode }), ...(before && { before }) };
-    response.status(202).json({ requeued: await options.retryFailed(filter, limit) });
+    sendJson(response, 202, { requeued: await options.retryFailed(filter, limit) });
   });
 
   router.post('/v1/conversations/:id/retry', async (request, response) => {
     const { id } = request.params;
-    response.status(202).json(answer(id, await options.retryEvent(id), 'PENDING', 'only a FAILED conversation can be retried'));
+    sendJson(response, 202, answer(id, await options.retryEvent(id), 'PENDING', 'only a FAILED conversation can be retried'));
   });
 
   router.post('/v1/conversations/:id/skip', ...jsonBody(maxBodyBytes, { optional: true }), async (request, response) => {
     const id = String(request.params['id']);
     const { reason } = parse(skip, request.body ?? {});
     const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator');
-    response.status(202).json(answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
+    sendJson(response, 202, answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
   });
 
   return router;

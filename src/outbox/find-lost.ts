@@ -1,8 +1,9 @@
 import type { Logger } from '../runtime/log.ts';
+import type { QueueCounts } from '../runtime/server-facts.ts';
 import { pause } from '../runtime/wait.ts';
 
-/** Messages that wait in the queue, none of those that were delivered; null if that cannot be told now. */
-export type QueueDepth = () => Promise<number | null>;
+/** What the broker says of the queue; null if it cannot be asked now. */
+export type CountQueue = () => Promise<QueueCounts | null>;
 /** Makes events due that were published long ago and that nobody holds; at most `limit`. Resolves with how many. */
 export type MakeLostDue = (limit: number) => Promise<number>;
 
@@ -23,28 +24,41 @@ const emptyForMs = 5_000;
  * due. A backlog, however long and slow, is never taken for lost: its queue is not empty.
  */
 export async function findLost(options: {
-  readonly queueDepth: QueueDepth;
+  readonly countQueue: CountQueue;
   readonly makeLostDue: MakeLostDue;
   readonly lostAfterMs: number;
   readonly log: Logger;
   readonly stop: AbortSignal;
 }): Promise<void> {
   const { log, stop } = options;
-  let emptySince: number | null = null;
+  const isSurelyEmpty = createEmptinessJudge(options.lostAfterMs);
   while (!stop.aborted) {
     await pause((options.lostAfterMs / looksPerTerm) * (0.75 + Math.random() / 2), stop);
     if (stop.aborted) return;
     try {
-      const isEmpty = (await options.queueDepth()) === 0;
-      emptySince = isEmpty ? (emptySince ?? performance.now()) : null;
-      if (emptySince === null || performance.now() - emptySince < emptyForMs) continue;
+      if (!isSurelyEmpty(await options.countQueue(), performance.now())) continue;
       let found = 0;
       for (let n = batch; n === batch && !stop.aborted; found += n) n = await options.makeLostDue(batch);
       if (found > 0)
         log.warn({ events: found }, 'published, still open, and the queue is empty: the broker lost these events; publishing them again');
     } catch (error) {
-      emptySince = null; // what was seen before a broker went away says nothing of the one that comes back
+      isSurelyEmpty(null, performance.now()); // what was seen before a broker went away says nothing of the one that comes back
       log.debug({ err: error }, 'cannot look for lost events now');
     }
   }
+}
+
+/**
+ * Whether the queue has been empty for long enough, look by look.
+ *
+ * A quorum queue whose leader does not answer in time is reported to have no messages and no consumers (RabbitMQ 3.10, `rabbit_quorum_queue:stat`). A
+ * zero without consumers is therefore believed only when every look in `lostAfterMs` has seen it.
+ */
+export function createEmptinessJudge(lostAfterMs: number): (counts: QueueCounts | null, now: number) => boolean {
+  let emptySince: number | null = null;
+  return (counts, now) => {
+    emptySince = counts?.messages === 0 ? (emptySince ?? now) : null;
+    if (counts === null || emptySince === null) return false;
+    return now - emptySince >= (counts.consumers > 0 ? emptyForMs : Math.max(emptyForMs, lostAfterMs));
+  };
 }

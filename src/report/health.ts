@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Router } from 'express';
 import type { Gauge } from '../runtime/gauge.ts';
+import { sendJson } from '../runtime/http/index.ts';
 
 /** @throws if the database does not answer, or takes no writes. */
 export type ProbeWrites = () => Promise<void>;
@@ -24,19 +25,19 @@ export function healthRouter(options: {
   const router = Router();
   router.get('/', (_request, response) => {
     const links = { accept: '/v1/conversations/end', conversations: '/v1/conversations', health: '/health/detailed', ready: '/readyz' };
-    response.json({ name: 'afterword', version: options.version, links });
+    sendJson(response, 200, { name: 'afterword', version: options.version, links });
   });
   router.get('/healthz', (_request, response) => {
-    response.json({ status: 'ok' });
+    sendJson(response, 200, { status: 'ok' });
   });
   router.get('/readyz', async (_request, response) => {
     const { status, database, broker } = await look();
     const serves = status === 'ready' || status === 'degraded';
-    response.status(serves ? 200 : 503).json({ status, database, broker });
+    sendJson(response, serves ? 200 : 503, { status, database, broker });
   });
   router.get('/health/detailed', async (_request, response) => {
     const { rss, heapUsed } = process.memoryUsage();
-    response.json({
+    sendJson(response, 200, {
       ...(await look()),
       version: options.version,
       node: process.version,

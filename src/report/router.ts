@@ -4,10 +4,11 @@ import * as z from 'zod';
 import { type EventId, type EventStatus, eventStatuses, isOpen } from '../event/event.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { type EventView, type FriendshipView, presentEvent, presentFriendship } from './views.ts';
+import type { Reads } from './reads.ts';
+import { type EventView, type FriendshipView, type Part, presentEvent, presentFriendship, type TextView } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
 
-export type FindEvent = (conversationId: string, options: { readonly withLog: boolean }) => Promise<EventView | null>;
+export type FindText = (eventId: string) => Promise<TextView | null>;
 export type ListEvents = (
   filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: EventId },
   limit: number,
@@ -18,7 +19,16 @@ export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;
 const preferWait = /(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:[,;]|$)/i;
 const maxWaitSeconds = 30;
 
-const listQuery = z.object({
+const parts = { log: 'log', metadata: 'metadata' } as const satisfies Record<string, Part>;
+const itemQuery = z.strictObject({
+  include: z
+    .string('must be given once')
+    .transform((text) => text.split(','))
+    .pipe(z.array(z.enum(parts, `must be some of ${Object.keys(parts).join(', ')}, with commas between them`)))
+    .default([]),
+});
+
+const listQuery = z.strictObject({
   status: z.enum(eventStatuses, `must be one of ${eventStatuses.join(', ')}`).optional(),
   user_id: z.string('must be given once').min(1, 'must not be empty').optional(),
   limit: z
@@ -40,40 +50,43 @@ const listQuery = z.object({
 
 /** What callers may look at: one event, the list, a user's friendship. */
 export function reportRouter(options: {
-  readonly findEvent: FindEvent;
+  readonly reads: Reads;
+  readonly findText: FindText;
   readonly listEvents: ListEvents;
   readonly findFriendship: FindFriendship;
   readonly closedWatch: ClosedWatch;
 }): Router {
   const router = Router();
+  const { reads } = options;
 
   router.get('/v1/conversations/:id', async (request, response) => {
     const conversationId = request.params.id;
-    const withLog = request.query['include'] === 'log';
-    let row = await options.findEvent(conversationId, { withLog });
+    const { include: parts } = parsed(itemQuery, request);
+    let row = await reads.event(conversationId);
     const waitSeconds = Math.min(maxWaitSeconds, Number(preferWait.exec(request.get('prefer') ?? '')?.[1] ?? 0));
     if (row && isOpen(row.status) && waitSeconds > 0) {
       const gone = new AbortController();
       response.once('close', () => gone.abort());
-      response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
-      await options.closedWatch.untilClosed(conversationId, waitSeconds * 1_000, gone.signal);
-      row = await options.findEvent(conversationId, { withLog });
+      const waiting = options.closedWatch.untilClosed(conversationId, waitSeconds * 1_000, gone.signal);
+      if (waiting !== null) {
+        response.setHeader('Preference-Applied', `wait=${waitSeconds}`);
+        const closed = await waiting;
+        if (gone.signal.aborted) return;
+        row = closed ?? (await reads.event(conversationId));
+      }
     }
     if (!row) throw new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');
     if (isOpen(row.status)) response.setHeader('Retry-After', '1');
-    sendWithEtag(request, response, presentEvent(row, { withLog }));
+    const { event_id } = row;
+    const text = parts.length === 0 ? null : await reads.bounded(() => options.findText(event_id));
+    sendWithEtag(request, response, presentEvent(row, parts, text));
   });
 
   router.get('/v1/conversations', async (request, response) => {
-    const query = listQuery.safeParse(request.query);
-    if (!query.success) {
-      const errors = query.error.issues.map((issue) => ({ pointer: `?${String(issue.path[0])}`, detail: issue.message }));
-      throw new Problem(422, 'invalid_query', 'the query has errors', { errors });
-    }
-    const { status, user_id: userId, limit, cursor } = query.data;
+    const { status, user_id: userId, limit, cursor } = parsed(listQuery, request);
     const filter = { ...(status && { status }), ...(userId !== undefined && { userId }), ...(cursor && { before: cursor }) };
     // One more than asked for tells whether there is a next page.
-    const rows = await options.listEvents(filter, limit + 1);
+    const rows = await reads.bounded(() => options.listEvents(filter, limit + 1));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     sendWithEtag(request, response, {
@@ -83,7 +96,7 @@ export function reportRouter(options: {
   });
 
   router.get('/v1/users/:id/friendship', async (request, response) => {
-    const found = await options.findFriendship(request.params.id);
+    const found = await reads.bounded(() => options.findFriendship(request.params.id));
     if (!found) throw new Problem(404, 'user_not_found', 'no conversation of this user has been scored');
     sendWithEtag(request, response, presentFriendship(found));
   });
@@ -91,9 +104,21 @@ export function reportRouter(options: {
   return router;
 }
 
+/** @throws {Problem} 422 that names every parameter which is wrong, or that we do not have. */
+function parsed<T extends z.ZodType>(schema: T, request: Request): z.output<T> {
+  const query = schema.safeParse(request.query);
+  if (query.success) return query.data;
+  const errors = query.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ pointer: `?${key}`, detail: 'is not a parameter of this address' }))
+      : [{ pointer: `?${String(issue.path[0])}`, detail: issue.message }],
+  );
+  throw new Problem(422, 'invalid_query', 'the query has errors', { errors });
+}
+
 /** The body's own hash as a strong ETag; 304 without the body for a client that has it. */
 function sendWithEtag(request: Request, response: Response, body: object): void {
-  const text = JSON.stringify(body);
+  const text = `${JSON.stringify(body)}\n`;
   response.setHeader('ETag', `"${hash('sha256', text, 'base64url').slice(0, 27)}"`);
   response.setHeader('Cache-Control', 'private, no-cache');
   if (request.fresh) response.status(304).end();

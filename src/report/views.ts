@@ -24,11 +24,15 @@ export type EventView = {
   readonly friendship_score_change: number | null;
   readonly new_friendship_level: string | null;
   readonly score_calculation_details: unknown;
-  readonly conversation_log?: string;
 };
 
+/** JSON texts. */
+export type TextView = { readonly conversation_log: string; readonly metadata: string | null };
+/** What an answer may have beyond the event itself. */
+export type Part = 'log' | 'metadata';
+
 /** The answer for one event; `result` and `error` are null where there is none. Times are UTC, ISO 8601. */
-export function presentEvent(row: EventView, options: { readonly withLog?: boolean } = {}) {
+export function presentEvent(row: EventView, parts: readonly Part[] = [], text: TextView | null = null) {
   return {
     conversation_id: row.conversation_id,
     event_id: row.event_id,
@@ -55,8 +59,13 @@ export function presentEvent(row: EventView, options: { readonly withLog?: boole
             score_calculation_details: row.score_calculation_details,
           }
         : null,
-    ...(options.withLog && { conversation_log: JSON.parse(row.conversation_log ?? 'null') as unknown }),
+    ...(parts.includes('log') && { conversation_log: parsed(text?.conversation_log) }),
+    ...(parts.includes('metadata') && { metadata: parsed(text?.metadata) }),
   };
+}
+
+function parsed(json: string | null | undefined): unknown {
+  return json == null ? null : (JSON.parse(json) as unknown);
 }
 
 export type FriendshipView = {

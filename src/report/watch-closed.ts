@@ -1,52 +1,62 @@
 import type { Gauge } from '../runtime/gauge.ts';
+import type { EventView } from './views.ts';
 
-/** Says which of these conversations are closed. */
-export type FindClosed = (conversationIds: readonly string[]) => Promise<readonly string[]>;
+/** Reads those of these conversations that are closed. */
+export type FindClosed = (conversationIds: readonly string[]) => Promise<readonly EventView[]>;
 
 export type ClosedWatch = {
-  /** Resolves when the conversation is closed, or `withinMs` are over, or `signal` fires (the client has gone). */
-  untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Resolves with the event as soon as it is closed; with null when `withinMs` are over, `signal` fires (the client has gone) or the watch ends.
+   * @returns null if nobody waits: too many do already, or the watch has ended.
+   */
+  untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<EventView | null> | null;
   readonly gauge: Gauge;
 };
 
 const pollMs = 50;
 const maxWatched = 2_000;
-const maxBatch = 500;
+const maxBatch = 64;
 
 /**
- * Waits until conversations are closed. All waiting callers of the process share one query every 50 ms, which runs only
- * while somebody waits. Beyond 2,000 waiting callers a new one is told at once that its wait is over.
+ * Waits until conversations are closed. All waiting callers of the process share the queries, which run every 50 ms while somebody waits, and what
+ * is read is what they are answered with: two thousand that end together cost no further read.
+ *
+ * @param end  ends every wait: a drain.
  */
-export function createClosedWatch(findClosed: FindClosed): ClosedWatch {
-  const watched = new Map<string, Set<() => void>>();
+export function createClosedWatch(findClosed: FindClosed, end: AbortSignal): ClosedWatch {
+  const watched = new Map<string, Set<(event: EventView | null) => void>>();
   let count = 0;
   let polling = false;
+  end.addEventListener('abort', () => {
+    for (const callers of watched.values()) for (const resolve of callers) resolve(null);
+  });
 
   async function poll(): Promise<void> {
     const ids = [...watched.keys()];
     for (let i = 0; i < ids.length; i += maxBatch) {
       // A database that is away ends no wait: each caller has its own limit.
       const closed = await findClosed(ids.slice(i, i + maxBatch)).catch(() => []);
-      for (const id of closed) for (const resolve of watched.get(id) ?? []) resolve();
+      for (const event of closed) for (const resolve of watched.get(event.conversation_id) ?? []) resolve(event);
     }
     polling = watched.size > 0;
     if (polling) setTimeout(poll, pollMs);
   }
 
-  function untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<void> {
-    if (count >= maxWatched || withinMs <= 0 || signal.aborted) return Promise.resolve();
+  function untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<EventView | null> | null {
+    if (count >= maxWatched || withinMs <= 0 || signal.aborted || end.aborted) return null;
     return new Promise((resolve) => {
       const callers = watched.get(conversationId) ?? new Set();
-      const done = () => {
+      const done = (event: EventView | null) => {
         clearTimeout(limit);
-        signal.removeEventListener('abort', done);
+        signal.removeEventListener('abort', gone);
         if (!callers.delete(done)) return;
         count--;
         if (callers.size === 0) watched.delete(conversationId);
-        resolve();
+        resolve(event);
       };
-      const limit = setTimeout(done, withinMs);
-      signal.addEventListener('abort', done, { once: true });
+      const gone = () => done(null);
+      const limit = setTimeout(gone, withinMs);
+      signal.addEventListener('abort', gone, { once: true });
       callers.add(done);
       watched.set(conversationId, callers);
       count++;

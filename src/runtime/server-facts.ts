@@ -14,6 +14,8 @@ export type DatabaseFacts = {
   /** What the server says to the writes of accepting and settling; null: it takes them. */
   readonly writesRefused: string | null;
   readonly charset: string;
+  /** Seconds after which the server ends a session of ours that says nothing; in a transaction, if the server tells them apart. */
+  readonly idleLimitS: number;
   /** Minutes that a session of ours is from UTC. */
   readonly sessionOffsetMinutes: number;
   /** Server's clock minus ours, milliseconds; as exact as half a round trip. */
@@ -22,7 +24,9 @@ export type DatabaseFacts = {
   readonly schemaCurrent: boolean;
 };
 
-export type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
+/** `messages`: those that wait, none of those that were delivered. */
+export type QueueCounts = { readonly messages: number; readonly consumers: number };
+export type QueueFacts = QueueCounts & { readonly name: string };
 
 /** What a person should know about the broker, as far as AMQP tells it. */
 export type BrokerFacts = {

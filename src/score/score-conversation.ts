@@ -1,10 +1,7 @@
 import type { Conversation } from '../event/conversation.ts';
 import type { Outcome } from '../event/outcome.ts';
+import { checkScore } from './checked-score.ts';
 import type { Score, ScoreContext, Scorer } from './scorer.ts';
-
-/** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
-const precision = 10_000;
-const largestChange = 1e9;
 
 /**
  * Scores a conversation. Failures are data: error classes do not survive the way back from a thread.
@@ -55,29 +52,11 @@ function failure(scorer: Scorer, error: unknown, signal: AbortSignal): Outcome {
   return { kind: 'failed', permanent, code: 'SCORER_FAILED', details: describe(scorer, error) };
 }
 
-function toOutcome(scorer: Scorer, score: Score | undefined): Outcome {
-  const change = Math.round(Number(score?.change) * precision) / precision;
-  const totalTurns = score?.totalTurns ?? 0;
-  const detailsJson = jsonOf({ ...score?.details, scorer: nameOf(scorer) });
-  if (
-    !Number.isFinite(change) ||
-    Math.abs(change) > largestChange ||
-    !Number.isInteger(totalTurns) ||
-    totalTurns < 0 ||
-    detailsJson === null
-  ) {
-    return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${nameOf(scorer)} answered no usable score` };
-  }
-  return { kind: 'scored', change, totalTurns, detailsJson };
-}
-
-/** @returns null for what JSON cannot hold: circles, BigInt. */
-function jsonOf(value: object): string | null {
-  try {
-    return JSON.stringify(value);
-  } catch {
-    return null;
-  }
+function toOutcome(scorer: Scorer, answer: unknown): Outcome {
+  const name = nameOf(scorer);
+  const checked = checkScore(answer, name);
+  if ('problem' in checked) return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${name}: ${checked.problem}` };
+  return { kind: 'scored', ...checked };
 }
 
 /** Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain word. */

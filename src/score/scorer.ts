@@ -10,8 +10,9 @@ export type ScoreWeights = {
 };
 
 /**
- * What a scorer answers. `change` is added to the user's friendship score: finite, at most four decimals are kept.
- * `details` is stored and returned to callers as it is (JSON); it must not repeat what was said.
+ * What a scorer answers. `change` is added to the user's friendship score: finite, within ±10⁹, at most four decimals are kept.
+ * `details` is stored and returned to callers as it is (at most 64 KiB of JSON); it must not repeat what was said. An answer that is none of this fails the
+ * event for good (`SCORER_ANSWER`), with what was wrong in its error.
  */
 export type Score = {
   readonly change: number;

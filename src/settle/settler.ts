@@ -24,6 +24,8 @@ export type Settler = {
 };
 
 const maxBatch = 100;
+/** Bytes of details in one batch, well below any server's `max_allowed_packet`. */
+const maxBatchBytes = 2 * 1_024 * 1_024;
 /** Code of an attempt that could not be settled with its batch. */
 const leftOver = 'LEFT_OVER';
 /** Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain (docs/decisions/0013). */
@@ -115,6 +117,8 @@ export function createSettler(options: {
   const group = createGroupCommit<AttemptResult, Settled>({
     commit,
     maxItems: maxBatch,
+    maxWeight: maxBatchBytes,
+    weigh: ({ outcome }) => (outcome.kind === 'scored' ? outcome.detailsJson.length : 0),
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
     // Gather only while messages wait for a thread: small commits would then take CPU from the scorers. At other times, holding a result back

@@ -1,9 +1,12 @@
 import type { EventRef, EventStatus } from '../event/event.ts';
-import { type Connection, withConnection } from './connection.ts';
+import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 import type { EventRow, FriendshipRow, LogRow, TopicRow } from './schemas.ts';
 
 export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
+
+/** JSON texts. */
+export type StoredText = Pick<LogRow, 'conversation_log' | 'metadata'>;
 
 /** An event as it is shown; the details of its score are parsed. */
 export type ShownEvent = Omit<EventRow, 'duration_seconds' | 'request_digest' | 'suspect_starts'>;
@@ -12,38 +15,71 @@ const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name,
   attempt_started_at, worker, created_at, processed_at, error_code, error_details, friendship_score_change, new_friendship_level,
   score_calculation_details, updated_at`;
 
-/** One event; null if there is none. With its log, as JSON text, if that is asked for and there. */
-export function findEvent(
-  store: Store,
-  ref: EventRef,
-  options: { readonly withLog: boolean; readonly deadlineMs: number },
-): Promise<(ShownEvent & { readonly conversation_log?: string }) | null> {
+/** One event; null if there is none. */
+export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<ShownEvent | null> {
   const [column, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
-  return withConnection(store, options.deadlineMs, async (connection) => {
+  return withConnection(store, deadlineMs, async (connection) => {
     const [row] = await connection.prepared<ShownEvent[]>(`SELECT ${columns} FROM conversation_events WHERE ${column} = ?`, [id]);
-    if (row === undefined) return null;
-    const [log] = options.withLog ? await readLog(connection, row.event_id) : [];
-    return { ...parsed(row), ...(log && { conversation_log: log.conversation_log }) };
+    return row === undefined ? null : parsed(row);
   });
 }
 
-function readLog(connection: Connection, eventId: string): Promise<Pick<LogRow, 'conversation_log'>[]> {
-  return connection.prepared('SELECT conversation_log FROM conversation_logs WHERE event_id = ?', [eventId]);
+/** Few texts, so that they are prepared: a batch is filled up to the next size with names that nothing has. */
+const sizes = [1, 4, 16, 64];
+
+/** Those of these conversations that are there, in no order. At most 64. */
+export function findEvents(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<ShownEvent[]> {
+  return readEvents(store, conversationIds, '', deadlineMs);
+}
+
+/** Those of these conversations that are closed by now, in no order. At most 64. */
+export function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<ShownEvent[]> {
+  return readEvents(store, conversationIds, "AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')", deadlineMs);
+}
+
+function readEvents(store: Store, conversationIds: readonly string[], further: string, deadlineMs: number): Promise<ShownEvent[]> {
+  const size = sizes.find((n) => n >= conversationIds.length) ?? conversationIds.length;
+  const ids = [...conversationIds, ...Array<string>(size - conversationIds.length).fill('')];
+  return withConnection(store, deadlineMs, async (connection) => {
+    const rows = await connection.prepared<ShownEvent[]>(
+      `SELECT ${columns} FROM conversation_events WHERE conversation_id IN (${ids.map(() => '?').join(',')}) ${further}`,
+      ids,
+    );
+    return rows.map(parsed);
+  });
+}
+
+/** What was said, and what the caller sent along; null if there is none. */
+export function findText(store: Store, eventId: string, deadlineMs: number): Promise<StoredText | null> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    const [row] = await connection.prepared<StoredText[]>('SELECT conversation_log, metadata FROM conversation_logs WHERE event_id = ?', [
+      eventId,
+    ]);
+    return row ?? null;
+  });
 }
 
 /**
- * Events newest first (event ids carry their time), after `before` in that order: a keyset page, whose cost does not
+ * Events newest first (event ids carry their time), after `before` in that order and down to `from`: a keyset page, whose cost does not
  * grow with the page's number.
  */
 export function listEvents(
   store: Store,
-  filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: string },
+  filter: {
+    readonly status?: EventStatus;
+    readonly userId?: string;
+    readonly errorCode?: string;
+    readonly before?: string;
+    readonly from?: string;
+  },
   options: { readonly limit: number; readonly deadlineMs: number },
 ): Promise<ShownEvent[]> {
   const conditions = [
     ['user_id = ?', filter.userId],
     ['status = ?', filter.status],
+    ['error_code = ?', filter.errorCode],
     ['event_id < ?', filter.before],
+    ['event_id >= ?', filter.from],
   ].filter(([, value]) => value !== undefined);
   // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
   const index =
@@ -62,17 +98,6 @@ export function listEvents(
 function parsed(row: ShownEvent): ShownEvent {
   const details = row.score_calculation_details;
   return { ...row, score_calculation_details: typeof details === 'string' ? (JSON.parse(details) as unknown) : details };
-}
-
-/** Which of these conversations are closed by now. */
-export async function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<string[]> {
-  const rows = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<{ conversation_id: string }[]>(
-      "SELECT conversation_id FROM conversation_events WHERE conversation_id IN (?) AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')",
-      [conversationIds],
-    ),
-  );
-  return rows.map((row) => row.conversation_id);
 }
 
 /** A user's friendship with its topics, most points first; null for a user without a processed event. */

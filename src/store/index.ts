@@ -4,7 +4,9 @@ export {
   type FriendshipRow,
   findClosed,
   findEvent,
+  findEvents,
   findFriendship,
+  findText,
   listEvents,
   maxConnections,
   type ShownEvent,
@@ -16,7 +18,7 @@ export { loadEvents } from './load-events.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
-export { claimDue, makeLostDue, markConfirmed } from './outbox.ts';
+export { claimDue, extendDue, makeLostDue, markConfirmed, postpone } from './outbox.ts';
 export { missingRight, probeWrites } from './probe-writes.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

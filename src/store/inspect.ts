@@ -14,11 +14,13 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
          @@max_connections AS max_connections, @@max_allowed_packet AS max_packet,
          @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
     );
+    // In a transaction only MariaDB has a limit of its own.
+    const [idle] = await connection.query<Row[]>('SELECT @@SESSION.wait_timeout /*M! , @@SESSION.idle_transaction_timeout */');
     const [threads] = await connection.query<Row[]>("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
     const askedAt = Date.now();
     const [clock] = await connection.query<Row[]>('SELECT UTC_TIMESTAMP(3) AS now');
     const answeredAt = Date.now();
-    return { server, threads, clock, askedAt, answeredAt };
+    return { server, idle, threads, clock, askedAt, answeredAt };
   });
   const schemaCurrent = !(await needsMigration(store, deadlineMs));
   const server = facts.server ?? {};
@@ -35,6 +37,11 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
     maxAllowedPacket: Number(server['max_packet']),
     writesRefused: schemaCurrent ? await whyNoWrites(store, deadlineMs) : null,
     charset: String(server['charset']),
+    idleLimitS: Math.min(
+      ...Object.values(facts.idle ?? {})
+        .map(Number)
+        .filter((seconds) => seconds > 0),
+    ),
     sessionOffsetMinutes: Number(server['zone_offset']),
     clockSkewMs: Math.round(Number(facts.clock?.['now']) - (facts.askedAt + roundTripMs / 2)),
     roundTripMs,

@@ -40,10 +40,14 @@ export async function needsMigration(store: Store, deadlineMs: number): Promise<
   return migrations.some((migration) => !names.has(migration.name));
 }
 
-/** Before the first release the text was a column of the event. Its migration has the same name, and such events would look as if their text was lost. */
+/**
+ * Before the first release the text was a column of the event, and later there was no `published_at`. Their migrations have the names of today's, and such
+ * events would look as if their text was lost.
+ */
 async function refuseUnreleased(connection: Connection): Promise<void> {
   const found = await connection.query<unknown[]>(
-    "SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'conversation_events' AND column_name = 'conversation_log'",
+    `SELECT 1 FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = 'conversation_events'
+     HAVING SUM(column_name = 'conversation_log') > 0 OR SUM(column_name = 'published_at') = 0`,
   );
   if (found.length > 0) {
     throw new PipelineError(

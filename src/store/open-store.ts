@@ -34,22 +34,23 @@ const session = [
  *
  * @param url  `mysql://…/name`, also for MariaDB.
  * @param options.poolSize  connections of this process, those for accepts included.
- * @throws the driver's error if it cannot connect or the database refuses.
+ * @param options.connectTimeoutMs  also for the first answer: a server may accept connections and say nothing.
+ * @throws the driver's error if it cannot connect or the database refuses; `ETIMEDOUT`; what `stop` was aborted with.
  */
 export async function openStore(
   url: string,
-  options: { readonly poolSize: number; readonly acceptConnections?: number; readonly connectTimeoutMs: number },
+  options: {
+    readonly poolSize: number;
+    readonly acceptConnections?: number;
+    readonly connectTimeoutMs: number;
+    readonly stop?: AbortSignal;
+  },
 ): Promise<Store> {
+  await connectOnce(url, options);
   const accepting = options.acceptConnections ?? 0;
   const pool = createPool(url, options.poolSize - accepting, options.connectTimeoutMs, session);
   // It connects when it is used: a process that accepts nothing has none of these.
   const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [...session, 'SET SESSION autocommit = 0']);
-  try {
-    await new Promise<void>((resolve, reject) => pool.query('SELECT 1', (error) => (error ? reject(error) : resolve())));
-  } catch (error) {
-    await closePool(pool);
-    throw error;
-  }
   let orm: Promise<DataSource> | null = null;
   return {
     pool,
@@ -91,6 +92,31 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
     for (const statement of statements) connection.query(statement, (error) => error && connection.destroy());
   });
   return pool;
+}
+
+/** One connection that is used and ended. */
+async function connectOnce(url: string, options: { readonly connectTimeoutMs: number; readonly stop?: AbortSignal }): Promise<void> {
+  options.stop?.throwIfAborted();
+  const connection = mysql2.createConnection({ uri: url, connectTimeout: options.connectTimeoutMs });
+  const { promise: abandoned, reject: abandon } = Promise.withResolvers<never>();
+  const silent = new Error(`the database took a connection and did not answer within ${options.connectTimeoutMs} ms`);
+  const timer = setTimeout(() => abandon(Object.assign(silent, { code: 'ETIMEDOUT' })), options.connectTimeoutMs);
+  const onStop = () => abandon(options.stop?.reason);
+  options.stop?.addEventListener('abort', onStop, { once: true });
+  connection.on('error', abandon);
+  try {
+    await Promise.race([
+      abandoned,
+      new Promise<void>((resolve, reject) => connection.query('SELECT 1', (error) => (error ? reject(error) : resolve()))),
+    ]);
+    connection.end();
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    options.stop?.removeEventListener('abort', onStop);
+  }
 }
 
 /** A connection with a statement that never ends would keep the pool from closing; the process ends without it. */

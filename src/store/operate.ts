@@ -8,7 +8,7 @@ export type Operated =
   | { readonly kind: 'not-found' };
 
 /** FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt succeeds. */
-const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3)`;
+const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)`;
 
 export function retryEvent(store: Store, conversationId: string, deadlineMs: number): Promise<Operated> {
   return move(store, deadlineMs, conversationId, 'FAILED', (connection, eventId) =>
@@ -88,7 +88,7 @@ function move(
 export async function makeDue(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(
-      `UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ? AND next_attempt_at > UTC_TIMESTAMP(3)`,
+      `UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT WHERE event_id = ? AND next_attempt_at > UTC_TIMESTAMP(3)`,
       [eventId],
     ),
   );
@@ -118,7 +118,7 @@ export async function republishOpen(
     if (rows.length === 0) return { made: 0, next: null };
     // By the primary key in its order, as settling locks them.
     const { affectedRows } = await connection.query<{ affectedRows: number }>(
-      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = UTC_TIMESTAMP(3)
+      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
        WHERE event_id IN (?) AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND`,
       [rows.map((r) => r.event_id), options.graceMs * 1_000],
     );

@@ -18,6 +18,7 @@ export type EventRow = {
   attempt_count: number;
   suspect_starts: number;
   next_attempt_at: Date | null;
+  published_at: Date;
   attempt_started_at: Date | null;
   worker: string | null;
   created_at: Date;
@@ -75,6 +76,7 @@ export const EventSchema = new EntitySchema<EventRow>({
     attempt_count: { type: 'smallint', unsigned: true, default: 0 },
     suspect_starts: { type: 'smallint', unsigned: true, default: 0 },
     next_attempt_at: { ...moment, nullable: true },
+    published_at: { ...moment, default: '1000-01-01 00:00:00.000' },
     attempt_started_at: { ...moment, nullable: true },
     worker: { type: 'varchar', length: 100, nullable: true },
     created_at: moment,

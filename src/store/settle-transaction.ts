@@ -150,7 +150,7 @@ function writeUnsuccessful(write: Exclude<EventWrite, { kind: 'processed' }>): S
   const [status, delayMicros] = write.kind === 'failed' ? ['FAILED', null] : ['PENDING', Math.round(write.delayMs * 1_000)];
   return [
     `UPDATE conversation_events SET status = ?, attempt_count = ?, error_code = ?, error_details = ?, suspect_starts = 0,
-       next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, updated_at = UTC_TIMESTAMP(3)
+       next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)
      WHERE event_id = ?`,
     [status, write.attemptCount, write.code, write.details, delayMicros, write.eventId],
   ];

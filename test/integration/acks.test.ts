@@ -18,6 +18,7 @@ async function consume(count: number) {
     startDeadlineMs: 30_000,
     prefetch: count,
     onDelivery: (delivery) => deliveries.push(delivery),
+    onChannelLost: () => {},
     log,
     name: 'acks',
   });

@@ -37,7 +37,7 @@ test('a fleet that works breaks nothing, with retries, failures and skips behind
   await postAll(api.url, fine);
   for (const { conversation_id } of fine) await becomes(conversation_id, 'PROCESSED');
   const { code, body } = await json('audit', '--letters');
-  expect(body).toMatchObject({ ok: true, violations: [], notes: [], checked: { processed: 20, failed: 2, deadLetters: 2, users: 3 } });
+  expect(body).toMatchObject({ ok: true, violations: [], notes: [], checked: { processed: 20, failed: 2, dead_letters: 2, users: 3 } });
   expect(code).toBe(0);
   const text = await afterword('audit', '--since', '1h');
   expect(text.output).toContain('no violations found');
@@ -115,7 +115,7 @@ test('a FAILED event whose letter is gone is noted, and a violation if asked', a
     { timeout: 20_000 },
   );
   const { code, body } = await json('audit');
-  expect(body).toMatchObject({ ok: true, failedWithoutLetter: 2, notes: [expect.stringContaining('2 FAILED events')] });
+  expect(body).toMatchObject({ ok: true, failed_without_letter: 2, notes: [expect.stringContaining('2 FAILED events')] });
   expect(code).toBe(0);
 });
 
@@ -123,7 +123,12 @@ test('without a broker the database is audited all the same; without a database 
   const without = { ...space.env, RABBITMQ_URL: 'amqp://127.0.0.1:1' };
   const alone = await runCommand(['audit', '--json'], without);
   expect(alone.code).toBe(3);
-  expect(JSON.parse(alone.output)).toMatchObject({ ok: true, undecided: true, failedWithoutLetter: null, checked: { deadLetters: null } });
+  expect(JSON.parse(alone.output)).toMatchObject({
+    ok: true,
+    undecided: true,
+    failed_without_letter: null,
+    checked: { dead_letters: null },
+  });
   const told = await runCommand(['audit'], without);
   expect(told).toMatchObject({ code: 3, output: expect.stringMatching(/\nundecided: dead letters could not be compared/) });
   // What was asked for and cannot be told is no success.

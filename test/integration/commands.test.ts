@@ -1,4 +1,7 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -41,12 +44,14 @@ test('send: everything accepted and processed is exit code 0, and a second time 
     rejected: {},
     processed: 30,
     failed: 0,
-    stillOpen: 0,
+    still_open: 0,
   });
-  expect(JSON.parse(first.output).acceptMs.p99).toBeGreaterThan(0);
+  expect(JSON.parse(first.output).accept_ms.p99).toBeGreaterThan(0);
   const again = await send(path, '--wait');
   expect(again.code).toBe(0);
   expect(again.output).toMatch(/accepted\s+30 \(30 of them replayed/);
+  // They were processed before: that time is not of this run.
+  expect(again.output).toMatch(/accept to processed\s+–/);
 });
 
 test('send: what is refused is counted by reason, and the rest goes through', async () => {
@@ -60,8 +65,56 @@ test('send: what is refused is counted by reason, and the rest goes through', as
     posted: 4,
     accepted: 2,
     processed: 2,
-    rejected: { '400 invalid_json': 1, '422 invalid_request (/user_id must have 3 to 255 characters)': 1 },
+    rejected: {
+      '400 invalid_json': { count: 1, lines: [2] },
+      '422 invalid_request (/user_id must have 3 to 255 characters)': { count: 1, lines: [3] },
+    },
   });
+  const shown = await send(await file([conversation(), '[]', conversation({ user_id: 'x' }), conversation({ user_id: 'y' })]));
+  expect(shown.output).toMatch(/2 × 422 invalid_request \(\/user_id must have 3 to 255 characters\), lines 3, 4/);
+  expect(shown.output).toMatch(/1 × 422 invalid_request \(the body must be an object\), line 2/);
+});
+
+test.each([
+  ['a list', JSON.stringify([conversation()]), "jq -c '.[]'"],
+  ['pretty-printed', JSON.stringify(conversation(), null, 2), 'jq -c .'],
+])('send: JSON of another shape (%s) is told before anything is posted, with what makes lines of it', async (_name, text, jq) => {
+  const { code, output } = await send(await file([text]));
+  expect(code).toBe(78);
+  expect(output).toContain(jq);
+});
+
+test('send: an address with a path, as of an API behind a proxy', async () => {
+  const paths: string[] = [];
+  const proxy = createServer((incoming, answer) => {
+    paths.push(`${incoming.method} ${incoming.url}`);
+    incoming.resume().once('end', () => {
+      answer.statusCode = incoming.method === 'POST' ? 202 : 200;
+      answer.setHeader('Location', '/v1/conversations/any');
+      answer.end(JSON.stringify({ status: 'PROCESSED', created_at: '2026-01-01T00:00:00Z', processed_at: '2026-01-01T00:00:01Z' }));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const base = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+  const path = await file([conversation()]);
+  for (const url of [`${base}/scores/`, `${base}/v1`]) expect((await runCommand(['send', path, '--wait', '--url', url], {})).code).toBe(0);
+  proxy.close();
+  expect(paths).toEqual([
+    'GET /scores/healthz',
+    'POST /scores/v1/conversations/end',
+    'GET /scores/v1/conversations/any',
+    'GET /healthz',
+    'POST /v1/conversations/end',
+    'GET /v1/conversations/any',
+  ]);
+});
+
+test('send: a folder, an address that is none', async () => {
+  expect(await send(folder)).toMatchObject({ code: 2, output: expect.stringContaining(`this is a folder, not a file: ${folder}`) });
+  const path = await file([conversation()]);
+  const { code, output } = await runCommand(['send', path, '--url', 'somewhere'], {});
+  expect(code).toBe(78);
+  expect(output).toContain('--url somewhere is no URL');
 });
 
 test('send: a file that is not there, an API that is not there', async () => {

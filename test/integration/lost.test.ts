@@ -74,6 +74,23 @@ test('a deleted queue: it is declared anew, and its events come back', async () 
   expect(await worker.stop()).toBe(0);
 });
 
+test('a backlog that is older than REPUBLISH_AFTER_MS is not published again while the queue is not empty', async () => {
+  const env = { ...space.env, REPUBLISH_AFTER_MS: '4000', RETRY_BASE_MS: '100', RETRY_CAP_MS: '1000' };
+  const impatient = await startMember('api', env);
+  await vi.waitFor(async () => expect((await call(impatient.url, 'GET', '/readyz')).body.broker).toBe('up'), { timeout: 10_000 });
+  await postAll(
+    impatient.url,
+    Array.from({ length: 24 }, () => conversation({ metadata: { act: 'burn', ms: 300 } })),
+  );
+  await queued(24);
+  const worker = await startMember('worker', { ...env, MESSAGE_CONCURRENCY_PER_WORKER: '2' });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 24 }), { timeout: 40_000, interval: 100 });
+  expect(await worker.stop()).toBe(0);
+  expect(await impatient.stop()).toBe(0);
+  expect(duplicates(worker)).toEqual([0]);
+  expect(impatient.lines.join() + worker.lines.join()).not.toContain('relay: published due events');
+});
+
 test('a backlog that takes many times as long is not taken for lost, nor are attempts that run for long behind an empty queue', async () => {
   await postAll(
     api.url,

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest';
-import { claimDue, insertEvents, markConfirmed, openStore, type Store } from '../../src/store/index.ts';
+import { claimDue, extendDue, insertEvents, makeLostDue, markConfirmed, openStore, postpone, type Store } from '../../src/store/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
@@ -22,6 +22,7 @@ afterAll(async () => {
 let n = 0;
 const next = () => newEvent(++n);
 const deadlineMs = 5_000;
+const republishAfterMs = 3_600_000;
 const due = () =>
   rows<{ event_id: string; in_s: number }>(
     space.database,
@@ -43,18 +44,20 @@ test('an event that was stored and never published (its API died in between) is 
 test('claims of two relays at once never overlap, and a claimed event is due again after the grace', async () => {
   const events = Array.from({ length: 200 }, next);
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
-  const claims = await Promise.all(Array.from({ length: 8 }, () => claimDue(store, { limit: 30, graceMs: 60_000, deadlineMs })));
-  const rest = await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs });
+  const claims = await Promise.all(
+    Array.from({ length: 8 }, () => claimDue(store, { limit: 30, graceMs: 60_000, republishAfterMs, deadlineMs })),
+  );
+  const rest = await claimDue(store, { limit: 500, graceMs: 60_000, republishAfterMs, deadlineMs });
   const ids = [...claims, rest].flatMap((claimed) => claimed.events).map((e) => e.eventId);
   expect(new Set(ids).size).toBe(ids.length);
   expect(ids).toHaveLength(200);
-  expect((await claimDue(store, { limit: 500, graceMs: 60_000, deadlineMs })).events).toEqual([]);
+  expect((await claimDue(store, { limit: 500, graceMs: 60_000, republishAfterMs, deadlineMs })).events).toEqual([]);
   for (const row of await due()) expect(row.in_s).toBeGreaterThan(50);
   await space.database.query('DELETE FROM conversation_events');
 });
 
 describe('a confirm', () => {
-  const afterConfirm = { graceMs: 60_000, republishAfterMs: 3_600_000, deadlineMs };
+  const afterConfirm = { graceMs: 60_000, republishAfterMs, deadlineMs };
   const insert = async (graceMs: number) => {
     const event = next();
     await insertEvents(store, [event], { graceMs, deadlineMs });
@@ -65,7 +68,7 @@ describe('a confirm', () => {
 
   test("moves a new event and a claimed one out of the relay's way", async () => {
     const claimable = await insert(0);
-    const { dueAt } = await claimDue(store, { limit: 1, graceMs: 60_000, deadlineMs });
+    const { dueAt } = await claimDue(store, { limit: 1, graceMs: 60_000, republishAfterMs, deadlineMs });
     const fresh = await insert(60_000);
     const marks = [
       { eventId: fresh, dueAt: null },
@@ -84,7 +87,7 @@ describe('a confirm', () => {
     await write('next_attempt_at = UTC_TIMESTAMP(3)', reopened);
     await write("status = 'SKIPPED', next_attempt_at = NULL", closed);
     // An operator's retry that a relay has taken: this confirm is of the publication before.
-    await claimDue(store, { limit: 1, graceMs: 30_000, deadlineMs });
+    await claimDue(store, { limit: 1, graceMs: 30_000, republishAfterMs, deadlineMs });
     await markConfirmed(
       store,
       events.map((eventId) => ({ eventId, dueAt: null })),
@@ -111,6 +114,59 @@ describe('a confirm', () => {
     await marked;
     expect(await dueIn(eventId)).toBeLessThanOrEqual(0);
   });
+});
+
+describe('a published event that is due again', () => {
+  const times = { graceMs: 60_000, republishAfterMs: 2_000, deadlineMs };
+  const claim = async () => {
+    const { events, dueAt } = await claimDue(store, { ...times, limit: 10 });
+    return { dueAt, events: events.map(({ eventId, maybeQueued }) => ({ eventId, maybeQueued })) };
+  };
+  const published = async () => {
+    const event = next();
+    await insertEvents(store, [event], { graceMs: 60_000, deadlineMs });
+    await markConfirmed(store, [{ eventId: event.eventId, dueAt: null }], { ...times, republishAfterMs: 0 });
+    return event.eventId;
+  };
+  afterEach(() => space.database.query('DELETE FROM conversation_events'));
+
+  test('is probably in the queue, and is not due while it is left alone', async () => {
+    const eventId = await published();
+    const claimed = await claim();
+    expect(claimed.events).toEqual([{ eventId, maybeQueued: true }]);
+    await postpone(store, [{ eventId, dueAt: claimed.dueAt }], { ...times, republishAfterMs: 600_000 });
+    expect((await due())[0]?.in_s).toBeGreaterThan(500);
+  });
+
+  test('is published again after four terms, whatever is in the queue', async () => {
+    const eventId = await published();
+    await space.database.query('UPDATE conversation_events SET published_at = published_at - INTERVAL 9 SECOND');
+    expect((await claim()).events).toEqual([{ eventId, maybeQueued: false }]);
+  });
+
+  test('is not thought to be in the queue once the broker has lost it', async () => {
+    const eventId = await published();
+    await space.database.query(
+      'UPDATE conversation_events SET published_at = published_at - INTERVAL 3 SECOND, updated_at = updated_at - INTERVAL 3 SECOND, next_attempt_at = next_attempt_at + INTERVAL 1 HOUR',
+    );
+    expect(await makeLostDue(store, { lostAfterMs: 2_000, furthestRetryMs: 1_000, limit: 10, deadlineMs })).toBe(1);
+    expect((await claim()).events).toEqual([{ eventId, maybeQueued: false }]);
+  });
+});
+
+test('an event whose confirm takes long is kept from the relays, and its mark finds it', async () => {
+  const event = next();
+  await insertEvents(store, [event], { graceMs: 2_000, deadlineMs });
+  await space.database.query(
+    'UPDATE conversation_events SET created_at = created_at - INTERVAL 1 SECOND, next_attempt_at = next_attempt_at - INTERVAL 1 SECOND',
+  );
+  const times = { graceMs: 2_000, republishAfterMs, deadlineMs };
+  const dueAt = await extendDue(store, [{ eventId: event.eventId, dueAt: null }], times);
+  await markConfirmed(store, [{ eventId: event.eventId, dueAt: null }], times);
+  expect((await due())[0]?.in_s, 'of the due time that is gone').toBeLessThan(3);
+  await markConfirmed(store, [{ eventId: event.eventId, dueAt }], times);
+  expect((await due())[0]?.in_s).toBeGreaterThan(3_500);
+  await space.database.query('DELETE FROM conversation_events');
 });
 
 test('the API marks what it published, and the message carries what the contract says', async () => {

@@ -1,3 +1,4 @@
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { call, conversation, post, postAll } from '../support/client.ts';
 import { type Member, startMember } from '../support/member.ts';
@@ -32,6 +33,42 @@ test('Prefer: wait answers as soon as the event is closed, and with what there i
   expect(await worker.stop()).toBe(0);
 });
 
+test('fifteen hundred callers whose conversations end at the same moment are all answered', async () => {
+  const bodies = Array.from({ length: 300 }, () => conversation());
+  await postAll(api.url, bodies);
+  const crowd = new Agent({ connections: 1_500, headersTimeout: 60_000 });
+  const waiting = Array.from({ length: 1_500 }, async (_, i) => {
+    const url = new URL(`/v1/conversations/${bodies[i % bodies.length]?.conversation_id}`, api.url);
+    const answer = await request(url, { dispatcher: crowd, headers: { prefer: 'wait=30' } });
+    return { status: answer.statusCode, as: ((await answer.body.json()) as { status: string }).status };
+  });
+  await vi.waitFor(
+    async () => {
+      const { queues } = (await call(api.url, 'GET', '/health/detailed')).body;
+      expect(queues.find((queue: { name: string }) => queue.name === 'status_waits').held).toBe(1_500);
+    },
+    { timeout: 30_000, interval: 50 },
+  );
+  await space.database.query("UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE status = 'PENDING'");
+  expect(new Set((await Promise.all(waiting)).map(({ status, as }) => `${status} ${as}`))).toEqual(new Set(['200 SKIPPED']));
+  await crowd.close();
+});
+
+test('an API that drains answers those who wait for a status', async () => {
+  const draining = await startMember('api', { ...space.env, DRAIN_MS: '600000' });
+  const body = conversation();
+  await post(draining.url, body);
+  const answer = call(draining.url, 'GET', `/v1/conversations/${body.conversation_id}`, undefined, { prefer: 'wait=30' });
+  await vi.waitFor(async () =>
+    expect((await call(draining.url, 'GET', '/health/detailed')).body.queues).toContainEqual(
+      expect.objectContaining({ name: 'status_waits', held: 1 }),
+    ),
+  );
+  const stopped = draining.stop();
+  expect(await answer).toMatchObject({ status: 200, body: { status: 'PENDING' } });
+  expect(await stopped).toBe(0);
+});
+
 test('an unchanged answer is a 304; a changed one is not', async () => {
   const body = conversation();
   await post(api.url, body);
@@ -43,8 +80,9 @@ test('an unchanged answer is a 304; a changed one is not', async () => {
   expect((await call(api.url, 'GET', path, undefined, { 'if-none-match': etag })).status).toBe(200);
 });
 
-test('the log is in the answer only when asked for, normalised', async () => {
+test('log and metadata are in the answer only when asked for, the log normalised', async () => {
   const body = conversation({
+    metadata: { lesson: 7 },
     start_time: '2026-01-01T00:00:00Z',
     end_time: '2026-01-01T00:20:00Z',
     conversation_log: [
@@ -56,11 +94,36 @@ test('the log is in the answer only when asked for, normalised', async () => {
   });
   await post(api.url, body);
   const path = `/v1/conversations/${body.conversation_id}`;
-  expect((await call(api.url, 'GET', path)).body.conversation_log).toBeUndefined();
+  const bare = (await call(api.url, 'GET', path)).body;
+  expect(bare.conversation_log).toBeUndefined();
+  expect(bare.metadata).toBeUndefined();
+  expect((await call(api.url, 'GET', `${path}?include=log,metadata`)).body).toMatchObject({
+    conversation_log: [{ text: 'hi' }, { text: '<happy/> hello' }],
+    metadata: { lesson: 7 },
+  });
   expect((await call(api.url, 'GET', `${path}?include=log`)).body.conversation_log).toEqual([
     { speaker: 'user', turn_id: 1, text: 'hi', timestamp: '2026-01-01T00:05:00.000Z' },
     { speaker: 'pika', turn_id: 2, text: '<happy/> hello', timestamp: '2026-01-01T00:15:00.000Z' },
   ]);
+});
+
+test.each([
+  ['/v1/conversations/any?include=nope', '?include'],
+  ['/v1/conversations/any?include=log&include=log', '?include'],
+  ['/v1/conversations/any?inclde=log', '?inclde'],
+  ['/v1/conversations?state=FAILED', '?state'],
+])('a parameter that nobody knows is a 422 that names it: %s', async (path, pointer) => {
+  expect(await call(api.url, 'GET', path)).toMatchObject({ status: 422, body: { code: 'invalid_query', errors: [{ pointer }] } });
+});
+
+test.each(['/v1/conversations?user_id=%ff', '/v1/conversations/%ff'])('what is not UTF-8 in an address is a 400: %s', async (path) => {
+  expect(await call(api.url, 'GET', path)).toMatchObject({ status: 400, body: { code: 'bad_path' } });
+});
+
+test('answers end with a newline, problems too', async () => {
+  for (const path of ['/healthz', '/v1/conversations', '/v1/conversations/none']) {
+    expect((await (await fetch(`${api.url}${path}`)).text()).at(-1)).toBe('\n');
+  }
 });
 
 test('unknown conversations and users are 404', async () => {

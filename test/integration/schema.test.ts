@@ -162,7 +162,7 @@ describe('every hot or operator query reads an index range', () => {
   const listed = (filter: Parameters<typeof listEvents>[1]) => (store: Store) => listEvents(store, filter, { limit: 51, deadlineMs });
   test.each<[string, (store: Store) => Promise<unknown>]>([
     ['accept a replay', (store) => insertEvents(store, [newEvent(1), newEvent(3)], { graceMs: 1, deadlineMs })],
-    ['claim', (store) => claimDue(store, { limit: 200, graceMs: 1, deadlineMs })],
+    ['claim', (store) => claimDue(store, { limit: 200, graceMs: 1, republishAfterMs: 1, deadlineMs })],
     [
       'confirm marks',
       (store) =>
@@ -172,7 +172,7 @@ describe('every hot or operator query reads an index range', () => {
           { graceMs: 1, republishAfterMs: 1, deadlineMs },
         ),
     ],
-    ['make lost due', (store) => makeLostDue(store, { lostAfterMs: 1, republishAfterMs: 100, furthestRetryMs: 1, limit: 10, deadlineMs })],
+    ['make lost due', (store) => makeLostDue(store, { lostAfterMs: 1, furthestRetryMs: 1, limit: 10, deadlineMs })],
     ['load', (store) => loadEvents(store, [newEvent(1), newEvent(2), { conversationId: 'conv_1_1' }], deadlineMs)],
     ['mark PROCESSING', (store) => markProcessing(store, [{ eventId: id, runningMs: 1 }], { worker: 'w', deadlineMs })],
     ['count a start', (store) => countStart(store, id, deadlineMs)],
@@ -201,7 +201,7 @@ describe('every hot or operator query reads an index range', () => {
           });
         }),
     ],
-    ['status', (store) => findEvent(store, { conversationId: 'conv_1_1' }, { withLog: true, deadlineMs })],
+    ['status', (store) => findEvent(store, { conversationId: 'conv_1_1' }, deadlineMs)],
     ['watch', (store) => findClosed(store, ['conv_1_1', 'conv_2_1', 'conv_3_1'], deadlineMs)],
     ['list', listed({})],
     ['list, next page', listed({ before: id })],

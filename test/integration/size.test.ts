@@ -32,10 +32,11 @@ const admin = () => ({ ...space.env, DATABASE_URL: inject('databaseUrl') });
 test('recommends a setting that it has measured and checked, and removes what it made', async () => {
   const page = join(folder, 'size.html');
   const { code, output } = await runCommand(['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'], admin());
-  expect(code, output).toBe(0);
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
+  // Other tests use the machine as well, and the advisor may say so.
+  expect(code, output).toBe(report.distrust === null ? 0 : 3);
   for (const trial of report.measured.trials) expect(trial.rate).toBeGreaterThan(0);
-  expect(report.measured.scorer).toMatchObject({ name: 'friendship', wallMs: expect.any(Number) });
+  expect(report.measured.scorer).toMatchObject({ name: 'friendship', wall_ms: expect.any(Number) });
   expect(report.checks.length).toBeGreaterThan(0);
   expect(report.measured.trials).toHaveLength(5 + report.checks.length);
   expect(report.advice).toMatchObject({
@@ -64,13 +65,13 @@ test('a scorer that waits is told by what is in flight, and gets as many as the 
     ...admin(),
     SCORER_MODULE: scorer,
   });
-  expect(code, output).toBe(0);
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
+  expect(code, output).toBe(report.distrust === null ? 0 : 3);
   expect(report.model.kind).toBe('waiting');
-  expect(report.model.eachMs).toBeGreaterThanOrEqual(200);
+  expect(report.model.each_ms).toBeGreaterThanOrEqual(200);
   // Rate x time, and 30 % of it free for bursts.
   const { workers, concurrency } = report.advice.setting;
-  expect(workers * concurrency).toBe(Math.ceil((70 * report.model.eachMs) / 1_000 / 0.7));
+  expect(workers * concurrency).toBe(Math.ceil((70 * report.model.each_ms) / 1_000 / 0.7));
 }, 180_000);
 
 test('a queue that is emptied stays empty, whatever was delivered from it', async () => {
@@ -100,6 +101,12 @@ describe('what it cannot use, it says', () => {
     const { code, output } = await runCommand(['size', '--body', file], admin());
     expect(output).toMatch(message);
     expect(code).toBe(78);
+  });
+
+  test('a file that is not there, as every other command says it', async () => {
+    const { code, output } = await runCommand(['size', '--body', join(folder, 'none.ndjson')], admin());
+    expect(output).toContain(`there is no file ${join(folder, 'none.ndjson')}`);
+    expect(code).toBe(2);
   });
 
   test('a scorer that fails on the bodies', async () => {

@@ -75,7 +75,7 @@ describe('dead letters', () => {
     expect(await afterword('dead', 'show', id)).toMatchObject({ code: 0, output: expect.stringContaining(id) });
     expect((await afterword('dead', 'purge')).code).toBe(2);
     expect(await broker.depth(space.deadQueue)).toBe(1);
-    expect(await afterword('dead', 'purge', '--yes')).toMatchObject({ code: 0, output: expect.stringContaining('1 dead letters') });
+    expect(await afterword('dead', 'purge', '--yes')).toMatchObject({ code: 0, output: expect.stringContaining('1 dead letter dropped') });
     await letters(0);
   });
 
@@ -117,7 +117,11 @@ describe('dead letters', () => {
     expect((await afterword('events', 'retry', '--failed')).output).toMatch(new RegExp(`^${failed.length} FAILED events`));
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
     await letters(60);
-    await afterword('dead', 'purge', '--yes');
+    // One line for each event, however often it has failed.
+    const { body: listed } = await json('dead', 'list', '--limit', '100');
+    expect(listed.count).toBe(60);
+    expect(listed.letters.map((letter: { letters: number }) => letter.letters)).toEqual(Array(30).fill(2));
+    expect((await json('dead', 'purge', '--yes')).body).toEqual({ dropped: 60 });
     for (const { conversation_id } of bodies)
       await space.database.query('DELETE FROM conversation_events WHERE conversation_id = ?', [conversation_id]);
   });
@@ -143,6 +147,21 @@ describe('events', () => {
     expect((await afterword('events', 'retry')).code).toBe(2);
     expect((await afterword('events', 'list', '--status', 'lost')).code).toBe(2);
     expect((await afterword('events', 'skip', id, '--reason', 'x'.repeat(501))).code).toBe(2);
+  });
+
+  test('are listed by error and time, page by page, and it is said if there are more', async () => {
+    const ids = await failOnce(3, { user_id: 'paged' });
+    const list = async (...more: string[]) => (await json('events', 'list', '--user', 'paged', ...more)).body as { event_id: string }[];
+    expect(await list('--error', 'SCORER_FAILED', '--since', '1h')).toHaveLength(3);
+    expect(await list('--error', 'OTHER')).toEqual([]);
+    expect(await list('--since', new Date(Date.now() + 60_000).toISOString())).toEqual([]);
+    const [newest] = await list();
+    expect(await list('--before', newest?.event_id ?? '')).toHaveLength(2);
+    expect((await afterword('events', 'list', '--user', 'paged', '--limit', '1')).output).toContain(`--before ${newest?.event_id}`);
+    expect((await afterword('events', 'list', '--since', '99999999d')).code).toBe(2);
+    expect((await json('events', 'retry', '--failed', '--error', 'SCORER_FAILED')).body).toEqual({ retried: 3 });
+    for (const id of ids) await becomes(id, 'PROCESSED');
+    await json('dead', 'replay', '--all');
   });
 
   test('all FAILED ones are retried at once', async () => {
@@ -215,7 +234,7 @@ describe('output that nobody takes', () => {
   });
 
   test('a full device is said in a line', async () => {
-    expect(await shell(`${program} events list > /dev/full; echo "code $?"`)).toBe(
+    expect(await shell(`${program} events list --limit 1000 > /dev/full; echo "code $?"`)).toBe(
       'afterword: the output cannot be written: ENOSPC: no space left on device, write\ncode 1\n',
     );
   });

@@ -1,8 +1,8 @@
 import { candidates } from './choose-setting.ts';
-import type { Check } from './explain.ts';
 import type { Model, Trial } from './model.ts';
 import type { Advice } from './recommend.ts';
 import { escapeHtml, svgChart } from './svg-chart.ts';
+import type { Check } from './trust.ts';
 
 /** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */
 export async function sizeHtml(

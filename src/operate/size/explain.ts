@@ -1,36 +1,40 @@
 import { type Model, type Trial, waitsMostly } from './model.ts';
 import { type Advice, classicRules, type Goal, type Measured } from './recommend.ts';
+import { type Check, offBy } from './trust.ts';
 
-/** A prediction and the run that was made after it. */
-export type Check = { readonly workers: number; readonly concurrency: number; readonly predicted: number; readonly measured: number };
-
-/** What was found, in ten lines or so. */
-export function explain(measured: Measured, model: Model, advice: Advice, checks: readonly Check[], goal: Goal): string[] {
-  const { scorer, cores } = measured;
-  const { setting, expected } = advice;
-  const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
-  const lines = [
-    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} for an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
-      model.kind === 'waiting'
-        ? ': the rate depends on the number in flight, not on threads'
-        : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
-    }`,
-    `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
-    `measured   ${measured.trials.map(trial).join(' · ')}`,
-    `model      (with the checks) ${describeModel(model)}`,
-    `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(c.predicted / c.measured - 1)})`).join(' · ')}`,
-    `rules      ${classicRules(measured, model)
-      .map((r) => `${r.rule} (${r.workers} x ${r.concurrency}): ${rate(r.rate)}`)
-      .join(' · ')}`,
-    `cpu rule   ${cpuRule(measured.trials)}`,
+/**
+ * What to run, and what that rests on, in ten lines or so.
+ * @param options.distrust  see `distrustOf`.
+ * @param options.inDetail  also the model and the rules of thumb.
+ */
+export function explain(
+  measured: Measured,
+  model: Model,
+  advice: Advice,
+  checks: readonly Check[],
+  options: Goal & { readonly distrust: string | null; readonly inDetail: boolean },
+): string[] {
+  return [
+    ...(options.distrust === null
+      ? []
+      : [`DO NOT PLAN BY THESE FIGURES: ${options.distrust}.`, 'Measure again when the machine does nothing else.', '']),
+    ...recommendation(measured, model, advice, options),
     '',
+    ...reasons(measured, model, checks),
+    ...(options.inDetail ? details(measured, model) : ['(the model and the rules of thumb: --explain)']),
+  ];
+}
+
+function recommendation(measured: Measured, model: Model, advice: Advice, goal: Goal): string[] {
+  const { setting, expected } = advice;
+  const lines = [
     `recommended on ${advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`}${goalText(goal)}:`,
     `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
     `  drains ${rate(advice.drain)}; accepts and drains at once ${rate(advice.sustained)}; asked of it: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
     `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
     `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
-  if (model.kind === 'working' && waitsMostly(scorer))
+  if (model.kind === 'working' && waitsMostly(measured.scorer))
     lines.push(
       '  the scorer spends its time waiting and declares waits: false: without that declaration a thread would work on many events at once',
     );
@@ -40,10 +44,35 @@ export function explain(measured: Measured, model: Model, advice: Advice, checks
     );
   if (advice.machines > 1)
     lines.push(
-      '  all machines share one database and one broker, which were measured here beside the workers: give them machines of their own',
+      '  all machines share one database and one broker, which were measured here on the same machine as the workers: give them machines of their own',
     );
   if (advice.shortfall) lines.push(`  NOT ENOUGH: ${advice.shortfall}`);
   return lines;
+}
+
+function reasons(measured: Measured, model: Model, checks: readonly Check[]): string[] {
+  const { scorer, cores } = measured;
+  const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
+  return [
+    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} for an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
+      model.kind === 'waiting'
+        ? ': the rate depends on the number in flight, not on threads'
+        : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
+    }`,
+    `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
+    `measured   ${measured.trials.map(trial).join(' · ')}`,
+    `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(offBy(c))})`).join(' · ')}`,
+  ];
+}
+
+function details(measured: Measured, model: Model): string[] {
+  return [
+    `model      (with the checks) ${describeModel(model)}`,
+    `rules      ${classicRules(measured, model)
+      .map((r) => `${r.rule} (${r.workers} x ${r.concurrency}): ${rate(r.rate)}`)
+      .join(' · ')}`,
+    `cpu rule   ${cpuRule(measured.trials)}`,
+  ];
 }
 
 function describeModel(model: Model): string {

@@ -32,9 +32,15 @@ export function predictions({ cores }: Pick<Measured, 'cores'>, model: Model): (
   }));
 }
 
+/** As the model has it, and no more than was seen of this very setting. */
+function drainRate({ trials }: Pick<Measured, 'trials'>, model: Model, { workers, concurrency }: FleetShape): number {
+  const seen = trials.filter((t) => t.workers === workers && t.concurrency === concurrency).map((t) => t.rate);
+  return Math.min(model.rate(workers, concurrency), seen.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...seen));
+}
+
 /** Accepting and draining share the cores, so their CPU times add up; time spent waiting costs no CPU. */
-export function sustained(measured: Measured, model: Model, { workers, concurrency }: FleetShape): number {
-  const drain = model.rate(workers, concurrency);
+export function sustained(measured: Measured, model: Model, shape: FleetShape): number {
+  const drain = drainRate(measured, model, shape);
   const cpuBound = model.kind === 'waiting' ? model.cpuLimit : drain;
   return Math.min(drain, 1 / (1 / measured.acceptRate + 1 / cpuBound));
 }
@@ -77,7 +83,7 @@ export function advise(
   const lawOf = (percentile: 'p50Ms' | 'p99Ms') =>
     fitLatency({ share: low.share, ms: low[percentile] }, { share: high.share, ms: high[percentile] });
   const [typical, law] = [lawOf('p50Ms'), lawOf('p99Ms')];
-  const drain = model.rate(setting.workers, setting.concurrency);
+  const drain = drainRate(measured, model, setting);
   const each = sustained(measured, model, setting);
   const comfortable = goal.p99Ms === null ? comfortableShare : shareFor(law, goal.p99Ms);
   const most = each * comfortable;

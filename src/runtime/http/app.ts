@@ -22,6 +22,8 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     response.setHeader('X-Request-Id', id);
     if (request.headers.host === undefined && request.httpVersion === '1.1')
       throw new Problem(400, 'host_missing', 'there is no Host header');
+    // Express reads past it, and would look for a user of another name.
+    if (request.url.includes('%')) decodeURIComponent(request.url);
     withCorrelation({ request_id: id }, next);
   });
   for (const router of routers) app.use(router);
@@ -88,7 +90,10 @@ function toProblem(error: unknown): Problem {
     case 'request.size.invalid':
       return new Problem(400, 'incomplete_body', 'the body ended before its declared length');
   }
-  if (error instanceof URIError) return new Problem(400, 'bad_path', 'the path is not valid percent-encoded UTF-8');
+  if (error instanceof URIError) return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
+  if (String((error as { code?: unknown } | null)?.code).startsWith('Z_')) {
+    return new Problem(400, 'bad_encoding', 'the body is not what its Content-Encoding says');
+  }
   const status = (error as { status?: unknown } | null)?.status;
   if (typeof status === 'number' && status >= 400 && status < 500) return new Problem(status, 'bad_request', 'the request cannot be read');
   return new Problem(500, 'internal_error', 'something unexpected went wrong; the log has it under this request id');

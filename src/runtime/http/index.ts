@@ -1,3 +1,4 @@
 export { createApp, listen } from './app.ts';
 export { type BodyBudget, createBodyBudget, jsonBody } from './body.ts';
 export { type FieldError, Problem } from './problem.ts';
+export { sendJson } from './send-json.ts';

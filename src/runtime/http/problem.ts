@@ -39,7 +39,7 @@ export function sendProblem(response: Response, problem: Problem): void {
 }
 
 export function problemText(problem: Problem, requestId: string): string {
-  return JSON.stringify({
+  return `${JSON.stringify({
     type: 'about:blank',
     title: titles[problem.status] ?? 'Error',
     status: problem.status,
@@ -47,5 +47,5 @@ export function problemText(problem: Problem, requestId: string): string {
     detail: problem.message,
     ...(problem.errors && { errors: problem.errors }),
     request_id: requestId,
-  });
+  })}\n`;
 }

@@ -4,6 +4,7 @@ import { idCollation } from './id-collation.ts';
 export class ConversationEvents1763700000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     const id = await idCollation(runner);
+    // `published_at`: when the broker last confirmed it, if that publication still counts; its default otherwise. Not NULL, so that marks change rows in place.
     // One statement. IF NOT EXISTS: MySQL commits DDL at once, so a process that dies before the migration is
     // noted leaves the table behind, and the next run must pass over it.
     await runner.query(`
@@ -23,6 +24,7 @@ export class ConversationEvents1763700000000 implements MigrationInterface {
         attempt_count SMALLINT UNSIGNED NOT NULL DEFAULT 0,
         suspect_starts SMALLINT UNSIGNED NOT NULL DEFAULT 0,
         next_attempt_at DATETIME(3) NULL,
+        published_at DATETIME(3) NOT NULL DEFAULT '1000-01-01',
         attempt_started_at DATETIME(3) NULL,
         worker VARCHAR(100) NULL,
         created_at DATETIME(3) NOT NULL,

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
 import { type AttemptSteps, createAttempt, type Received } from '../../../src/consume/attempt.ts';
 import type { Running } from '../../../src/consume/in-flight.ts';
+import { createStarts, type StartSteps } from '../../../src/consume/starts.ts';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
@@ -10,6 +11,7 @@ const delivery = (n: number, more: Partial<Received> = {}): Received => ({
   body: Buffer.from('{}'),
   messageId: id(n),
   redelivered: true,
+  live: true,
   ...more,
 });
 
@@ -20,7 +22,7 @@ const open: Past = { status: 'PENDING', unfinished: 0 };
 function createSteps(pasts: Readonly<Record<string, Past>>) {
   const said: string[] = [];
   const scoring: (() => void)[] = [];
-  const steps: AttemptSteps = {
+  const steps: AttemptSteps & StartSteps = {
     load: async (ref) => {
       const key = 'eventId' in ref ? ref.eventId : ref.conversationId;
       said.push(`load ${key.at(-1)}`);
@@ -44,20 +46,22 @@ function createSteps(pasts: Readonly<Record<string, Past>>) {
         scoring.push(() => resolve({ kind: 'failed', permanent: false, code: 'C', details: '' }));
       }),
     countStart: async (eventId) => void said.push(`count ${eventId.at(-1)}`),
+    uncountStart: async (eventId) => void said.push(`uncount ${eventId.at(-1)}`),
     settle: async ({ eventId, outcome }) => {
       said.push(`settle ${eventId.at(-1)} ${outcome.kind === 'failed' ? outcome.code : 'scored'}`);
       return { verb: 'ack', as: 'retry' };
     },
   };
   const giveUp = new AbortController();
+  const starts = createStarts({ steps, giveUp: giveUp.signal, log: pino({ level: 'silent' }) });
   const attempt = createAttempt({
     steps,
+    starts,
     concurrency: 8,
     poisonStarts: 3,
     maxMessageBytes: 1_000,
     giveUp: giveUp.signal,
     now: () => 0,
-    log: pino({ level: 'silent' }),
   });
   return { attempt, said, scoring, giveUp, acted: () => said.filter((word) => !word.startsWith('load')) };
 }
@@ -82,7 +86,7 @@ describe('which event it is', () => {
   ])('%s: the body says it', async (_name, messageId, body) => {
     const { attempt, scoring, acted } = createSteps({ c7: open });
     const run = running();
-    const answer = attempt({ messageId, body: Buffer.from(JSON.stringify(body)), redelivered: false }, run);
+    const answer = attempt({ messageId, body: Buffer.from(JSON.stringify(body)), redelivered: false, live: true }, run);
     await turn();
     scoring[0]?.();
     await answer;
@@ -104,7 +108,7 @@ describe('which event it is', () => {
     ['a conversation that nobody knows', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
   ])('%s is dead-lettered', async (_name, messageId, body, answer) => {
     const { attempt, acted } = createSteps({});
-    expect(await attempt({ messageId, body: Buffer.from(body), redelivered: false }, running())).toMatchObject({
+    expect(await attempt({ messageId, body: Buffer.from(body), redelivered: false, live: true }, running())).toMatchObject({
       verb: 'dead-letter',
       ...answer,
     });
@@ -162,6 +166,47 @@ test('one whose starts have ended with the process twice runs without other susp
   expect(acted().slice(5)).toEqual(['settle 2 C', 'count 3', 'count 4', 'score', 'score']);
   for (const end of scoring) end();
   await Promise.all(four);
+});
+
+test('one whose channel goes while it waits is neither counted nor scored: somebody gets it again', async () => {
+  const { attempt, acted, scoring } = createSteps(all(2, 2));
+  const gone = { live: true };
+  const first = attempt(delivery(1), running());
+  const second = attempt(
+    {
+      ...delivery(2),
+      get live() {
+        return gone.live;
+      },
+    },
+    running(),
+  );
+  await turn();
+  gone.live = false;
+  scoring[0]?.();
+  await first;
+  await expect(second).rejects.toMatchObject({ kind: 'transient' });
+  expect(acted()).toEqual(['count 1', 'score', 'settle 1 C']);
+});
+
+test('a start is taken back if its channel goes while it is counted', async () => {
+  const { attempt, acted, scoring } = createSteps(all(0));
+  const mine = running();
+  const isLive = [true, false];
+  const answer = attempt(
+    {
+      ...delivery(1),
+      get live() {
+        return isLive.shift() ?? false;
+      },
+    },
+    mine,
+  );
+  await turn();
+  expect(acted()).toEqual(['count 1', 'uncount 1', 'score']);
+  expect(mine.counted).toBe(false);
+  scoring[0]?.();
+  await answer;
 });
 
 test('a suspect that still waits when the drain ends is neither counted nor scored', async () => {

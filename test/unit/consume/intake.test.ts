@@ -32,3 +32,53 @@ test('a delivery whose load is held is written to be in work, and a drain gives 
   expect(await intake.drain(1)).toEqual([eventId]);
   expect(requeue).toHaveBeenCalledOnce();
 });
+
+test('when a channel goes, starts of its deliveries are taken back once, and those of the next channel stay counted', async () => {
+  const said: string[] = [];
+  const intake = createIntake({
+    concurrency: 4,
+    poisonStarts: 3,
+    remarkMs: 10_000,
+    maxMessageBytes: 1_000,
+    giveUp: new AbortController(),
+    log: pino({ level: 'silent' }),
+    steps: {
+      load: async (ref) => ({
+        eventId: 'eventId' in ref ? ref.eventId : eventId,
+        status: 'PENDING',
+        attemptCount: 0,
+        unfinishedStarts: 0,
+        owner: { userId: 'u', topicId: null, endTime: new Date(0) },
+        text: [Buffer.from('{}')],
+      }),
+      score: () => new Promise(() => {}),
+      settle: () => new Promise(() => {}),
+      countStart: async (id) => void said.push(`count ${id.at(-1)}`),
+      uncountStart: async (id) => void said.push(`uncount ${id.at(-1)}`),
+      markProcessing: async () => {},
+    },
+  });
+  const channel = { live: true };
+  const deliver = (id: string, from: { readonly live: boolean }) =>
+    intake.onDelivery({
+      body: Buffer.alloc(0),
+      messageId: id,
+      redelivered: true,
+      get live() {
+        return from.live;
+      },
+      ack() {},
+      deadLetter() {},
+      requeue() {},
+    });
+  deliver(eventId, channel);
+  deliver(eventId.replace(/1$/, '2'), { live: true });
+  await vi.waitFor(() => expect(said).toEqual(['count 1', 'count 2']));
+  channel.live = false;
+  intake.onChannelLost();
+  intake.onChannelLost();
+  await vi.waitFor(() => expect(said).toEqual(['count 1', 'count 2', 'uncount 1']));
+  expect(intake.inFlight).toBe(2);
+  await intake.drain(1);
+  expect(said).toEqual(['count 1', 'count 2', 'uncount 1', 'uncount 2']);
+});

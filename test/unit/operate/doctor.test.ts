@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { judgeProcess } from '../../../src/operate/doctor.ts';
+import { judgeDatabase, judgeProcess } from '../../../src/operate/doctor.ts';
 
 const facts = {
   node: 'v24',
@@ -36,4 +36,30 @@ test('a delivery that may wait longer than the broker allows is a warning, with 
     advice: expect.stringContaining('waits: true'),
   });
   expect(find('consumer timeout', { longestWaitMs: 2_000 })).toMatchObject({ status: 'ok' });
+});
+
+test('a server that lets vanished hosts keep their locks for hours is a warning', () => {
+  const database = {
+    version: '9.7.0',
+    isMariaDb: false,
+    flushAtCommit: 1,
+    binaryLog: true,
+    syncBinlog: 1,
+    maxConnections: 151,
+    connections: 1,
+    maxAllowedPacket: 67_108_864,
+    writesRefused: null,
+    charset: 'utf8mb4',
+    idleLimitS: 60,
+    sessionOffsetMinutes: 0,
+    clockSkewMs: 0,
+    roundTripMs: 1,
+    schemaCurrent: true,
+  };
+  const of = (idleLimitS: number) =>
+    judgeDatabase({ ...database, idleLimitS }, { replicas: 2, poolSize: 10, maxBodyBytes: 1_048_576 }).find(
+      ({ check }) => check === 'vanished hosts',
+    );
+  expect(of(60)).toMatchObject({ status: 'ok' });
+  expect(of(28_800)).toMatchObject({ status: 'warn', advice: expect.stringContaining('wait_timeout = 60') });
 });

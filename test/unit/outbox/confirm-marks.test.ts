@@ -1,9 +1,16 @@
 import { pino } from 'pino';
-import { expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import type { EventId } from '../../../src/event/event.ts';
-import { type ConfirmMark, createConfirmMarks } from '../../../src/outbox/confirm-marks.ts';
+import { PipelineError } from '../../../src/event/fault.ts';
+import { createConfirmMarks, type Publication } from '../../../src/outbox/confirm-marks.ts';
 
-const mark = (n: number): ConfirmMark => ({ eventId: `e${n}` as EventId, dueAt: null });
+const mark = (n: number): Publication => ({ eventId: `e${n}` as EventId, dueAt: null });
+const plain = (marks: readonly Publication[]): Publication[] => marks.map(({ eventId, dueAt }) => ({ eventId, dueAt }));
+const log = pino({ level: 'silent' });
+const graceMs = 1_000_000;
+const conflict = () => new PipelineError('transient', 'DATABASE_DEADLOCK', 'somebody else won');
+
+afterEach(() => vi.useRealTimers());
 
 test('marks are written in batches, one writer at a time, and what comes meanwhile is bounded', async () => {
   const sizes: number[] = [];
@@ -13,14 +20,14 @@ test('marks are written in batches, one writer at a time, and what comes meanwhi
       sizes.push(batch.length);
       return new Promise((resolve) => writing.push(resolve));
     },
-    graceMs: 1_000_000,
-    log: pino({ level: 'silent' }),
+    graceMs,
+    log,
   });
-  for (let i = 0; i < 150_000; i++) marks.add(mark(i));
+  for (let i = 0; i < 150_000; i++) marks.add(mark(i), graceMs);
   const done = marks.flush();
   void marks.flush();
   expect(sizes).toEqual([500]);
-  for (let i = 0; i < 150_000; i++) marks.add(mark(i));
+  for (let i = 0; i < 150_000; i++) marks.add(mark(i), graceMs);
   while (writing.length > 0) {
     writing.shift()?.();
     await new Promise((resolve) => setImmediate(resolve));
@@ -30,21 +37,68 @@ test('marks are written in batches, one writer at a time, and what comes meanwhi
   expect(sizes.reduce((sum, n) => sum + n, 0)).toBe(100_500);
 });
 
-test('a batch that cannot be written is dropped, and the next marks are written', async () => {
+test('while the database is away marks are dropped, and the next ones are written', async () => {
   let fails = true;
-  const written: ConfirmMark[] = [];
+  const written: Publication[] = [];
   const marks = createConfirmMarks({
     storeMarks: async (batch) => {
       if (fails) throw new Error('away');
-      written.push(...batch);
+      written.push(...plain(batch));
     },
-    graceMs: 1_000_000,
-    log: pino({ level: 'silent' }),
+    graceMs,
+    log,
   });
-  marks.add(mark(1));
+  marks.add(mark(1), graceMs);
   await marks.flush();
   fails = false;
-  marks.add(mark(2));
+  marks.add(mark(2), graceMs);
   await marks.flush();
   expect(written).toEqual([mark(2)]);
+});
+
+test('a batch that loses a deadlock is written again, and one that loses every time takes no other with it', async () => {
+  const unlucky = 700;
+  let conflicts = 0;
+  const written: Publication[] = [];
+  const marks = createConfirmMarks({
+    storeMarks: async (batch) => {
+      const isUnlucky = batch.some(({ eventId }) => eventId === `e${unlucky}`);
+      if (isUnlucky || conflicts++ === 0) throw conflict();
+      written.push(...plain(batch));
+    },
+    graceMs,
+    log,
+  });
+  for (let i = 0; i < 1_500; i++) marks.add(mark(i), graceMs);
+  await marks.flush();
+  expect(written).toHaveLength(1_000);
+  expect(written).toContainEqual(mark(0));
+  expect(written).toContainEqual(mark(1_499));
+});
+
+test('a confirm that comes late in the grace is written before relays come', async () => {
+  vi.useFakeTimers();
+  const written: Publication[] = [];
+  const marks = createConfirmMarks({ storeMarks: async (batch) => void written.push(...plain(batch)), graceMs: 5_000, log });
+  marks.add(mark(1), 5_000);
+  await vi.advanceTimersByTimeAsync(2_400);
+  expect(written).toEqual([]);
+  marks.add(mark(2), 100);
+  await vi.advanceTimersByTimeAsync(99);
+  expect(new Set(written)).toEqual(new Set([mark(1), mark(2)]));
+});
+
+test('marks are written as they come due, and not before', async () => {
+  vi.useFakeTimers();
+  const written: Publication[] = [];
+  const marks = createConfirmMarks({ storeMarks: async (batch) => void written.push(...plain(batch)), graceMs: 5_000, log });
+  for (let i = 0; i < 30; i++) {
+    marks.add(mark(i), 5_000);
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  // Three seconds: those of the first half second, and what was gathered with the last of them.
+  expect(written.length).toBeGreaterThanOrEqual(5);
+  expect(written.length).toBeLessThanOrEqual(7);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(written).toEqual(Array.from({ length: 30 }, (_, i) => mark(i)));
 });

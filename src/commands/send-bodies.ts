@@ -1,0 +1,57 @@
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { StartError } from './start-error.ts';
+
+/** One body, and the line that it stands on, counted from 1. */
+export type Body = { readonly text: string; readonly line: number };
+
+/**
+ * The bodies of an NDJSON file, one a line; blank lines are passed over.
+ *
+ * @param file  its path, or `-` for stdin.
+ * @throws the system's error, with its `path`, if the file cannot be read. @throws {StartError} while reading, if the file is JSON of another shape.
+ */
+export async function readBodies(file: string): Promise<AsyncIterable<Body>> {
+  if (file === '-') return bodiesOf(process.stdin, file);
+  try {
+    // Opening a folder succeeds; reading it does not.
+    await using handle = await open(file);
+    await handle.read({ buffer: Buffer.alloc(1) });
+  } catch (error) {
+    throw Object.assign(error as object, { path: file });
+  }
+  return bodiesOf(createReadStream(file), file);
+}
+
+async function* bodiesOf(input: NodeJS.ReadableStream, file: string): AsyncGenerator<Body> {
+  let line = 0;
+  let isFirst = true;
+  for await (const text of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    line++;
+    if (text.trim() === '') continue;
+    if (isFirst) refuseOtherShapes(text.trim(), file === '-' ? 'FILE' : file);
+    isFirst = false;
+    yield { text, line };
+  }
+}
+
+/** A list, or one document over many lines, would be refused line by line. */
+function refuseOtherShapes(first: string, file: string): void {
+  const jq = first.startsWith('[') ? "jq -c '.[]'" : isCut(first) ? 'jq -c .' : null;
+  if (jq === null) return;
+  const what = first.startsWith('[') ? 'a JSON list' : 'JSON over several lines';
+  throw new StartError(
+    `${file === 'FILE' ? 'the input' : file} is ${what}; send takes one body a line: ${jq} ${file} | scripts/afterword send -`,
+  );
+}
+
+function isCut(text: string): boolean {
+  if (!text.startsWith('{')) return false;
+  try {
+    JSON.parse(text);
+    return false;
+  } catch {
+    return !text.endsWith('}');
+  }
+}

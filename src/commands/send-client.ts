@@ -1,0 +1,111 @@
+import { Agent, interceptors, request } from 'undici';
+import { pause } from '../runtime/wait.ts';
+import { StartError } from './start-error.ts';
+
+export type PostAnswer = { readonly location: string; readonly replayed: boolean } | { readonly location: null; readonly reason: string };
+export type Closed = { readonly status: string; readonly tookMs: number };
+
+export type ApiClient = {
+  post(body: string): Promise<PostAnswer>;
+  /** @returns null if it was still open at `giveUpAt` (as `performance.now()` counts), or `stop` has fired. */
+  untilClosed(location: string, giveUpAt: number, stop: AbortSignal): Promise<Closed | null>;
+  close(): Promise<void>;
+};
+
+const waitSeconds = 10;
+
+/** The address before `/v1/…`, which may have a path: an API behind a proxy. @throws {StartError} */
+export function baseOf(url: string): string {
+  if (!URL.canParse(url)) throw new StartError(`--url ${url} is no URL: give one such as http://127.0.0.1:3000`);
+  const { origin, pathname } = new URL(url);
+  return `${origin}${pathname.replace(/\/+$/, '').replace(/\/v1$/, '')}`;
+}
+
+/** @param base  as `baseOf` makes it. @throws {StartError} if no API answers there. */
+export async function connectApi(base: string, concurrency: number): Promise<ApiClient> {
+  await requireApi(base);
+  // Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that safe.
+  const client = new Agent({ connections: concurrency, headersTimeout: 60_000 }).compose(
+    interceptors.retry({
+      maxRetries: 8,
+      minTimeout: 200,
+      maxTimeout: 5_000,
+      methods: ['GET', 'POST'],
+      statusCodes: [429, 502, 503, 504],
+      throwOnError: false,
+    }),
+  );
+  const at = (path: string) => {
+    const { origin, pathname } = new URL(`${base}${path}`);
+    return { origin, path: pathname };
+  };
+
+  async function post(body: string): Promise<PostAnswer> {
+    try {
+      const answer = await client.request({
+        ...at('/v1/conversations/end'),
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body,
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode === 202) {
+        return { location: String(answer.headers['location']), replayed: answer.headers['idempotency-replayed'] === 'true' };
+      }
+      return { location: null, reason: reasonOf(answer.statusCode, text) };
+    } catch (error) {
+      return { location: null, reason: `no answer (${(error as { code?: string }).code ?? String(error)})` };
+    }
+  }
+
+  /** @returns null while it is open. */
+  async function statusOf(location: string, seconds: number): Promise<Closed | null> {
+    const answer = await client.request({ ...at(location), method: 'GET', headers: { prefer: `wait=${seconds}` } });
+    const event = (await answer.body.json()) as { status: unknown; created_at: string; processed_at: string | null; updated_at: string };
+    if (event.status !== 'PROCESSED' && event.status !== 'FAILED' && event.status !== 'SKIPPED') return null;
+    return { status: event.status, tookMs: Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at) };
+  }
+
+  return {
+    post,
+    async untilClosed(location, giveUpAt, stop) {
+      while (performance.now() < giveUpAt && !stop.aborted) {
+        const seconds = Math.max(1, Math.min(waitSeconds, Math.round((giveUpAt - performance.now()) / 1_000)));
+        const askedAt = performance.now();
+        const closed = await statusOf(location, seconds).catch(() => null);
+        if (closed !== null) return closed;
+        // An answer that came at once (a problem, a server with too many waiting) must not make a hot loop.
+        if (performance.now() - askedAt < 1_000) await pause(1_000, stop);
+      }
+      return null;
+    },
+    close: () => client.destroy(),
+  };
+}
+
+/** What a problem document says is wrong first; its place, if it has one. */
+function reasonOf(status: number, text: string): string {
+  let problem: { code?: string; errors?: { pointer: string; detail: string }[] };
+  try {
+    problem = JSON.parse(text) as typeof problem;
+  } catch {
+    return `${status}, and no problem document: is this an Afterword API?`;
+  }
+  const [first] = problem.errors ?? [];
+  return `${status} ${problem.code}${first ? ` (${first.pointer === '' ? 'the body' : first.pointer} ${first.detail})` : ''}`;
+}
+
+/** One look before the first body: a wrong address should not be retried for a thousand bodies. */
+async function requireApi(base: string): Promise<void> {
+  const help = 'start one with scripts/up, or give its address with --url';
+  let status: number;
+  try {
+    const answer = await request(`${base}/healthz`);
+    await answer.body.dump();
+    status = answer.statusCode;
+  } catch (cause) {
+    const why = (cause as { code?: string }).code ?? String(cause);
+    throw new StartError(`no API answers at ${base} (${why}): ${help}`, { cause, mayPass: true });
+  }
+  if (status !== 200) throw new StartError(`what answers at ${base} is no Afterword API (${status} for /healthz): ${help}`);
+}

@@ -1,0 +1,105 @@
+import Table from 'cli-table3';
+
+export type Column = {
+  readonly head: string;
+  /** Characters that are left of it at least in a narrow terminal; not set: it is never shortened. */
+  readonly min?: number;
+  /** In a terminal that is too narrow all the same, columns with the lowest rank are left out first; not set: it stays. */
+  readonly rank?: number;
+};
+export type Cell = string | number | Date | null;
+
+const gap = 2;
+
+/**
+ * Columns for a person; nothing but the lines, so that they can be cut and grepped.
+ *
+ * @param width  of the terminal: what does not fit is shortened or left out, times are local and short, columns without a value are left out. Null:
+ *   there is none, and all is shown as it is.
+ */
+export function layTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], width: number | null): string {
+  let shown: Shown[] = columns.map((column, i) => ({ ...column, cells: rows.map((row) => textOf(row[i] ?? null, width !== null)) }));
+  if (width !== null) {
+    if (rows.length > 0) shown = shown.filter(({ cells }) => cells.some((cell) => cell !== '-'));
+    shown = narrow(shown, width);
+  }
+  const table = new Table({
+    head: shown.map(({ head }) => head),
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap },
+    chars: Object.fromEntries(borders.map((name) => [name, ''])),
+  });
+  table.push(...rows.map((_, i) => shown.map(({ cells }) => cells[i] ?? '-')));
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+type Shown = Column & { readonly cells: readonly string[] };
+
+function narrow(columns: readonly Shown[], width: number): Shown[] {
+  const widths = columns.map(widthOf);
+  const excess = () => widths.reduce((sum, n) => sum + n + gap, -gap) - width;
+  while (excess() > 0) {
+    const [widest] = columns
+      .map((column, i) => ({ i, spare: (widths[i] ?? 0) - Math.max(column.min ?? Number.POSITIVE_INFINITY, column.head.length) }))
+      .filter(({ spare }) => spare > 0)
+      .sort((a, b) => b.spare - a.spare);
+    if (widest === undefined) break;
+    widths[widest.i] = (widths[widest.i] ?? 0) - 1;
+  }
+  if (excess() > 0) {
+    const dropped = columns.reduce<Shown | null>((least, column) => {
+      if (column.rank === undefined) return least;
+      return least?.rank === undefined || column.rank < least.rank ? column : least;
+    }, null);
+    if (dropped !== null)
+      return narrow(
+        columns.filter((column) => column !== dropped),
+        width,
+      );
+  }
+  return columns.map((column, i) => ({ ...column, cells: column.cells.map((cell) => shorten(cell, widths[i] ?? 0)) }));
+}
+
+function widthOf({ head, cells }: Shown): number {
+  return Math.max(head.length, ...cells.map((cell) => [...cell].length));
+}
+
+function shorten(text: string, width: number): string {
+  const characters = [...text];
+  if (characters.length <= width) return text;
+  return `${characters.slice(0, Math.max(0, width - 1)).join('')}…`;
+}
+
+function textOf(cell: Cell, isShort: boolean): string {
+  if (cell === null) return '-';
+  if (cell instanceof Date) return isShort ? localTime(cell) : cell.toISOString();
+  return String(cell);
+}
+
+/** `01-31 20:15:07`, in the zone of whoever looks; with the year if it is not this one. */
+export function localTime(time: Date): string {
+  const two = (n: number) => String(n).padStart(2, '0');
+  const year = time.getFullYear() === new Date().getFullYear() ? '' : `${time.getFullYear()}-`;
+  return `${year}${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+}
+
+const borders = [
+  'top',
+  'top-mid',
+  'top-left',
+  'top-right',
+  'bottom',
+  'bottom-mid',
+  'bottom-left',
+  'bottom-right',
+  'left',
+  'left-mid',
+  'mid',
+  'mid-mid',
+  'right',
+  'right-mid',
+  'middle',
+] as const;

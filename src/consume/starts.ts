@@ -1,0 +1,53 @@
+import type { EventId } from '../event/event.ts';
+import { faultOf } from '../event/fault.ts';
+import { hold } from '../runtime/hold.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Running } from './in-flight.ts';
+
+export type StartSteps = {
+  readonly countStart: (eventId: EventId) => Promise<void>;
+  readonly uncountStart: (eventId: EventId) => Promise<void>;
+};
+
+/**
+ * Starts of redelivered events, counted in their rows before they run. A start that kills its process stays counted; every other one is taken
+ * back or set to 0 by settling. So the count says how many processes have died with the event, and nothing of channels and connections.
+ */
+export type Starts = {
+  /** Waits while the database is away. @throws {PipelineError} transient. */
+  count(eventId: EventId, running: Running, delivery: { readonly live: boolean }): Promise<void>;
+  /** Never throws. What could not be taken back sends the event to the suspects' lane once more, and costs it nothing else. */
+  takeBack(running: Running): Promise<void>;
+};
+
+export function createStarts(options: { readonly steps: StartSteps; readonly giveUp: AbortSignal; readonly log: Logger }): Starts {
+  const { steps, log } = options;
+
+  /** Repeats a step while the database is away. */
+  function holding(step: () => Promise<void>, what: string): Promise<void> {
+    return hold(step, {
+      mayPass: (error) => faultOf(error) === 'transient',
+      giveUp: options.giveUp,
+      onWait: (error, waitMs) => log.warn({ err: error, waitMs }, `the database is away; ${what}`),
+    });
+  }
+
+  async function takeBack(running: Running): Promise<void> {
+    const { eventId } = running;
+    if (!running.counted || eventId === null) return;
+    running.counted = false;
+    await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits').catch((error: unknown) => {
+      log.debug({ err: error, event_id: eventId }, 'a start stays counted');
+    });
+  }
+
+  return {
+    async count(eventId, running, delivery) {
+      await holding(() => steps.countStart(eventId), 'holding the delivery');
+      running.counted = true;
+      // Its channel went meanwhile, and nobody will say so again.
+      if (!delivery.live) void takeBack(running);
+    },
+    takeBack,
+  };
+}

@@ -1,0 +1,79 @@
+import type { EventPointer } from '../event/event.ts';
+import type { Logger } from '../runtime/log.ts';
+import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
+import type { Publication } from './confirm-marks.ts';
+import type { Publications } from './publications.ts';
+
+/** `maybeQueued`: it was published before and not long ago, and is probably in the queue or in work. */
+export type ClaimedEvent = EventPointer & { readonly maybeQueued: boolean };
+/** Events that no other relay takes until they are due again, after the grace. */
+export type Claimed = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
+export type ClaimDue = (limit: number) => Promise<Claimed>;
+/** Leaves claimed events alone for as long as after a confirm. */
+export type Postpone = (publications: readonly Publication[]) => Promise<void>;
+
+const claimLimit = 200;
+
+/**
+ * Publishes due events: those whose fast path failed, whose retry has come, or that the broker may have lost. Runs in every
+ * process; claims never overlap. Claims nothing while the broker is away, and waits longer after each failure.
+ *
+ * A backlog that takes longer than `REPUBLISH_AFTER_MS` is not published twice: what is probably in the queue is left alone for another term. If it is not there,
+ * `findLost` sees that as soon as the queue is empty.
+ */
+export async function runRelay(options: {
+  readonly publications: Publications;
+  readonly brokerReady: () => boolean;
+  readonly claimDue: ClaimDue;
+  readonly postpone: Postpone;
+  readonly graceMs: number;
+  readonly intervalMs: number;
+  readonly log: Logger;
+  readonly stop: AbortSignal;
+}): Promise<void> {
+  const { log, stop } = options;
+  const backoff = createBackoff(options.intervalMs, 30_000);
+  while (!stop.aborted) {
+    // ±50 %: a fleet that started together should not ask together.
+    let waitMs = options.intervalMs * (0.5 + Math.random());
+    if (options.brokerReady()) {
+      try {
+        const { events, dueAt } = await options.claimDue(claimLimit);
+        const missing = await leaveQueued(events, dueAt);
+        const failed = await publish(missing, dueAt);
+        if (failed > 0) {
+          waitMs = backoff.next();
+          log.warn({ failed, waitMs }, 'relay: the broker did not take every event; they stay due');
+        } else {
+          backoff.reset();
+          if (missing.length > 0) log.info({ events: missing.length }, 'relay: published due events');
+          if (events.length === claimLimit) waitMs = 0;
+        }
+      } catch (error) {
+        waitMs = backoff.next();
+        log.warn({ err: error, waitMs }, 'relay: cannot claim due events');
+      }
+    }
+    await pause(waitMs, stop);
+  }
+
+  /** @returns those that are to be published. */
+  async function leaveQueued(events: readonly ClaimedEvent[], dueAt: Date): Promise<readonly ClaimedEvent[]> {
+    const queued = events.filter((event) => event.maybeQueued);
+    if (queued.length === 0) return events;
+    await options.postpone(queued.map(({ eventId }) => ({ eventId, dueAt })));
+    log.debug({ events: queued.length }, 'relay: published long ago and not settled yet; left alone for another term');
+    return events.filter((event) => !event.maybeQueued);
+  }
+
+  /** @returns how many were not confirmed within the grace. */
+  async function publish(events: readonly EventPointer[], dueAt: Date): Promise<number> {
+    let confirmed = 0;
+    const publishing = events.map(async (event) => {
+      await options.publications.publish(event, dueAt);
+      confirmed++;
+    });
+    await settlesWithin(Promise.allSettled(publishing), options.graceMs);
+    return events.length - confirmed;
+  }
+}

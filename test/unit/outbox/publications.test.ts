@@ -1,0 +1,93 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { EventId, EventPointer } from '../../../src/event/event.ts';
+import type { Publication } from '../../../src/outbox/confirm-marks.ts';
+import { createPublications, type ExtendDue } from '../../../src/outbox/publications.ts';
+
+const graceMs = 5_000;
+const event: EventPointer = { eventId: 'e1' as EventId, conversationId: 'c1', userId: 'u1', botId: 'b1' };
+
+function setUp(extendDue: ExtendDue) {
+  const marked: Publication[] = [];
+  const unconfirmed: { confirm: () => void; fail: (error: Error) => void }[] = [];
+  const publications = createPublications({
+    publish: () => new Promise((confirm, fail) => unconfirmed.push({ confirm, fail })),
+    extendDue,
+    marks: {
+      add: (mark) => void marked.push(mark),
+      flush: async () => {},
+      gauge: { name: '', bound: 1, held: () => 0 },
+    },
+    graceMs,
+    log: pino({ level: 'silent' }),
+  });
+  return { publications, marked, unconfirmed };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('a confirm in time: no relay is kept off, and the mark is of the insert', async () => {
+  const extendDue = vi.fn<ExtendDue>();
+  const { publications, marked, unconfirmed } = setUp(extendDue);
+  const published = publications.publish(event, null);
+  await vi.advanceTimersByTimeAsync(2_000);
+  unconfirmed[0]?.confirm();
+  await published;
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(extendDue).not.toHaveBeenCalled();
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: null }]);
+});
+
+test('a confirm that takes three times the grace: relays are kept off all the time, and the mark is of the last due time', async () => {
+  let relaysComeAt = performance.now() + graceMs;
+  const extendDue: ExtendDue = async () => {
+    expect(performance.now(), 'extended in time').toBeLessThan(relaysComeAt);
+    relaysComeAt = performance.now() + graceMs;
+    return new Date(relaysComeAt);
+  };
+  const { publications, marked, unconfirmed } = setUp(extendDue);
+  const published = publications.publish(event, null);
+  await vi.advanceTimersByTimeAsync(3 * graceMs);
+  expect(relaysComeAt).toBeGreaterThan(performance.now());
+  unconfirmed[0]?.confirm();
+  await published;
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(relaysComeAt) }]);
+});
+
+test('a confirm that comes while relays are being kept off waits to hear the new due time', async () => {
+  const extending = Promise.withResolvers<Date>();
+  const { publications, marked, unconfirmed } = setUp(() => extending.promise);
+  const published = publications.publish(event, null);
+  await vi.advanceTimersByTimeAsync(3_800);
+  unconfirmed[0]?.confirm();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(marked).toEqual([]);
+  extending.resolve(new Date(77));
+  await published;
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(77) }]);
+});
+
+test('relays come in the end, and one of this process joins the publication that is under way', async () => {
+  const extendDue = vi.fn<ExtendDue>(async () => new Date(1));
+  const { publications, marked, unconfirmed } = setUp(extendDue);
+  const first = publications.publish(event, null);
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(extendDue).toHaveBeenCalledTimes(12);
+  const second = publications.publish(event, new Date(2));
+  expect(unconfirmed).toHaveLength(1);
+  unconfirmed[0]?.confirm();
+  await Promise.all([first, second]);
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(2) }]);
+});
+
+test('a publication that fails is forgotten: nothing is extended or marked', async () => {
+  const extendDue = vi.fn<ExtendDue>();
+  const { publications, marked, unconfirmed } = setUp(extendDue);
+  const published = publications.publish(event, null);
+  unconfirmed[0]?.fail(new Error('channel lost'));
+  await expect(published).rejects.toThrow('channel lost');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(extendDue).not.toHaveBeenCalled();
+  expect(marked).toEqual([]);
+});
