@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { exitCodes } from '../src/commands/exit-codes.ts';
 import { runSend } from '../src/commands/send.ts';
 import { root, startLocal, stopOnSignal } from './local.ts';
+import { explain, say } from './people.ts';
 
 const samples = join(root, 'scripts/samples/conversations.ndjson');
 const stop = stopOnSignal();
-const say = (line: string) => process.stdout.write(`· ${line}\n`);
 
 try {
   const local = await startLocal({ env: { ...process.env, LOG_LEVEL: 'warn' }, say, stop });
-  let code = 1;
+  let code: number = exitCodes.failed;
   try {
     const count = (await readFile(samples, 'utf8')).trim().split('\n').length;
     say(`sending ${count} sample conversations to ${local.url} and waiting until all are scored`);
@@ -18,9 +19,8 @@ try {
     say('stopping everything');
     await local.stop();
   }
-  say(code === 0 ? 'every conversation was processed' : 'not every conversation was processed');
+  say(code === exitCodes.ok ? 'every conversation was processed' : 'not every conversation was processed');
   process.exit(code);
 } catch (error) {
-  process.stderr.write(`scripts/demo: ${(error as Error).message}\n`);
-  process.exit(1);
+  process.exit(stop.aborted ? exitCodes.ok : explain('scripts/demo', error));
 }

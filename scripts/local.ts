@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { hash } from 'node:crypto';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { threadsEach } from '../src/commands/lean-start.ts';
+import { type Config, ConfigError, settings } from '../src/config.ts';
+import { checkSettings } from './check-settings.ts';
+import { placesOf } from './places.ts';
 import { findServers, freePort, type Say } from './servers/index.ts';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -10,15 +13,14 @@ const home = join(root, '.afterword');
 const lock = join(home, 'up.pid');
 /** Where everything is while it runs: scripts/afterword reads it, so that its commands find the servers. */
 const runningEnv = join(home, 'running.env');
-/** Docker's volumes belong to the machine: each checkout has its own, or two servers would share one data directory. */
-const volumes = `afterword-${hash('sha256', root).slice(0, 8)}`;
+const { checkout, data } = placesOf(root, process.env);
 
 export type Local = { readonly url: string; readonly workers: number; readonly ended: Promise<number>; stop(): Promise<void> };
 
 /**
  * Everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
- * @param env  the environment of the fleet, without what is found here.
- * @throws {Error} with what is in the way, or `stop`'s reason; what was started is stopped by then.
+ * @param env  the environment of the fleet, without what is found here. Checked before anything is started.
+ * @throws {ConfigError} or {Error} with what is in the way, or `stop`'s reason; what was started is stopped by then.
  */
 export async function startLocal(options: {
   readonly env: NodeJS.ProcessEnv;
@@ -26,20 +28,20 @@ export async function startLocal(options: {
   readonly stop: AbortSignal;
 }): Promise<Local> {
   const { say, stop } = options;
+  const config = await checkSettings(options.env);
   await mkdir(home, { recursive: true });
+  await mkdir(data, { recursive: true });
   await takeLock();
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(lock, { force: true }));
-  const found = await findServers(['database', 'broker'], { folder: home, volumes, say });
+  const port = await findPort(options.env, say);
+  const found = await findServers(['database', 'broker'], { folder: data, volumes: checkout, rights: 'own', say });
   undo.defer(async () => {
-    say('servers: stopping');
+    say('stopping the servers');
     await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
   });
 
   stop.throwIfAborted();
-  const wanted = Number(options.env['PORT'] || 3000);
-  const port = options.env['PORT'] ? wanted : await freePort(wanted);
-  if (port !== wanted) say(`port ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
   const env: NodeJS.ProcessEnv = {
     ...options.env,
     DATABASE_URL: found.database.server.url,
@@ -47,16 +49,15 @@ export async function startLocal(options: {
     PORT: String(port),
   };
 
-  const whereabouts = ['DATABASE_URL', 'RABBITMQ_URL', 'PORT'].map((name) => `${name}=${env[name]}\n`).join('');
-  await writeFile(runningEnv, whereabouts, { mode: 0o600 });
+  await writeFile(runningEnv, envFile(env, config), { mode: 0o600 });
   undo.defer(() => rm(runningEnv, { force: true }));
 
-  say('schema: bringing it up to date');
+  say('schema      bringing it up to date');
   const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }));
   if (migrated !== 0) throw new Error('the schema could not be brought up to date; the lines above say why');
 
   stop.throwIfAborted();
-  say('fleet: starting the API and the workers');
+  say(`fleet       starting 1 API and ${config.workerReplicas} workers`);
   const fleet = afterword(['fleet'], env);
   const ended = exitCode(fleet);
   undo.defer(async () => {
@@ -69,7 +70,31 @@ export async function startLocal(options: {
   if (first !== true) throw new Error('the fleet did not start; the lines above say why');
 
   const stack = undo.move();
-  return { url: `http://127.0.0.1:${port}`, workers: Number(env['WORKER_REPLICAS'] || 2), ended, stop: () => stack.disposeAsync() };
+  return { url: `http://127.0.0.1:${port}`, workers: config.workerReplicas, ended, stop: () => stack.disposeAsync() };
+}
+
+/** Every setting that the fleet runs with and that is not the default, so that tools see the same. */
+function envFile(env: NodeJS.ProcessEnv, config: Config): string {
+  const given: NodeJS.ProcessEnv = { ...env, SCORING_THREADS: String(threadsEach(config, env)) };
+  return Object.keys(settings)
+    .flatMap((name) => (given[name] ? [`${name}=${quoted(given[name])}\n`] : []))
+    .join('');
+}
+
+/** As `node --env-file` reads it. */
+function quoted(value: string): string {
+  if (/^[^\s'"`#]*$/.test(value)) return value;
+  return value.includes("'") ? `"${value}"` : `'${value}'`;
+}
+
+/** A port that was asked for must be free; the default one gives way. @throws {ConfigError} */
+async function findPort(env: NodeJS.ProcessEnv, say: Say): Promise<number> {
+  const wanted = Number(env['PORT'] || 3000);
+  const port = await freePort(wanted);
+  if (port === wanted || wanted === 0) return port;
+  if (env['PORT']) throw new ConfigError(`PORT ${wanted} is in use: stop what listens there, or choose another (0 takes any free one)`);
+  say(`port        ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
+  return port;
 }
 
 function afterword(args: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {

@@ -17,7 +17,7 @@ fi
 
 if ! command -v npm >/dev/null 2>&1; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
-    say 'no npm here; installing nodejs and npm with apt-get'
+    say 'no npm here; installing nodejs and npm with apt-get (about 30 s)'
     { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install nodejs npm; } >/dev/null
   else
     say 'npm is missing: install Node.js (any version brings what is needed; 24 is used) and try again'
@@ -28,9 +28,9 @@ fi
 if ! node_is_new node; then
   own=$PWD/.afterword/node
   if ! node_is_new "$own/node_modules/node/bin/node"; then
-    say "Node $(node --version 2>/dev/null || echo '(none)') is too old; bringing Node 24 into .afterword/node"
+    say "Node $(node --version 2>/dev/null || echo '(none)') is too old; bringing Node 24 into .afterword/node (10 to 20 s)"
     mkdir -p "$own"
-    npm install --prefix "$own" --no-save --no-audit --no-fund --silent node@24 >&2
+    npm install --prefix "$own" --no-save --no-audit --no-fund --loglevel=error node@24 >&2
   fi
   PATH=$own/node_modules/node/bin:$PATH
   export PATH
@@ -38,7 +38,7 @@ fi
 
 # npm notes what it installed; older than the lock file means: install again.
 if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-  say 'installing packages'
-  npm ci --no-audit --no-fund --silent >&2
+  say 'installing packages (about 10 s)'
+  npm ci --no-audit --no-fund --loglevel=error >&2
   touch node_modules/.package-lock.json
 fi

@@ -1,15 +1,28 @@
+import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
+import { exitCodes } from '../src/commands/exit-codes.ts';
 import { startLocal, stopOnSignal, untilAborted } from './local.ts';
+import { explain, say, secondsSinceCall } from './people.ts';
 
 dotenv.config({ quiet: true });
-const say = (line: string) => process.stdout.write(`· ${line}\n`);
-const began = performance.now();
-const stop = stopOnSignal();
+const program = new Command('scripts/up')
+  .description(
+    'Starts servers if none are named (DATABASE_URL, RABBITMQ_URL), brings the schema up to date, and runs one API and WORKER_REPLICAS workers in the ' +
+      'foreground. Ctrl-C drains and stops everything; the data stay. Settings come from the environment and .env (see .env.example).\n\n' +
+      "People's lines go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
+  )
+  .exitOverride();
+try {
+  program.parse();
+} catch (error) {
+  process.exit(error instanceof CommanderError && error.exitCode === 0 ? exitCodes.ok : exitCodes.usage);
+}
 
+const stop = stopOnSignal();
 try {
   const local = await startLocal({ env: process.env, say, stop });
-  process.stdout.write(`
-Afterword is up after ${((performance.now() - began) / 1_000).toFixed(1)} s: ${local.url} · 1 API · ${local.workers} workers
+  process.stderr.write(`
+Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.workers} workers
 
   curl -i ${local.url}/v1/conversations/end -H 'Content-Type: application/json' -d '{
     "conversation_id": "conv_demo_1", "user_id": "user_demo", "bot_type": "TALK", "bot_id": "talk_a", "bot_name": "Pika",
@@ -19,18 +32,16 @@ Afterword is up after ${((performance.now() - began) / 1_000).toFixed(1)} s: ${l
       {"speaker": "user", "text": "I played with my dog. His name is Lu. Do you like dogs?"}]}'
   curl ${local.url}/v1/conversations/conv_demo_1 -H 'Prefer: wait=10'
 
-  scripts/afterword send scripts/samples/conversations.ndjson --url ${local.url} --wait
+  scripts/afterword send scripts/samples/conversations.ndjson --wait
 
-Ctrl-C drains and stops everything.
+Ctrl-C drains and stops everything; the data stay.
 
 `);
   const code = await Promise.race([local.ended, untilAborted(stop)]);
   say(stop.aborted ? 'draining and stopping everything' : 'the fleet has ended; stopping the servers');
   await local.stop();
   say('stopped');
-  process.exit(code ?? 0);
+  process.exit(code ?? exitCodes.ok);
 } catch (error) {
-  if (stop.aborted) process.exit(0);
-  process.stderr.write(`scripts/up: ${(error as Error).message}\n`);
-  process.exit(1);
+  process.exit(stop.aborted ? exitCodes.ok : explain('scripts/up', error));
 }

@@ -1,10 +1,11 @@
+import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MySqlContainer } from '@testcontainers/mysql';
 import { RabbitMQContainer } from '@testcontainers/rabbitmq';
 import { type GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer } from 'testcontainers';
 import { probes } from './probe.ts';
 import { freePort } from './process.ts';
-import type { Broker, Kind, Say, Server, ServerOf } from './server.ts';
+import { type Broker, grants, type Kind, type Rights, type Say, type Server, type ServerOf } from './server.ts';
 
 /** What compose uses, too. */
 export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<Kind, string>;
@@ -38,7 +39,11 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
  * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the container.
  *                One that a killed owner left behind on the volume is removed first: the caller holds the lock, so nobody uses it.
  */
-export async function startDockerServer(kind: Kind, volume: string | null): Promise<ServerOf[Kind]> {
+export async function startDockerServer(
+  kind: Kind,
+  options: { readonly volume: string | null; readonly password: string; readonly rights: Rights },
+): Promise<ServerOf[Kind]> {
+  const { volume } = options;
   if (volume !== null) {
     const { container } = await getContainerRuntimeClient();
     await container
@@ -46,37 +51,46 @@ export async function startDockerServer(kind: Kind, volume: string | null): Prom
       .remove({ force: true })
       .catch(() => {});
   }
-  return kind === 'database' ? startDatabase(volume) : startBroker(volume);
+  return kind === 'database' ? startDatabase(volume, options.password, options.rights) : startBroker(volume, options.password);
 }
 
-async function startDatabase(volume: string | null): Promise<Server> {
+async function startDatabase(volume: string | null, password: string, rights: Rights): Promise<Server> {
   const port = await freePort();
   const container = await keepData(
-    new MySqlContainer(images.database)
+    new LocalMySql(images.database)
       .withDatabase('afterword')
       .withUsername('afterword')
-      .withUserPassword('afterword')
-      .withRootPassword('afterword')
+      .withUserPassword(password)
+      .withRootPassword(password)
       .withExposedPorts({ container: 3306, host: port }),
     volume,
     '/var/lib/mysql',
   ).start();
-  const grant = await container.exec(['mysql', '-uroot', '-pafterword', '-e', "GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION"]);
-  if (grant.exitCode !== 0) throw new Error(`the database in Docker refuses the grant: ${grant.output}`);
-  return controls('database', container, `mysql://afterword:afterword@${container.getHost()}:${port}/afterword`);
+  const granted = await container.exec(['mysql', '-uroot', `-p${password}`, '-e', grants(rights).join(';')]);
+  if (granted.exitCode !== 0) {
+    throw new Error(
+      `the database in Docker does not know our password: ${granted.output.trim()}\n` +
+        `Its data are older than .afterword/password. If they may go: docker volume rm ${volume}`,
+    );
+  }
+  return controls('database', container, `mysql://afterword:${password}@${container.getHost()}:${port}/afterword`);
 }
 
-async function startBroker(volume: string | null): Promise<Broker> {
+async function startBroker(volume: string | null, password: string): Promise<Broker> {
   const port = await freePort();
-  const create = () =>
-    keepData(
-      // A node's data are under its host's name: it must not change with the container.
-      new RabbitMQContainer(images.broker).withHostname('afterword').withExposedPorts({ container: 5672, host: port }),
-      volume,
-      '/var/lib/rabbitmq',
-    ).start();
+  const create = async () => {
+    // A node's data are under its host's name: it must not change with the container.
+    const image = new LocalRabbitMq(images.broker)
+      .withHostname('afterword')
+      .withEnvironment({ RABBITMQ_DEFAULT_USER: 'afterword', RABBITMQ_DEFAULT_PASS: password })
+      .withExposedPorts({ container: 5672, host: port });
+    const started = await keepData(image, volume, '/var/lib/rabbitmq').start();
+    // The image makes its user an administrator, which nothing of ours needs.
+    await started.exec(['rabbitmqctl', 'set_user_tags', 'afterword']);
+    return started;
+  };
   let container = await create();
-  const url = `amqp://guest:guest@${container.getHost()}:${port}`;
+  const url = `amqp://afterword:${password}@${container.getHost()}:${port}`;
   let server = await controls('broker', container, url);
   return {
     url,
@@ -96,6 +110,29 @@ async function startBroker(volume: string | null): Promise<Broker> {
       return output;
     },
   };
+}
+
+/** Docker publishes a port on all addresses of its host, and past the host's firewall, unless it is told one. */
+async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostPort?: string }[]>): Promise<void> {
+  const { hostIps } = (await getContainerRuntimeClient()).info.containerRuntime;
+  const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
+  // Loopback, or the bridge if we are in a container ourselves. An engine elsewhere is reached at an address of its own.
+  const here = hostIps.find(({ address, family }) => family === 4 && ours.includes(address));
+  if (here !== undefined) for (const binding of Object.values(bindings).flat()) binding.HostIp = here.address;
+}
+
+class LocalMySql extends MySqlContainer {
+  override async start() {
+    await publishHereOnly(this.hostConfig.PortBindings);
+    return super.start();
+  }
+}
+
+export class LocalRabbitMq extends RabbitMQContainer {
+  override async start() {
+    await publishHereOnly(this.hostConfig.PortBindings);
+    return super.start();
+  }
 }
 
 function keepData<T extends GenericContainer>(container: T, volume: string | null, path: string): T {

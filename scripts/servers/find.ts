@@ -2,61 +2,70 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { dockerObstacle, images, startDockerServer } from './docker.ts';
+import { passwordOf } from './password.ts';
 import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
 import { findProgram } from './process.ts';
-import type { Broker, Kind, Say, ServerOf } from './server.ts';
+import type { Broker, Kind, Rights, Say, ServerOf } from './server.ts';
+import { readTaken, whyNotDocker, writeTaken } from './taken.ts';
 
 const run = promisify(execFile);
 
 const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL' } as const satisfies Record<Kind, string>;
 const packages = { database: 'mariadb-server', broker: 'rabbitmq-server' } as const satisfies Record<Kind, string>;
 const findInstalled = { database: findDatabaseProgram, broker: findBrokerProgram } as const;
-const startPrivate = { database: startPrivateDatabase, broker: startPrivateBroker } as const;
 
 export type Found<K extends Kind = Kind> = { readonly server: ServerOf[K]; readonly how: 'named' | 'docker' | 'private' };
 
 /**
  * Finds a database and a broker, and says which it took and why: those named in the environment, else Docker if an engine
  * answers and has (or can pull) the images, else private instances of what is installed, else of what it installs now.
- * `AFTERWORD_SERVERS=docker|private` decides between the last ones by hand.
+ * `AFTERWORD_SERVERS=docker|private` decides between the last ones by hand. Where data are kept, the kind that has them is taken again.
  *
- * @param options.folder  where private instances keep their data.
+ * @param options.folder  where private instances keep their data, and our password for the servers.
  * @param options.volumes  Docker volumes keep data under this prefix; null: no data are kept.
+ * @param options.rights  of the database user in the URL; `all` if not said.
  * @throws {Error} that names what was tried and what to do.
  */
 export async function findServers<K extends Kind>(
   kinds: readonly K[],
-  options: { readonly folder: string; readonly volumes: string | null; readonly say: Say; readonly ignoreNamed?: boolean },
+  options: {
+    readonly folder: string;
+    readonly volumes: string | null;
+    readonly say: Say;
+    readonly ignoreNamed?: boolean;
+    readonly rights?: Rights;
+  },
 ): Promise<{ [P in K]: Found<P> }> {
   const { say } = options;
-  const wish = process.env['AFTERWORD_SERVERS'];
-  if (wish !== undefined && wish !== '' && wish !== 'docker' && wish !== 'private') {
-    throw new Error(`AFTERWORD_SERVERS must be docker or private, not ${wish}`);
-  }
+  const wish = process.env['AFTERWORD_SERVERS'] || null;
+  if (wish !== null && wish !== 'docker' && wish !== 'private') throw new Error(`AFTERWORD_SERVERS must be docker or private, not ${wish}`);
   const found: Partial<Record<Kind, Found>> = {};
   const missing: Kind[] = [];
   for (const kind of kinds) {
     const url = options.ignoreNamed ? '' : (process.env[variables[kind]] ?? '');
     if (url === '') missing.push(kind);
     else {
-      say(`${kind}: the one named in ${variables[kind]}`);
+      say(`${kind.padEnd(10)}  the one named in ${variables[kind]}`);
       found[kind] = { server: namedServer(url), how: 'named' };
     }
   }
   if (missing.length > 0) {
-    const obstacle = wish === 'private' ? 'AFTERWORD_SERVERS=private' : await dockerObstacle(missing, say);
-    if (obstacle !== null && wish === 'docker') throw new Error(`AFTERWORD_SERVERS=docker, but: ${obstacle}`);
+    const kept = options.volumes === null ? null : await readTaken(options.folder);
+    const obstacle = await whyNotDocker(wish, kept, () => dockerObstacle(missing, say));
+    const how = obstacle === null ? 'docker' : 'private';
+    const password = await passwordOf(options.folder);
+    const rights = options.rights ?? 'all';
     const started = await Promise.allSettled(
       missing.map(async (kind) => {
         const began = performance.now();
         const server =
-          obstacle === null
-            ? await startDockerServer(kind, options.volumes && `${options.volumes}-${kind}`)
-            : await privateServer(kind, options.folder, say);
-        found[kind] = { server, how: obstacle === null ? 'docker' : 'private' };
+          how === 'docker'
+            ? await startDockerServer(kind, { volume: options.volumes && `${options.volumes}-${kind}`, password, rights })
+            : await privateServer(kind, { folder: join(options.folder, kind), password, rights, say });
+        found[kind] = { server, how };
         const what = obstacle === null ? `${images[kind]} in Docker` : `a private instance (${obstacle})`;
-        say(`${kind}: ${what}, ready after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
+        say(`${kind.padEnd(10)}  ${what}, ready after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
       }),
     );
     const failure = started.find((s) => s.status === 'rejected');
@@ -64,13 +73,17 @@ export async function findServers<K extends Kind>(
       await Promise.allSettled(missing.map((kind) => found[kind]?.server.dispose()));
       throw failure.reason;
     }
+    if (options.volumes !== null) await writeTaken(options.folder, how);
   }
   return found as { [P in K]: Found<P> };
 }
 
-async function privateServer(kind: Kind, folder: string, say: Say): Promise<ServerOf[Kind]> {
+async function privateServer(
+  kind: Kind,
+  { folder, password, rights, say }: { folder: string; password: string; rights: Rights; say: Say },
+): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null) await install(kind, say);
-  return startPrivate[kind](join(folder, kind));
+  return kind === 'database' ? startPrivateDatabase(folder, password, rights) : startPrivateBroker(folder, password);
 }
 
 let installing: Promise<unknown> = Promise.resolve();
@@ -84,7 +97,7 @@ function install(kind: Kind, say: Say): Promise<void> {
     const root = process.getuid?.() === 0;
     if (!root && (await findProgram('sudo')) === null) throw new Error(`${kind}: installing needs root: ${byHand}`);
     const [command, prefix] = root ? [apt, []] : ['sudo', ['-n', apt]];
-    say(`${kind}: installing ${packages[kind]} with apt-get (about 20 s)`);
+    say(`${kind.padEnd(10)}  installing ${packages[kind]} with apt-get (about 20 s)`);
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     try {
       await run(command, [...prefix, 'update', '-qq'], { env });

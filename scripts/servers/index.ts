@@ -1,4 +1,4 @@
-export { images } from './docker.ts';
+export { images, LocalRabbitMq } from './docker.ts';
 export { type Found, findServers } from './find.ts';
 export { type ClusterNode, startPrivateBroker } from './private-broker.ts';
 export { freePort } from './process.ts';

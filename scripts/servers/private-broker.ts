@@ -21,7 +21,7 @@ export type ClusterNode = { readonly name: string; readonly home: string; readon
  * A RabbitMQ of our own: data, cookie and name resolution (epmd) in and for `folder`, loopback only, ports of its own.
  * epmd is started by us, on a leash too: the one that RabbitMQ starts by itself would stay behind.
  */
-export async function startPrivateBroker(folder: string, node?: ClusterNode): Promise<Broker> {
+export async function startPrivateBroker(folder: string, password: string, node?: ClusterNode): Promise<Broker> {
   const program = await findBrokerProgram();
   const epmdProgram = await findProgram('epmd');
   if (program === null || epmdProgram === null) throw new Error('rabbitmq-server is not installed');
@@ -32,7 +32,14 @@ export async function startPrivateBroker(folder: string, node?: ClusterNode): Pr
   await writeFile(portPath, String(port));
   const [distribution, epmdPort] = [await freePort(), node?.epmdPort ?? (await freePort())];
   const config = join(folder, 'rabbitmq.conf');
-  await writeFile(config, `listeners.tcp.1 = 127.0.0.1:${port}\nloopback_users.guest = true\n`);
+  const settings = [
+    `listeners.tcp.1 = 127.0.0.1:${port}`,
+    'default_user = afterword',
+    'default_user_tags.administrator = false',
+    `default_pass = ${password}`,
+    'loopback_users.afterword = true',
+  ];
+  await writeFile(config, settings.map((setting) => `${setting}\n`).join(''), { mode: 0o600 });
   const plugins = join(folder, 'plugins');
   await writeFile(plugins, '[].\n');
   const env = {
@@ -47,12 +54,12 @@ export async function startPrivateBroker(folder: string, node?: ClusterNode): Pr
     RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
     RABBITMQ_PID_FILE: join(folder, 'pid'),
     RABBITMQ_DIST_PORT: String(distribution),
-    // Idle schedulers that spin would take the cores from what is being tried.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+sbwt none +sbwtdcpu none +sbwtdio none',
+    // Idle schedulers that spin would take the cores from what is being tried; the port for other nodes would be open to the network.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
     ERL_EPMD_PORT: String(epmdPort),
     ERL_EPMD_ADDRESS: '127.0.0.1',
   };
-  const url = `amqp://guest:guest@127.0.0.1:${port}`;
+  const url = `amqp://afterword:${password}@127.0.0.1:${port}`;
   let server: Leashed;
   let epmd: Leashed | undefined;
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { probes } from './probe.ts';
 import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
-import type { Server } from './server.ts';
+import { grants, type Rights, type Server } from './server.ts';
 
 const run = promisify(execFile);
 
@@ -19,7 +19,7 @@ export function findDatabaseProgram(): Promise<string | null> {
  * A MariaDB or MySQL of our own: its data in `folder`, loopback only, a port of its own, an ordinary user's rights.
  * The port is kept with the data, so that a restart has the same address if it is free.
  */
-export async function startPrivateDatabase(folder: string): Promise<Server> {
+export async function startPrivateDatabase(folder: string, password: string, rights: Rights): Promise<Server> {
   const program = await findDatabaseProgram();
   if (program === null) throw new Error('neither mariadbd nor mysqld is installed');
   const data = join(folder, 'data');
@@ -38,16 +38,17 @@ export async function startPrivateDatabase(folder: string): Promise<Server> {
   const port = await freePort(Number(await readFile(portPath, 'utf8').catch(() => '0')));
   await writeFile(portPath, String(port));
   const init = join(folder, 'init.sql');
-  await writeFile(
-    init,
-    [
-      'CREATE DATABASE IF NOT EXISTS afterword;',
-      "CREATE USER IF NOT EXISTS 'afterword'@'%' IDENTIFIED BY 'afterword';",
-      "GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION;",
-      '',
-    ].join('\n'),
-  );
-  const url = `mysql://afterword:afterword@127.0.0.1:${port}/afterword`;
+  const statements = [
+    'CREATE DATABASE IF NOT EXISTS afterword',
+    "CREATE USER IF NOT EXISTS 'afterword'@'%'",
+    `ALTER USER 'afterword'@'%' IDENTIFIED BY '${password}'`,
+    ...grants(rights),
+    // The set-up makes some without a password.
+    `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}'`,
+    "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost'",
+  ];
+  await writeFile(init, statements.map((statement) => `${statement};\n`).join(''), { mode: 0o600 });
+  const url = `mysql://afterword:${password}@127.0.0.1:${port}/afterword`;
   let server: Leashed;
 
   async function start(): Promise<void> {

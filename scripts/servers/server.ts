@@ -24,3 +24,13 @@ export type Kind = keyof ServerOf;
 
 /** How the finder says what it does, a line at a time. */
 export type Say = (line: string) => void;
+
+/** `own`: what the fleet and its tools need. `all`: also what tests and benchmarks do to a server. */
+export type Rights = 'own' | 'all';
+
+/** The user that our servers have for us. `size` measures in databases of its own. */
+export function grants(rights: Rights): string[] {
+  return rights === 'all'
+    ? ["GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION"]
+    : ["GRANT ALL ON `afterword`.* TO 'afterword'@'%'", "GRANT ALL ON `afterword\\_size\\_%`.* TO 'afterword'@'%'"];
+}

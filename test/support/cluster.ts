@@ -1,9 +1,8 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { RabbitMQContainer } from '@testcontainers/rabbitmq';
 import { Network } from 'testcontainers';
-import { freePort, images, startPrivateBroker } from '../../scripts/servers/index.ts';
+import { freePort, images, LocalRabbitMq, startPrivateBroker } from '../../scripts/servers/index.ts';
 
 /** A node that may be killed and started again. */
 export type Node = { readonly url: string; kill(): Promise<void>; start(): Promise<void>; dispose(): Promise<void> };
@@ -12,6 +11,7 @@ export type Cluster = { readonly nodes: readonly Node[]; dispose(): Promise<void
 type Joining = Node & { ctl(...args: string[]): Promise<string> };
 
 const names = ['one', 'two', 'three'] as const;
+const password = 'of-a-cluster';
 
 /** Three RabbitMQ nodes that know each other, in Docker or as processes. */
 export async function startCluster(how: 'docker' | 'private'): Promise<Cluster> {
@@ -25,7 +25,7 @@ async function asProcesses(): Promise<Cluster> {
   for (const [i, name] of names.entries()) {
     const folder = join(home, name);
     await mkdir(folder);
-    nodes.push(await startPrivateBroker(folder, { name, home, epmdPort, bringsEpmd: i === 0 }));
+    nodes.push(await startPrivateBroker(folder, password, { name, home, epmdPort, bringsEpmd: i === 0 }));
   }
   await joinAll(nodes, 'one@localhost');
   return {
@@ -43,17 +43,17 @@ async function inDocker(): Promise<Cluster> {
   const nodes: Joining[] = await Promise.all(
     names.map(async (name) => {
       const port = await freePort();
-      const container = await new RabbitMQContainer(images.broker)
+      const container = await new LocalRabbitMq(images.broker)
         .withHostname(name)
         .withNetwork(network)
         .withNetworkAliases(name)
-        .withEnvironment({ RABBITMQ_ERLANG_COOKIE: 'afterword', RABBITMQ_NODENAME: `rabbit@${name}` })
+        .withEnvironment({ RABBITMQ_ERLANG_COOKIE: 'afterword', RABBITMQ_NODENAME: `rabbit@${name}`, RABBITMQ_DEFAULT_PASS: password })
         .withExposedPorts({ container: 5672, host: port })
         .start();
       const { getContainerRuntimeClient } = await import('testcontainers');
       const raw = (await getContainerRuntimeClient()).container.getById(container.getId());
       return {
-        url: `amqp://guest:guest@${container.getHost()}:${port}`,
+        url: `amqp://guest:${password}@${container.getHost()}:${port}`,
         kill: () => raw.kill().then(() => {}),
         start: () => raw.start().then(() => {}),
         async dispose() {

@@ -1,0 +1,28 @@
+import { pino } from 'pino';
+import { type Config, loadConfig } from '../src/config.ts';
+import { startScorePool } from '../src/score/index.ts';
+
+/** Servers that are not there yet. */
+const placeholders = { DATABASE_URL: 'mysql://127.0.0.1/afterword', RABBITMQ_URL: 'amqp://127.0.0.1' };
+
+/**
+ * What is wrong with the settings shows before servers are brought and started for them.
+ * @throws {ConfigError} @throws {PipelineError} `SCORER_MODULE`
+ */
+export async function checkSettings(env: NodeJS.ProcessEnv): Promise<Config> {
+  const given = Object.entries(placeholders).map(([name, value]) => [name, env[name] || value]);
+  const config = loadConfig({ ...env, ...Object.fromEntries(given) });
+  if (config.scorerModule !== null) {
+    const pool = await startScorePool({
+      threads: 1,
+      threadMemoryMb: config.scoringThreadMemoryMb,
+      timeoutMs: config.scoringTimeoutMs,
+      weights: config.weights,
+      scorerModule: config.scorerModule,
+      stop: new AbortController().signal,
+      log: pino({ level: 'silent' }),
+    });
+    await pool.close();
+  }
+  return config;
+}

@@ -1,0 +1,17 @@
+import { exitCodes } from '../src/commands/exit-codes.ts';
+
+/** Lines for the person at the terminal. The fleet's log has stdout to itself: `scripts/up > fleet.log`. */
+export const say = (line: string): void => void process.stderr.write(`· ${line}\n`);
+
+/** Prints why a script ends. @returns its exit code: 78 if the settings are wrong. */
+export function explain(script: string, error: unknown): number {
+  const { name, message, code } = error as { name?: string; message?: string; code?: string };
+  process.stderr.write(`${script}: ${message ?? String(error)}\n`);
+  return name === 'ConfigError' || code === 'SCORER_MODULE' ? exitCodes.config : exitCodes.failed;
+}
+
+/** Seconds since the command was called, what came before Node included. */
+export function secondsSinceCall(): number {
+  const called = Number(process.env['AFTERWORD_CALLED_AT']);
+  return called > 0 ? Math.max(0, Math.round(Date.now() / 1_000 - called)) : Math.round(process.uptime());
+}

@@ -1,0 +1,63 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'amqplib';
+import mysql from 'mysql2/promise';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { findServers } from '../../scripts/servers/index.ts';
+
+/** The servers that scripts/up starts are nobody else's to use. */
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'afterword-servers-'));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Ports of this machine on which something listens on every address. */
+async function openToAll(): Promise<Set<string>> {
+  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')));
+  const rows = tables.flatMap((table) => table.split('\n').slice(1)).map((row) => row.trim().split(/\s+/));
+  const listening = '0A';
+  return new Set(rows.flatMap(([, local = '', , state]) => (state === listening && /^0+:/.test(local) ? [local] : [])));
+}
+
+test('they listen on this machine only, ask for a generated password, and give the rights that are needed', async () => {
+  const before = await openToAll();
+  const { database, broker } = await findServers(['database', 'broker'], {
+    folder,
+    say: () => {},
+    ignoreNamed: true,
+    volumes: null,
+    rights: 'own',
+  });
+  try {
+    expect([...(await openToAll())].filter((port) => !before.has(port))).toEqual([]);
+
+    const url = new URL(database.server.url);
+    expect(url.password).toBe((await readFile(join(folder, 'password'), 'utf8')).trim());
+    for (const [user, password] of [
+      ['root', ''],
+      ['afterword', ''],
+      ['afterword', 'afterword'],
+    ] as const) {
+      const login = mysql.createConnection({ host: url.hostname, port: Number(url.port), user, password });
+      await expect(login, `${user} with "${password}"`).rejects.toMatchObject({ code: expect.stringContaining('ACCESS_DENIED') });
+    }
+    const own = await mysql.createConnection(url.href);
+    await own.query('CREATE DATABASE afterword_size_test');
+    await own.query('DROP DATABASE afterword_size_test');
+    await expect(own.query('CREATE DATABASE other')).rejects.toMatchObject({ code: 'ER_DBACCESS_DENIED_ERROR' });
+    await expect(own.query("CREATE USER 'other'@'%'")).rejects.toMatchObject({ code: 'ER_SPECIFIC_ACCESS_DENIED_ERROR' });
+    await own.end();
+
+    await (await connect(broker.server.url)).close();
+    const guest = new URL(broker.server.url);
+    guest.username = guest.password = 'guest';
+    await expect(connect(guest.href)).rejects.toThrow(/ACCESS-REFUSED|403/);
+  } finally {
+    await Promise.all([database.server.dispose(), broker.server.dispose()]);
+  }
+}, 240_000);

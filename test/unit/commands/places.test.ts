@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { placesOf } from '../../../scripts/places.ts';
+
+test('data are in the checkout, and elsewhere if its path has a blank', () => {
+  expect(placesOf('/src/afterword/', {}).data).toBe('/src/afterword/.afterword');
+  const { checkout, data } = placesOf('/My Projects/afterword/', { XDG_DATA_HOME: '/data' });
+  expect(data).toBe(`/data/${checkout}`);
+  expect(placesOf('/My Projects/other/', {}).data).toMatch(/\/\.local\/share\/afterword-[0-9a-f]{8}$/);
+});
+
+test('no two checkouts share a name', () => {
+  expect(placesOf('/a/', {}).checkout).not.toBe(placesOf('/b/', {}).checkout);
+});

@@ -1,0 +1,41 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { readTaken, whyNotDocker, writeTaken } from '../../../scripts/servers/taken.ts';
+
+const dockerAnswers = async () => null;
+const dockerIsAway = async () => 'no Docker engine answers';
+
+test('the first time, Docker if it answers', async () => {
+  expect(await whyNotDocker(null, null, dockerAnswers)).toBeNull();
+  expect(await whyNotDocker(null, null, dockerIsAway)).toBe('no Docker engine answers');
+  expect(await whyNotDocker('private', null, dockerAnswers)).toBe('AFTERWORD_SERVERS=private');
+  await expect(whyNotDocker('docker', null, dockerIsAway)).rejects.toThrow('AFTERWORD_SERVERS=docker, but: no Docker engine answers');
+});
+
+test('later, what has the data: an engine that has appeared since does not take its place', async () => {
+  expect(await whyNotDocker(null, 'private', dockerAnswers)).toMatch(/it has the data/);
+  expect(await whyNotDocker(null, 'docker', dockerAnswers)).toBeNull();
+});
+
+test.each([
+  ['docker', 'private', 'Docker volumes'],
+  ['private', 'docker', 'private instances'],
+] as const)('data of %s servers are not left behind for %s ones without a word', async (kept, wish, place) => {
+  await expect(whyNotDocker(wish, kept, dockerAnswers)).rejects.toThrow(
+    new RegExp(`the data of this checkout are in ${place}.*remove .afterword/servers first`, 's'),
+  );
+});
+
+test('data in Docker wait for Docker', async () => {
+  await expect(whyNotDocker(null, 'docker', dockerIsAway)).rejects.toThrow(/data of this checkout are in Docker volumes.*Start Docker/s);
+});
+
+test('which kind was taken is kept', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'afterword-taken-'));
+  expect(await readTaken(folder)).toBeNull();
+  await writeTaken(folder, 'docker');
+  expect(await readTaken(folder)).toBe('docker');
+  await rm(folder, { recursive: true });
+});
