@@ -5,6 +5,7 @@ import { call, conversation, post, postAll, rows, statuses, wrongSums } from '..
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
+import { createProxy } from '../support/proxy.ts';
 
 let servers: OwnServers;
 let space: Namespace;
@@ -78,6 +79,35 @@ test('an event that kills its process each time ends as POISON, and its neighbou
   await worker.stop();
   await supervised;
   await broker.close();
+});
+
+test('connections that are reset again and again while scorings run for long: nobody is taken for poison', async () => {
+  const proxy = await createProxy(new URL(servers.broker.url));
+  const broker = await openBroker(servers.broker.url);
+  const env = { ...space.env, RABBITMQ_URL: proxy.through(space.env['RABBITMQ_URL'] ?? ''), POISON_STARTS: '2' };
+  const slow = [1, 2].map(() => conversation({ user_id: 'patient', metadata: { act: 'wait', ms: 9_000 } }));
+  await postAll(api.url, slow);
+  const workers = await Promise.all([startMember('worker', env), startMember('worker', env)]);
+  const consuming = () => workers.every(({ lines }) => lines.filter((line) => line.includes('"broker connected"')).length >= 2 * sessions);
+  // The first delivery is not counted, the second and third are; the fourth would find two starts, of processes that live.
+  let sessions = 1;
+  for (; sessions <= 5; sessions++) {
+    await vi.waitFor(() => expect(consuming()).toBe(true), { timeout: 30_000, interval: 20 });
+    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 10_000, interval: 20 });
+    proxy.cut();
+  }
+  await vi.waitFor(
+    async () => {
+      for (const { conversation_id } of slow) {
+        const { body } = await call(api.url, 'GET', `/v1/conversations/${conversation_id}`);
+        expect(body).toMatchObject({ status: 'PROCESSED', attempt_count: 0 });
+      }
+    },
+    { timeout: 60_000, interval: 200 },
+  );
+  expect(await wrongSums(space.database)).toEqual([]);
+  for (const worker of workers) expect(await worker.stop()).toBe(0);
+  await Promise.all([proxy.close(), broker.close()]);
 });
 
 test('an API killed with accepts under way: an answered 202 survives, and is scored', async () => {

@@ -47,6 +47,7 @@ export const faultEnv: Record<string, string> = {
   RETRY_CAP_MS: '2000',
   PUBLISH_GRACE_MS: '2000',
   LOST_AFTER_MS: '4000',
+  REPUBLISH_AFTER_MS: '8000',
   DRAIN_MS: '3000',
   RELAY_INTERVAL_MS: '300',
 };

@@ -99,7 +99,7 @@ async function mend({ network, servers, space, livingWorkers }: Fleet): Promise<
   await Promise.all([network.database.restore(), network.broker.restore()]);
   for (const worker of livingWorkers()) worker.signal('SIGCONT');
   await space.database.query('SET GLOBAL read_only = 0');
-  await space.database.query('DROP TRIGGER IF EXISTS full_disk');
+  await space.database.query('DROP TRIGGER IF EXISTS failing');
   await servers.broker.ctl('set_vm_memory_high_watermark', '0.4');
   await servers.broker.ctl('clear_policy', 'full').catch(() => {}); // there may be none
 }

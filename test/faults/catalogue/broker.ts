@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, vi } from 'vitest';
 import { openBroker } from '../../support/broker.ts';
-import { call } from '../../support/client.ts';
+import { call, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
+import type { Traffic } from '../../support/traffic.ts';
 import { amqp, type Fault, untilSaid } from './fault.ts';
 
 /** What a broker does to us, and what it forgets. Accepting goes on throughout. */
@@ -125,6 +126,53 @@ export const brokerFaults: readonly Fault[] = [
     },
   },
   {
+    name: 'a channel that is reset every few seconds, under scorings that take longer',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      await Promise.all(longScorings(traffic, stream, 8, { act: 'wait', ms: 1_900 }).map((body) => traffic.send(body)));
+      for (let i = 0; i < 5; i++) {
+        await untilSaid(fleet, 'broker connected', () => fleet.network.broker.cut());
+        await traffic.more(10);
+      }
+      await whileBroken();
+    },
+  },
+  {
+    name: 'a queue whose leader does not answer: confirms beyond the grace, and a depth of nothing',
+    async strike({ fleet, traffic, whileBroken }) {
+      const leader = `'%2F_${fleet.space.queue}'`;
+      await fleet.servers.broker.ctl('eval', `sys:suspend(${leader}).`);
+      try {
+        await vi.waitFor(async () => expect(await unconfirmed(fleet)).toBeGreaterThan(20), { timeout: 30_000, interval: 50 });
+        // The grace (2 s) has passed for them, and the relays have had their turn.
+        await traffic.more(160);
+        expect(await unconfirmed(fleet)).toBeGreaterThan(100);
+        await whileBroken();
+      } finally {
+        await fleet.servers.broker.ctl('eval', `sys:resume(${leader}).`);
+      }
+    },
+  },
+  {
+    name: 'a backlog that is older than the time after which events are published again',
+    async strike({ fleet, traffic, whileBroken }) {
+      // Published longer ago than REPUBLISH_AFTER_MS (8 s), and due another time all the same.
+      const leftAlone =
+        'SELECT 1 FROM conversation_events WHERE published_at < UTC_TIMESTAMP(3) - INTERVAL 8 SECOND AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 3 SECOND';
+      await backlog(
+        fleet,
+        () => queued(fleet, 20),
+        async () => {
+          await vi.waitFor(async () => expect(await rows(fleet.space.database, leftAlone)).not.toEqual([]), {
+            timeout: 30_000,
+            interval: 100,
+          });
+          await traffic.more(10);
+        },
+      );
+      await whileBroken();
+    },
+  },
+  {
     name: 'memory alarm (connection.blocked)',
     async strike({ fleet, traffic, whileBroken }) {
       await untilSaid(fleet, 'broker blocks publishing', async () => {
@@ -171,12 +219,7 @@ export const brokerFaults: readonly Fault[] = [
       // New channels have the new limits.
       fleet.network.broker.cut();
       await traffic.more(10);
-      const sample = { ...[...traffic.accepted.values()][0]?.body, metadata: { act: 'burn', ms: 1_900 } };
-      const held = Array.from({ length: 16 }, (_, i) => ({
-        ...sample,
-        conversation_id: `${stream}_held_${i}`,
-        user_id: `${stream}_user_held`,
-      }));
+      const held = longScorings(traffic, stream, 16, { act: 'burn', ms: 1_900 });
       // The channel closes the old way; from 4.3 on the queue looks now and then, and cancels the consumer.
       await untilSaid(fleet, '"reason":"consume', () => Promise.all(held.map((body) => traffic.send(body))));
       await whileBroken();
@@ -186,6 +229,23 @@ export const brokerFaults: readonly Fault[] = [
     },
   },
 ];
+
+/** Conversations whose scorings do as told. */
+function longScorings(traffic: Traffic, stream: string, n: number, metadata: { readonly act: string; readonly ms: number }) {
+  const sample = [...traffic.accepted.values()][0]?.body;
+  return Array.from({ length: n }, (_, i) => ({
+    ...sample,
+    metadata,
+    conversation_id: `${stream}_long_${i}`,
+    user_id: `${stream}_user_long`,
+  }));
+}
+
+/** What the API has published and the broker has not confirmed. */
+async function unconfirmed(fleet: Fleet): Promise<number> {
+  const { queues } = (await call(fleet.url, 'GET', '/health/detailed')).body as { queues: { name: string; held: number }[] };
+  return queues.find((queue) => queue.name === 'publishes_unconfirmed')?.held ?? 0;
+}
 
 /** Holds the workers still while `fill` goes on, so that the queue has something in it; then `then`, and they go on. */
 async function backlog(fleet: Fleet, fill: () => Promise<void>, then: () => Promise<void>): Promise<void> {

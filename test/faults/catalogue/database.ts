@@ -89,7 +89,7 @@ export const databaseFaults: readonly Fault[] = [
       await hand.connection.query('START TRANSACTION');
       await hand.connection.query('SELECT 1 FROM friendship_status WHERE user_id LIKE ? FOR UPDATE', [users]);
       // Longer than innodb_lock_wait_timeout of our sessions (5 s).
-      await untilSaid(fleet, '"errno":1205', () => traffic.more(20));
+      await untilSaid(fleet, '"code":"DATABASE_LOCKED"', () => traffic.more(20));
       await whileBroken();
       await hand.connection.query('ROLLBACK');
     },
@@ -166,20 +166,49 @@ export const databaseFaults: readonly Fault[] = [
       await fleet.space.database.query('SET GLOBAL read_only = 0');
     },
   },
+  ...(
+    [
+      // The server's own error, raised where it would be.
+      ['disk full', 1114, 'The table is full'],
+      // ProxySQL, when no server of the group could be had in time.
+      ['an error number that only a proxy has', 9001, 'Max connect timeout reached'],
+    ] as const
+  ).flatMap(([what, errno, text]) =>
+    (['INSERT', 'UPDATE'] as const).map(
+      (verb): Fault => ({
+        name: `${what} at ${verb}`,
+        async strike({ fleet, traffic, whileBroken }) {
+          const seen = () => (verb === 'INSERT' ? traffic.repeats : fleet.said('cannot be written yet'));
+          const before = seen();
+          await fleet.space.database.query(
+            `CREATE TRIGGER failing BEFORE ${verb} ON conversation_events FOR EACH ROW
+             SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = ${errno}, MESSAGE_TEXT = '${text}'`,
+          );
+          await vi.waitUntil(() => seen() > before + 2, { timeout: 30_000, interval: 50 });
+          await whileBroken();
+          await fleet.space.database.query('DROP TRIGGER failing');
+        },
+      }),
+    ),
+  ),
   ...(['INSERT', 'UPDATE'] as const).map(
-    (verb): Fault => ({
-      name: `disk full at ${verb}`,
+    (right): Fault => ({
+      name: `a right that is taken away: ${right}`,
       async strike({ fleet, traffic, whileBroken }) {
-        const seen = () => (verb === 'INSERT' ? traffic.repeats : fleet.said('cannot be written yet'));
+        const { pathname, username } = new URL(fleet.space.env['DATABASE_URL'] ?? '');
+        const seen = () => (right === 'INSERT' ? traffic.repeats : fleet.said('cannot be written yet'));
         const before = seen();
-        // The server's own error 1114, raised where it would be.
-        await fleet.space.database.query(
-          `CREATE TRIGGER full_disk BEFORE ${verb} ON conversation_events FOR EACH ROW
-           SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'`,
-        );
-        await vi.waitUntil(() => seen() > before + 2, { timeout: 30_000, interval: 50 });
-        await whileBroken();
-        await fleet.space.database.query('DROP TRIGGER full_disk');
+        const on = `ON ${pathname.slice(1)}.*`;
+        await fleet.space.database.query(`REVOKE ${right} ${on} FROM '${username}'@'%'`);
+        try {
+          // Rights are looked up when a connection is made.
+          fleet.network.database.cut();
+          await vi.waitUntil(() => seen() > before + 2, { timeout: 30_000, interval: 50 });
+          await whileBroken();
+        } finally {
+          await fleet.space.database.query(`GRANT ${right} ${on} TO '${username}'@'%'`);
+          fleet.network.database.cut();
+        }
       },
     }),
   ),
