@@ -88,7 +88,7 @@ export function createConfirmMarks(options: {
     timerAt = Number.POSITIVE_INFINITY;
     writing ??= write(until).finally(() => {
       writing = null;
-      const [next] = held;
+      const next = late[0] ?? held[0];
       if (next !== undefined) schedule(next.writeAt);
     });
     return writing;
