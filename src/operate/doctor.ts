@@ -168,7 +168,8 @@ export function judgeProcess(facts: {
 function concurrencyOf({ inFlight, threads, waits, replicas }: Parameters<typeof judgeProcess>[0]): string {
   const busy = Math.min(inFlight, threads);
   const fleet = (each: number) => (replicas === 1 ? '' : `; ${each * replicas} in ${replicas} workers`);
-  if (waits === false) return `${busy} ${busy === 1 ? 'scoring' : 'scorings'} at a time, ${inFlight} prefetched (the scorer declares waits: false)${fleet(busy)}`;
+  if (waits === false)
+    return `${busy} ${busy === 1 ? 'scoring' : 'scorings'} at a time, ${inFlight} prefetched (the scorer declares waits: false)${fleet(busy)}`;
   const least = waits === true ? '' : ` (${busy} if the scorer only uses the CPU)`;
   return `up to ${inFlight} scorings at a time on ${threads} threads${least}${fleet(inFlight)}`;
 }
