@@ -75,7 +75,7 @@ export async function runApi(config: Config): Promise<void> {
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
-  const reads = createReads({ findEvents: (ids) => findEvents(store, ids, deadlineMs), atOnce: readsAtOnce(config) });
+  const reads = createReads({ findEvents: (ids) => findEvents(store, ids, deadlineMs), atOnce: readsAtOnce(config), deadlineMs });
   const gauges = [budget.gauge, acceptor.gauge, ...publisher.gauges, outbox.gauge, reads.gauge, closedWatch.gauge, dryRun.gauge];
   stack.defer(warnWhenNearlyFull(gauges, log));
 

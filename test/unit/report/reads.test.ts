@@ -25,7 +25,7 @@ function createDatabase() {
 
 test('reads that come together share statements, and each gets its own row', async () => {
   const database = createDatabase();
-  const reads = createReads({ ...database, atOnce: 2 });
+  const reads = createReads({ ...database, atOnce: 2, deadlineMs: 60_000 });
   const ids = [...Array.from({ length: 640 }, (_, i) => `c${i}`), 'nobody', 'c7'];
   const answers = Promise.all(ids.map((id) => reads.event(id)));
   await database.answerAll();
@@ -35,7 +35,7 @@ test('reads that come together share statements, and each gets its own row', asy
 
 test('reports never use more connections than they may', async () => {
   const database = createDatabase();
-  const reads = createReads({ ...database, atOnce: 3 });
+  const reads = createReads({ ...database, atOnce: 3, deadlineMs: 60_000 });
   let now = 0;
   let most = 0;
   const ends: (() => void)[] = [];
@@ -58,9 +58,34 @@ test('reports never use more connections than they may', async () => {
 });
 
 test('reads beyond the bound are refused, whatever they are', async () => {
-  const reads = createReads({ findEvents: () => new Promise(() => {}), atOnce: 1 });
+  const reads = createReads({ findEvents: () => new Promise(() => {}), atOnce: 1, deadlineMs: 60_000 });
   for (let i = 0; i < reads.gauge.bound + 200; i++) reads.event(`c${i}`).catch(() => {});
   await new Promise((resolve) => setImmediate(resolve));
   for (let i = 0; i < 200; i++) reads.bounded(() => new Promise(() => {})).catch(() => {});
   await expect(reads.bounded(async () => 1)).rejects.toMatchObject({ kind: 'transient', code: 'OVERLOADED' });
+});
+
+test('a database that says nothing: no read waits longer than its deadline, and none begins after it', async () => {
+  const begun: string[] = [];
+  const hangs = (name: string) => () => new Promise<never>(() => void begun.push(name));
+  const reads = createReads({ findEvents: hangs('events'), atOnce: 1, deadlineMs: 50 });
+  const all = [reads.bounded(hangs('first')), reads.bounded(hangs('second')), reads.event('c1'), reads.event('c2')];
+  for (const read of all) await expect(read).rejects.toMatchObject({ kind: 'transient', code: 'DEADLINE' });
+  expect(begun).toEqual(['first']);
+});
+
+test('a read whose turn comes after its deadline is not made', async () => {
+  const ends: (() => void)[] = [];
+  const reads = createReads({ findEvents: async () => [], atOnce: 1, deadlineMs: 50 });
+  const first = reads.bounded(() => new Promise<void>((resolve) => ends.push(resolve)));
+  let isMade = false;
+  const second = reads.bounded(async () => {
+    isMade = true;
+  });
+  await expect(first).rejects.toMatchObject({ code: 'DEADLINE' });
+  await expect(second).rejects.toMatchObject({ code: 'DEADLINE' });
+  for (const end of ends) end();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(isMade).toBe(false);
+  expect(reads.gauge.held()).toBe(0);
 });
