@@ -29,7 +29,8 @@ export function checkScore(answer: unknown, scorer: string): CheckedScore | Unus
     return { problem: `details is ${kindOf(details)}; it must be an object` };
   }
   const detailsJson = jsonOf({ ...details, scorer });
-  if (detailsJson === null) return { problem: 'details hold what JSON cannot (a BigInt, a circle, or a toJSON that throws)' };
+  if (detailsJson === null)
+    return { problem: 'details hold what JSON cannot (a BigInt, a circle, or a toJSON that throws or answers nothing)' };
   const bytes = Buffer.byteLength(detailsJson);
   if (bytes > maxDetailsBytes) return { problem: `details are ${bytes} bytes of JSON; at most ${maxDetailsBytes} are stored` };
   return { change: Math.round(change * precision) / precision, totalTurns, detailsJson };
@@ -37,7 +38,8 @@ export function checkScore(answer: unknown, scorer: string): CheckedScore | Unus
 
 function jsonOf(value: object): string | null {
   try {
-    return JSON.stringify(value);
+    // A toJSON may answer with nothing, whatever the types say.
+    return (JSON.stringify(value) as string | undefined) ?? null;
   } catch {
     return null;
   }

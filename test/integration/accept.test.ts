@@ -192,6 +192,7 @@ describe('refusals', () => {
     ['415: another type', '{}', { 'content-type': 'text/plain' }, 415, 'unsupported_media_type'],
     ['415: another charset', '{}', { 'content-type': 'application/json; charset=utf-16' }, 415, 'unsupported_charset'],
     ['415: another encoding', '{}', { 'content-encoding': 'zstd-ish' }, 415, 'unsupported_encoding'],
+    ['400: Brotli that is none', '{}', { 'content-encoding': 'br' }, 400, 'bad_encoding'],
     ['400: gzip that is none', '{}', { 'content-encoding': 'gzip' }, 400, 'bad_encoding'],
     ['413: a byte too many', 'x'.repeat(1_048_577), {}, 413, 'body_too_large'],
   ])('%s', async (_name, body, headers, status, code) => {

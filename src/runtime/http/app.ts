@@ -36,7 +36,7 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     throw new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    const problem = toProblem(error);
+    const problem = toProblem(error, request);
     if (problem.status >= 500)
       log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
     // The client is gone, or half of an answer is out: nothing can be said any more.
@@ -74,7 +74,7 @@ export async function listen(
   return { server, url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${actual}` };
 }
 
-function toProblem(error: unknown): Problem {
+function toProblem(error: unknown, request: Request): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof PipelineError && error.kind === 'transient') {
     const detail = 'the service cannot do this now, or cannot tell whether it was done; the same request may be repeated';
@@ -91,10 +91,11 @@ function toProblem(error: unknown): Problem {
       return new Problem(400, 'incomplete_body', 'the body ended before its declared length');
   }
   if (error instanceof URIError) return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
-  if (String((error as { code?: unknown } | null)?.code).startsWith('Z_')) {
+  const status = (error as { status?: unknown } | null)?.status;
+  // Each decompressor has error codes of its own.
+  if (status === 400 && request.headers['content-encoding'] !== undefined) {
     return new Problem(400, 'bad_encoding', 'the body is not what its Content-Encoding says');
   }
-  const status = (error as { status?: unknown } | null)?.status;
   if (typeof status === 'number' && status >= 400 && status < 500) return new Problem(status, 'bad_request', 'the request cannot be read');
   return new Problem(500, 'internal_error', 'something unexpected went wrong; the log has it under this request id');
 }

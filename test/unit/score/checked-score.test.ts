@@ -32,6 +32,7 @@ test.each([
   [{ change: 1, details: 'a secret' }, 'details is a string; it must be an object'],
   [{ change: 1, details: ['a secret'] }, 'details is a list'],
   [{ change: 1, details: { n: 1n } }, 'details hold what JSON cannot'],
+  [{ change: 1, details: { toJSON: () => undefined } }, 'details hold what JSON cannot'],
   [{ change: 1, details: circle }, 'details hold what JSON cannot'],
   [{ change: 1, details: { said: 'a secret'.repeat(10_000) } }, ` bytes of JSON; at most ${maxDetailsBytes} are stored`],
 ])('%s: says what is wrong, and never what was said', (answer, problem) => {
