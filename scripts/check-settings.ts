@@ -9,7 +9,7 @@ const placeholders = { DATABASE_URL: 'mysql://127.0.0.1/afterword', RABBITMQ_URL
  * What is wrong with the settings shows before servers are brought and started for them.
  * @throws {ConfigError} @throws {PipelineError} `SCORER_MODULE`
  */
-export async function checkSettings(env: NodeJS.ProcessEnv): Promise<Config> {
+export async function checkSettings(env: NodeJS.ProcessEnv, stop: AbortSignal): Promise<Config> {
   const given = Object.entries(placeholders).map(([name, value]) => [name, env[name] || value]);
   const config = loadConfig({ ...env, ...Object.fromEntries(given) });
   if (config.scorerModule !== null) {
@@ -19,7 +19,7 @@ export async function checkSettings(env: NodeJS.ProcessEnv): Promise<Config> {
       timeoutMs: config.scoringTimeoutMs,
       weights: config.weights,
       scorerModule: config.scorerModule,
-      stop: new AbortController().signal,
+      stop,
       log: pino({ level: 'silent' }),
     });
     await pool.close();

@@ -28,7 +28,7 @@ export async function startLocal(options: {
   readonly stop: AbortSignal;
 }): Promise<Local> {
   const { say, stop } = options;
-  const config = await checkSettings(options.env);
+  const config = await checkSettings(options.env, stop);
   await mkdir(home, { recursive: true });
   await mkdir(data, { recursive: true });
   await takeLock();
@@ -58,7 +58,8 @@ export async function startLocal(options: {
 
   stop.throwIfAborted();
   say(`fleet       starting 1 API and ${config.workerReplicas} workers`);
-  const fleet = afterword(['fleet'], env);
+  // People look at the lines above: the configuration is in its log at `debug`.
+  const fleet = afterword(['fleet'], { ...env, AFTERWORD_ROLE: 'fleet' });
   const ended = exitCode(fleet);
   undo.defer(async () => {
     if (fleet.exitCode === null && fleet.signalCode === null) fleet.kill('SIGTERM');

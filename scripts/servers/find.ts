@@ -54,7 +54,7 @@ export async function findServers<K extends Kind>(
     const kept = options.volumes === null ? null : await readTaken(options.folder);
     const obstacle = await whyNotDocker(wish, kept, () => dockerObstacle(missing, say));
     const how = obstacle === null ? 'docker' : 'private';
-    const password = await passwordOf(options.folder);
+    const password = await passwordOf(options.folder, kept === 'private');
     const rights = options.rights ?? 'all';
     const started = await Promise.allSettled(
       missing.map(async (kind) => {

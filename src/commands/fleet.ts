@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Config, maskedConfig } from '../config.ts';
+import type { Config } from '../config.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
 import { compileCache, leanWorker, threadsEach } from './lean-start.ts';
-import { processLogger } from './parts.ts';
+import { logStart, processLogger } from './parts.ts';
 import { StartError } from './start-error.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
@@ -25,8 +25,8 @@ export async function runFleet(given: Config): Promise<void> {
   const log = processLogger(config, 'fleet');
   const stop = createStop(log);
   const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
+  logStart(config, log);
   log.info({ members: names.length, threads: config.scoringThreads, concurrency: config.concurrency }, 'starting the fleet');
-  log.debug({ config: maskedConfig(config), node: process.version }, 'configuration');
   const hopeless = new AbortController();
   const until = AbortSignal.any([stop.signal, hopeless.signal]);
   const waitingForReady = new Set(names);

@@ -52,7 +52,7 @@ export function processLogger(config: Config, role: string): Logger {
   return createLogger({ role: process.env['AFTERWORD_ROLE'] ?? role, level: config.logLevel, format: config.logFormat });
 }
 
-/** The effective configuration, passwords masked. A member of a fleet has its supervisor's, which said it already. */
+/** The effective configuration, passwords masked; at `debug` for a process that another one of ours has started. */
 export function logStart(config: Config, log: Logger): void {
   log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info']({ config: maskedConfig(config), node: process.version }, 'starting');
 }

@@ -5,6 +5,7 @@ test('data are in the checkout, and elsewhere if its path has a blank', () => {
   expect(placesOf('/src/afterword/', {}).data).toBe('/src/afterword/.afterword');
   const { checkout, data } = placesOf('/My Projects/afterword/', { XDG_DATA_HOME: '/data' });
   expect(data).toBe(`/data/${checkout}`);
+  expect(placesOf('/My Projects/afterword/', { XDG_DATA_HOME: '/My Data' }).data).not.toMatch(/\s/);
   expect(placesOf('/My Projects/other/', {}).data).toMatch(/\/\.local\/share\/afterword-[0-9a-f]{8}$/);
 });
 

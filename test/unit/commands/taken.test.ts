@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { passwordOf } from '../../../scripts/servers/password.ts';
 import { readTaken, whyNotDocker, writeTaken } from '../../../scripts/servers/taken.ts';
 
 const dockerAnswers = async () => null;
@@ -37,5 +38,15 @@ test('which kind was taken is kept', async () => {
   expect(await readTaken(folder)).toBeNull();
   await writeTaken(folder, 'docker');
   expect(await readTaken(folder)).toBe('docker');
+  await rm(folder, { recursive: true });
+});
+
+test('a password is made once, for nobody else to read, and not for data that have another', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'afterword-password-'));
+  await expect(passwordOf(folder, true)).rejects.toThrow(/an earlier version made them.*remove/s);
+  const made = await passwordOf(folder, false);
+  expect(made).toMatch(/^[\w-]{24}$/);
+  expect(await passwordOf(folder, true)).toBe(made);
+  expect((await stat(join(folder, 'password'))).mode & 0o777).toBe(0o600);
   await rm(folder, { recursive: true });
 });
