@@ -9,13 +9,17 @@ import { type Emotion, judgeEmotion, readSignals } from '../src/score/friendship
 import { countNewMemories, findFacts } from '../src/score/friendship/memories.ts';
 import { asks, countUserQuestions } from '../src/score/friendship/questions.ts';
 
-const { values } = parseArgs({ options: { questions: { type: 'string', default: '0' }, memories: { type: 'string', default: '0' } } });
+const { values } = parseArgs({
+  options: { questions: { type: 'string', default: '0' }, memories: { type: 'string', default: '0' } },
+});
 const lines = (name: string) =>
   readFileSync(new URL(`../scripts/samples/${name}`, import.meta.url), 'utf8')
     .trim()
     .split('\n')
     .map((l) => JSON.parse(l));
-const labels = new Map<string, { user_sentiments: string[] }>(lines('conversations.labels.ndjson').map((l) => [l.conversation_id, l]));
+const labels = new Map<string, { user_sentiments: string[] }>(
+  lines('conversations.labels.ndjson').map((l) => [l.conversation_id, l]),
+);
 const conversations = lines('conversations.ndjson').map(parseConversationRequest);
 
 /** The people's words for a message, in ours. */
@@ -32,7 +36,8 @@ const ours: Record<string, Emotion> = {
 
 function goldOf(id: string): Emotion {
   const counts = new Map<Emotion, number>();
-  for (const s of labels.get(id)?.user_sentiments ?? []) counts.set(ours[s] ?? 'neutral', (counts.get(ours[s] ?? 'neutral') ?? 0) + 1);
+  for (const s of labels.get(id)?.user_sentiments ?? [])
+    counts.set(ours[s] ?? 'neutral', (counts.get(ours[s] ?? 'neutral') ?? 0) + 1);
   return [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 'neutral';
 }
 

@@ -20,7 +20,9 @@ export type Report = {
 /** One page with everything, charts as SVG inside it: it opens anywhere, without a network. */
 export async function toHtml(report: Report): Promise<string> {
   const sections = await Promise.all([
-    bars(report, 'accept', '/s', 'Accepted per second, 100 connections', { 'composed floor': acceptFloor(tableOf(report.rows)) }),
+    bars(report, 'accept', '/s', 'Accepted per second, 100 connections', {
+      'composed floor': acceptFloor(tableOf(report.rows)),
+    }),
     bars(report, 'accept', 'p99 ms', 'p99 of the answer, ms', {}),
     bars(report, 'drain', '/s', 'Drained per second, no-op scorer (workers x deliveries)', {
       'composed floor': drainFloor(tableOf(report.rows)),
@@ -69,7 +71,8 @@ ${sections.join('\n')}
 /** One commit, or which measure belongs to which. */
 function commitsOf({ commits }: Report): string {
   const measuresOf = new Map<string, string[]>();
-  for (const [measure, commit] of Object.entries(commits)) measuresOf.set(commit, [...(measuresOf.get(commit) ?? []), measure]);
+  for (const [measure, commit] of Object.entries(commits))
+    measuresOf.set(commit, [...(measuresOf.get(commit) ?? []), measure]);
   const [only, ...others] = measuresOf.keys();
   if (others.length === 0) return `commit ${only}`;
   return `commits ${[...measuresOf].map(([commit, measures]) => `${commit} (${measures.join(', ')})`).join(', ')}`;
@@ -96,10 +99,16 @@ function bars(
   if (rows.length === 0) return '';
   const items = [
     ...rows.map((r) => ({ name: r.subject, value: r.figure.median, spread: [r.figure.low, r.figure.high] })),
-    ...Object.entries(extra).flatMap(([name, value]) => (Number.isFinite(value) ? [{ name, value, spread: [value, value] }] : [])),
+    ...Object.entries(extra).flatMap(([name, value]) =>
+      Number.isFinite(value) ? [{ name, value, spread: [value, value] }] : [],
+    ),
   ].reverse();
   const colour = (name: string) =>
-    name.startsWith('afterword') || name.startsWith('at ') ? '#2563eb' : name === 'composed floor' ? '#111827' : '#9aa6b8';
+    name.startsWith('afterword') || name.startsWith('at ')
+      ? '#2563eb'
+      : name === 'composed floor'
+        ? '#111827'
+        : '#9aa6b8';
   return chart(title, 60 + items.length * 26, {
     grid: { left: 330, right: 70, top: 10, bottom: 30 },
     xAxis: { type: 'value' },
@@ -111,7 +120,8 @@ function bars(
       },
       {
         type: 'custom',
-        // From the slowest to the fastest round, and the median behind it: on the bar's end the line would cross it out.
+        // From the slowest to the fastest round, and the median behind it: on the bar's end the line would cross it
+        // out.
         renderItem: (_params: unknown, api: { value(i: number): number; coord(p: number[]): number[] }) => {
           const [low = 0, y = 0] = api.coord([api.value(1), api.value(0)]);
           const [high = 0] = api.coord([api.value(2), api.value(0)]);
@@ -119,8 +129,15 @@ function bars(
           return {
             type: 'group',
             children: [
-              { type: 'line', shape: { x1: low, y1: y, x2: high, y2: y }, style: { stroke: '#111827', lineWidth: 1.5 } },
-              { type: 'text', style: { text, x: high + 6, y, textVerticalAlign: 'middle', fontSize: 12, fill: '#1d2530' } },
+              {
+                type: 'line',
+                shape: { x1: low, y1: y, x2: high, y2: y },
+                style: { stroke: '#111827', lineWidth: 1.5 },
+              },
+              {
+                type: 'text',
+                style: { text, x: high + 6, y, textVerticalAlign: 'middle', fontSize: 12, fill: '#1d2530' },
+              },
             ],
           };
         },
@@ -157,8 +174,18 @@ function queueOverTime(classic: Classic | null): string | Promise<string> {
     xAxis: { type: 'value', name: 'ms', nameLocation: 'middle', nameGap: 25 },
     yAxis: { type: 'value' },
     series: [
-      { type: 'line', name: 'accepted, not processed', data: classic.queue.map((q) => [q.ms, q.open]), showSymbol: false },
-      { type: 'line', name: 'waiting in the queue', data: classic.queue.map((q) => [q.ms, q.queued]), showSymbol: false },
+      {
+        type: 'line',
+        name: 'accepted, not processed',
+        data: classic.queue.map((q) => [q.ms, q.open]),
+        showSymbol: false,
+      },
+      {
+        type: 'line',
+        name: 'waiting in the queue',
+        data: classic.queue.map((q) => [q.ms, q.queued]),
+        showSymbol: false,
+      },
     ],
   });
 }
@@ -177,7 +204,9 @@ function stages({ rows }: Report): string | Promise<string> {
       type: 'bar',
       stack: 'all',
       name: unit.replace('µs ', ''),
-      data: subjects.toReversed().map((subject) => own.find((r) => r.subject === subject && r.unit === unit)?.figure.median ?? 0),
+      data: subjects
+        .toReversed()
+        .map((subject) => own.find((r) => r.subject === subject && r.unit === unit)?.figure.median ?? 0),
     })),
   });
 }
@@ -188,7 +217,9 @@ function chart(title: string, height: number, option: Record<string, unknown>): 
 
 function classicTable(classic: Classic | null): string {
   if (classic === null) return '';
-  const lines = Object.entries(classic.values).map(([name, value]) => `<tr><td>${text(name)}</td><td class="n">${shown(value)}</td></tr>`);
+  const lines = Object.entries(classic.values).map(
+    ([name, value]) => `<tr><td>${text(name)}</td><td class="n">${shown(value)}</td></tr>`,
+  );
   return `<table>${lines.join('')}</table>`;
 }
 

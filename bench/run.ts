@@ -1,6 +1,6 @@
 /**
- * Measures Afterword against floors and peers, in one run on one machine. Rounds of all subjects alternate; a figure is their median.
- * scripts/bench --help says how to call it.
+ * Measures Afterword against floors and peers, in one run on one machine. Rounds of all subjects alternate; a figure is
+ * their median. scripts/bench --help says how to call it.
  */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -65,10 +65,21 @@ const options = new Command('scripts/bench')
   .option('--seconds <n>', 'how long each subject is measured', '5')
   .option('--out <folder>', 'where the results go', fileURLToPath(new URL('./results', import.meta.url)))
   .option('--add', 'record these measures beside those that are recorded already', false)
-  .option('--against <ref>', 'compare this checkout with a git ref in turn (accept, drain and scoring), and write nothing')
+  .option(
+    '--against <ref>',
+    'compare this checkout with a git ref in turn (accept, drain and scoring), and write nothing',
+  )
   .option('--check', 'compare the ratios with the recorded ones, write nothing, and fail on a loss of over 15 %', false)
   .parse()
-  .opts<{ only: string; rounds: string; seconds: string; out: string; add: boolean; check: boolean; against?: string }>();
+  .opts<{
+    only: string;
+    rounds: string;
+    seconds: string;
+    out: string;
+    add: boolean;
+    check: boolean;
+    against?: string;
+  }>();
 const only = new Set(options.only.split(','));
 for (const name of only) {
   if (!measures.some((known) => known === name)) {
@@ -77,7 +88,8 @@ for (const name of only) {
 }
 const comparable = ['accept', 'drain', 'scoring'];
 if (options.against !== undefined) {
-  if (!comparable.some((name) => only.has(name))) fail(`--against compares ${comparable.join(', ')}; --only names none of them`);
+  if (!comparable.some((name) => only.has(name)))
+    fail(`--against compares ${comparable.join(', ')}; --only names none of them`);
   await resolveCommit(options.against).catch((error: Error) => fail(error.message));
 }
 const [seconds, n] = [Number(options.seconds), Number(options.rounds)];
@@ -103,7 +115,10 @@ async function record(): Promise<void> {
   const servers = await versions(urls);
   const whole = options.add || options.check || measures.every((name) => only.has(name));
   // A part must not take the place of the record.
-  const path = join(options.out, `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}${whole ? '' : '.part'}`);
+  const path = join(
+    options.out,
+    `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}${whole ? '' : '.part'}`,
+  );
   if (options.check)
     await readFile(`${path}.json`).catch(() =>
       Promise.reject(new Error(`there is no ${path}.json to compare with: run scripts/bench once`)),
@@ -155,7 +170,16 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
     bytes: () => bytesOfAnEvent(ours),
     size: () => sizeAccuracy(ours, urls, seconds, Math.min(n, 2), say),
     growth: () => storedEvents(ours, [0, 1e6, 1e7], seconds, Math.min(n, 2), say),
-    backlog: () => longBacklog(ours, urls, () => brokerDiskBytes(found.broker.server), { short: 40_000, long: 1_000_000 }, seconds, n, say),
+    backlog: () =>
+      longBacklog(
+        ours,
+        urls,
+        () => brokerDiskBytes(found.broker.server),
+        { short: 40_000, long: 1_000_000 },
+        seconds,
+        n,
+        say,
+      ),
   };
   for (const name of measures) {
     if (!only.has(name)) continue;
@@ -201,7 +225,9 @@ async function versions({ database }: Urls): Promise<Record<string, string>> {
 function print(rows: readonly Row[], ratios: Readonly<Record<string, number>>): void {
   for (const { measure, subject, unit, figure } of rows) {
     const spread = figure.rounds.length > 1 ? ` (${shown(figure.low)} to ${shown(figure.high)})` : '';
-    process.stdout.write(`${measure.padEnd(8)} ${subject.padEnd(38)} ${shown(figure.median).padStart(9)} ${unit}${spread}\n`);
+    process.stdout.write(
+      `${measure.padEnd(8)} ${subject.padEnd(38)} ${shown(figure.median).padStart(9)} ${unit}${spread}\n`,
+    );
   }
   process.stdout.write('\n');
   for (const target of targets) {
@@ -216,7 +242,8 @@ function print(rows: readonly Row[], ratios: Readonly<Record<string, number>>): 
 async function check(recordedFile: string, ratios: Readonly<Record<string, number>>): Promise<number> {
   const recorded = JSON.parse(await readFile(recordedFile, 'utf8')) as Report;
   const lost = losses(ratios, recorded.ratios);
-  for (const { name, recorded, now } of lost) process.stdout.write(`LOSS  ${name}: ${shown(now)}, recorded ${shown(recorded)}\n`);
+  for (const { name, recorded, now } of lost)
+    process.stdout.write(`LOSS  ${name}: ${shown(now)}, recorded ${shown(recorded)}\n`);
   process.stdout.write(lost.length === 0 ? '\nno ratio is worse than recorded by over 15 %\n' : '');
   return lost.length === 0 ? 0 : 1;
 }
@@ -236,7 +263,12 @@ async function write(path: string, servers: Record<string, string>, result: Resu
   const report: Report = {
     date: new Date().toISOString(),
     command: ['scripts/bench', ...process.argv.slice(2)].join(' '),
-    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version },
+    machine: {
+      cpu: cpus()[0]?.model,
+      cores: availableParallelism(),
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      node: process.version,
+    },
     servers,
     ...result,
     ratios: ratiosOf(result.rows),

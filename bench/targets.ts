@@ -2,7 +2,9 @@ import type { Row } from './lib/rounds.ts';
 import { composed } from './lib/stats.ts';
 import { hybridLimit, hybridName, leastSeconds } from './measures/waiting.ts';
 
-/** A ratio (or, where said, a plain figure) that this project holds itself to. All of it from one run on one machine. */
+/**
+ * A ratio (or, where said, a plain figure) that this project holds itself to. All of it from one run on one machine.
+ */
 export type Target = {
   readonly name: string;
   readonly want: string;
@@ -25,7 +27,8 @@ export function tableOf(rows: readonly Row[]): Table {
     rows.find((r) => r.measure === measure && r.subject === subject && r.unit === unit)?.figure.median ?? Number.NaN;
   // Nothing measured is no figure, and not the lowest of all.
   const highest = (of: readonly Row[]) => (of.length === 0 ? Number.NaN : Math.max(...of.map((r) => r.figure.median)));
-  const worst = (measure: string, unit: string) => highest(rows.filter((r) => r.measure === measure && r.unit === unit));
+  const worst = (measure: string, unit: string) =>
+    highest(rows.filter((r) => r.measure === measure && r.unit === unit));
   const best = (measure: string, begin: string) =>
     highest(rows.filter((r) => r.measure === measure && r.subject.startsWith(begin) && r.unit === '/s'));
   return Object.assign(look, { best, worst });
@@ -41,20 +44,46 @@ export const targets: readonly Target[] = [
   higher('accept / composed floor', 1.3, (t) => ours(t) / acceptFloor(t)),
   higher('accept / plain pipeline', 2.5, (t) => ours(t) / t('accept', 'plain pipeline')),
   higher('accept / BullMQ', 2.5, (t) => ours(t) / t('accept', bull)),
-  lower('accept p99 / plain pipeline', 0.333, (t) => t('accept', 'afterword', 'p99 ms') / t('accept', 'plain pipeline', 'p99 ms')),
+  lower(
+    'accept p99 / plain pipeline',
+    0.333,
+    (t) => t('accept', 'afterword', 'p99 ms') / t('accept', 'plain pipeline', 'p99 ms'),
+  ),
   lower('accept p99, ms', 100, (t) => t('accept', 'afterword', 'p99 ms')),
   higher('drain best / composed floor', 0.7, (t) => t.best('drain', 'afterword') / drainFloor(t)),
   higher('drain best / plain best', 6, (t) => t.best('drain', 'afterword') / t.best('drain', 'plain pipeline')),
   higher('drain best / BullMQ best', 5, (t) => t.best('drain', 'afterword') / t.best('drain', bull)),
   higher('drain best / Celery best', 8, (t) => t.best('drain', 'afterword') / t.best('drain', 'Celery')),
-  higher('drain 4 x 10 / plain 4 x 10', 2.5, (t) => t('drain', 'afterword 4 x 10') / t('drain', 'plain pipeline 4 x 10')),
-  higher('5 ms of CPU / scorer alone', 0.9, (t) => t('scoring', 'afterword, 5 ms') / t('scoring', 'scorer alone, 5 ms')),
-  higher('20 ms of CPU / scorer alone', 0.97, (t) => t('scoring', 'afterword, 20 ms') / t('scoring', 'scorer alone, 20 ms')),
+  higher(
+    'drain 4 x 10 / plain 4 x 10',
+    2.5,
+    (t) => t('drain', 'afterword 4 x 10') / t('drain', 'plain pipeline 4 x 10'),
+  ),
+  higher(
+    '5 ms of CPU / scorer alone',
+    0.9,
+    (t) => t('scoring', 'afterword, 5 ms') / t('scoring', 'scorer alone, 5 ms'),
+  ),
+  higher(
+    '20 ms of CPU / scorer alone',
+    0.97,
+    (t) => t('scoring', 'afterword, 20 ms') / t('scoring', 'scorer alone, 20 ms'),
+  ),
   ...waitingTargets(),
   lower('10 workers x 10, PSS after load, MiB', 700, (t) => t('memory', '10 workers x 10', 'MiB after load')),
-  lower('worker start to first processed, ms', 1_000, (t) => t('memory', 'a worker starts', 'ms to the first processed')),
-  lower('accept, empty / 10 M stored', 1.15, (t) => t('growth', 'accept, none stored') / t('growth', 'accept, 10 M stored')),
-  lower('drain, empty / 10 M stored', 1.15, (t) => t('growth', 'drain, none stored') / t('growth', 'drain, 10 M stored')),
+  lower('worker start to first processed, ms', 1_000, (t) =>
+    t('memory', 'a worker starts', 'ms to the first processed'),
+  ),
+  lower(
+    'accept, empty / 10 M stored',
+    1.15,
+    (t) => t('growth', 'accept, none stored') / t('growth', 'accept, 10 M stored'),
+  ),
+  lower(
+    'drain, empty / 10 M stored',
+    1.15,
+    (t) => t('growth', 'drain, none stored') / t('growth', 'drain, 10 M stored'),
+  ),
   lower(
     'drain, short / backlog of 1 M',
     1.15,
@@ -79,7 +108,11 @@ export const targets: readonly Target[] = [
 ];
 
 function waitingTargets(): Target[] {
-  const bounds = { '480 x 5 s, 4 x 120': [1.15, 600], '80 x 2 s, 4 x 10': [1.15, null], '100 x 5 s, 10 x 10': [1.2, 750] } as const;
+  const bounds = {
+    '480 x 5 s, 4 x 120': [1.15, 600],
+    '80 x 2 s, 4 x 10': [1.15, null],
+    '100 x 5 s, 10 x 10': [1.2, 750],
+  } as const;
   return [
     ...Object.entries(bounds).flatMap(([name, [time, mib]]) => {
       const of = (unit: string) => (t: Table) => t('waiting', `afterword, ${name}`, unit);

@@ -15,7 +15,12 @@ const lock = join(home, 'up.pid');
 const runningEnv = join(home, 'running.env');
 const { checkout, data } = placesOf(root, process.env);
 
-export type Local = { readonly url: string; readonly workers: number; readonly ended: Promise<number>; stop(): Promise<void> };
+export type Local = {
+  readonly url: string;
+  readonly workers: number;
+  readonly ended: Promise<number>;
+  stop(): Promise<void>;
+};
 
 /**
  * Everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
@@ -93,7 +98,10 @@ async function findPort(env: NodeJS.ProcessEnv, say: Say): Promise<number> {
   const wanted = Number(env['PORT'] || 3000);
   const port = await freePort(wanted);
   if (port === wanted || wanted === 0) return port;
-  if (env['PORT']) throw new ConfigError(`PORT ${wanted} is in use: stop what listens there, or choose another (0 takes any free one)`);
+  if (env['PORT'])
+    throw new ConfigError(
+      `PORT ${wanted} is in use: stop what listens there, or choose another (0 takes any free one)`,
+    );
   say(`port        ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
   return port;
 }
@@ -120,7 +128,8 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
 /** The first Ctrl-C or SIGTERM stops in order, also in the middle of a start. */
 export function stopOnSignal(): AbortSignal {
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
   return stop.signal;
 }
 

@@ -3,8 +3,9 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Where a checkout's servers are. `checkout`: a name that no other checkout has, for what belongs to the machine (Docker's volumes). `data`: where private instances
- * keep theirs: in the checkout, but not below a path with blanks, which the scripts that set servers up pass on without quotes.
+ * Where a checkout's servers are. `checkout`: a name that no other checkout has, for what belongs to the machine
+ * (Docker's volumes). `data`: where private instances keep theirs: in the checkout, but not below a path with blanks,
+ * which the scripts that set servers up pass on without quotes.
  *
  * `/var/tmp`, unlike `/tmp`, outlives a restart of the machine.
  */

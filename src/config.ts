@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 
 /**
- * Every setting of Afterword: how it is parsed, its default, and what it means. `.env.example` is held against this table
- * by a test. Whole numbers unless said; names carry the unit.
+ * Every setting of Afterword: how it is parsed, its default, and what it means. `.env.example` is held against this
+ * table by a test. Whole numbers unless said; names carry the unit.
  */
 export const settings = {
   DATABASE_URL: {
@@ -37,13 +37,19 @@ export const settings = {
     parse: int(1, 256).optional(),
     help: 'Scoring threads of a worker. Default: the cores available, at most MESSAGE_CONCURRENCY_PER_WORKER.',
   },
-  SCORING_THREAD_MEMORY_MB: { parse: int(16, 16_384).default(256), help: 'Heap a scoring thread may use before it is ended, MiB.' },
+  SCORING_THREAD_MEMORY_MB: {
+    parse: int(16, 16_384).default(256),
+    help: 'Heap a scoring thread may use before it is ended, MiB.',
+  },
   SCORING_TIMEOUT_MS: {
     parse: int(100, 1_500_000).default(30_000),
     help: 'Longest run of one scoring. Its signal is then aborted; if it goes on, its thread is replaced.',
   },
   SCORING_TIMEZONE: {
-    parse: z.string().refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh').default('Asia/Ho_Chi_Minh'),
+    parse: z
+      .string()
+      .refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh')
+      .default('Asia/Ho_Chi_Minh'),
     help: 'Calendar in which a streak counts days.',
   },
   SCORER_MODULE: {
@@ -51,19 +57,28 @@ export const settings = {
     help: 'Path of a module that replaces the friendship scorer (README, "Your own scorer").',
   },
   SCORE_WEIGHT_TURN: { parse: weight().default(1), help: 'Points for a complete turn.' },
-  SCORE_WEIGHT_QUESTION: { parse: weight().default(3), help: 'Points for a question the user asks of their own accord.' },
+  SCORE_WEIGHT_QUESTION: {
+    parse: weight().default(3),
+    help: 'Points for a question the user asks of their own accord.',
+  },
   SCORE_WEIGHT_INTERESTING: { parse: weight().default(15), help: 'Points for an interesting conversation.' },
   SCORE_WEIGHT_BORING: { parse: weight().default(-15), help: 'Points for a boring conversation.' },
   SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
   HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address the API listens on; 0.0.0.0 for all.' },
   PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 takes a free one.' },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
-  ACCEPT_DEADLINE_MS: { parse: int(50, 60_000).default(2_000), help: 'An accept that has not committed by then answers 503.' },
+  ACCEPT_DEADLINE_MS: {
+    parse: int(50, 60_000).default(2_000),
+    help: 'An accept that has not committed by then answers 503.',
+  },
   ACCEPT_BUFFER_BYTES: {
     parse: int(1_024, 4_294_967_296).default(67_108_864),
     help: 'Request bodies held at once, bytes; beyond it new requests answer 503.',
   },
-  PUBLISH_GRACE_MS: { parse: int(100, 600_000).default(5_000), help: 'Time to publish and confirm before the relay takes over.' },
+  PUBLISH_GRACE_MS: {
+    parse: int(100, 600_000).default(5_000),
+    help: 'Time to publish and confirm before the relay takes over.',
+  },
   REPUBLISH_AFTER_MS: {
     parse: int(1_000, 604_800_000).default(21_600_000),
     help: 'How long a published event that is still open is left alone. After four times this it is published again, whatever is in the queue.',
@@ -73,15 +88,36 @@ export const settings = {
     help: 'A published event that no worker holds, with an empty queue, counts as lost by the broker after this, and is published again.',
   },
   RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
-  RETRY_BASE_MS: { parse: int(1, 3_600_000).default(5_000), help: 'Delay before the second attempt; doubles with each further one.' },
-  RETRY_CAP_MS: { parse: int(1, 86_400_000).default(3_600_000), help: 'Longest delay between attempts, before the jitter of 20 %.' },
+  RETRY_BASE_MS: {
+    parse: int(1, 3_600_000).default(5_000),
+    help: 'Delay before the second attempt; doubles with each further one.',
+  },
+  RETRY_CAP_MS: {
+    parse: int(1, 86_400_000).default(3_600_000),
+    help: 'Longest delay between attempts, before the jitter of 20 %.',
+  },
   MAX_ATTEMPTS: { parse: int(1, 100).default(5), help: 'Attempts before an event is FAILED and dead-lettered.' },
-  POISON_STARTS: { parse: int(1, 100).default(3), help: 'Unfinished starts after which a redelivered event is FAILED as POISON.' },
-  DRAIN_MS: { parse: int(0, 600_000).default(20_000), help: "Time for work in flight after SIGTERM. Keep below the orchestrator's grace." },
-  START_DEADLINE_MS: { parse: int(0, 600_000).default(30_000), help: 'How long a process waits for the database when it starts.' },
+  POISON_STARTS: {
+    parse: int(1, 100).default(3),
+    help: 'Unfinished starts after which a redelivered event is FAILED as POISON.',
+  },
+  DRAIN_MS: {
+    parse: int(0, 600_000).default(20_000),
+    help: "Time for work in flight after SIGTERM. Keep below the orchestrator's grace.",
+  },
+  START_DEADLINE_MS: {
+    parse: int(0, 600_000).default(30_000),
+    help: 'How long a process waits for the database when it starts.',
+  },
   DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections of one process.' },
-  LOG_LEVEL: { parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'), help: 'Least level logged.' },
-  LOG_FORMAT: { parse: z.enum(['json', 'pretty']).optional(), help: 'json or pretty. Default: pretty in a terminal, json elsewhere.' },
+  LOG_LEVEL: {
+    parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    help: 'Least level logged.',
+  },
+  LOG_FORMAT: {
+    parse: z.enum(['json', 'pretty']).optional(),
+    help: 'json or pretty. Default: pretty in a terminal, json elsewhere.',
+  },
 } as const satisfies Record<string, { parse: z.ZodType; help: string; secret?: true }>;
 
 export type Config = Readonly<ReturnType<typeof toConfig>>;
@@ -98,7 +134,9 @@ export class ConfigError extends Error {
  * @throws {ConfigError} naming every bad variable.
  */
 export function loadConfig(env: NodeJS.ProcessEnv): Config {
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''));
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
+  );
   const parsed = environment.safeParse(given);
   const problems = parsed.success
     ? contradictions(parsed.data)
@@ -186,7 +224,8 @@ function toConfig(e: z.output<typeof environment>) {
 /** Values that are fine alone and wrong together. */
 function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
-  if (new URL(e.DATABASE_URL).pathname.length < 2) problems.push('DATABASE_URL names no database: end it with /afterword');
+  if (new URL(e.DATABASE_URL).pathname.length < 2)
+    problems.push('DATABASE_URL names no database: end it with /afterword');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
   if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {

@@ -21,14 +21,18 @@ const program = new Command('afterword')
   .configureHelp({ optionDescription: describeOption })
   .exitOverride();
 
-role('api', 'accept conversations over HTTP, publish and relay them', async (config) => (await import('./commands/api.ts')).runApi(config));
+role('api', 'accept conversations over HTTP, publish and relay them', async (config) =>
+  (await import('./commands/api.ts')).runApi(config),
+);
 role('worker', 'score conversations from the queue and settle the results', async (config) =>
   (await import('./commands/worker.ts')).runWorker(config),
 );
 role('fleet', 'one api and WORKER_REPLICAS workers on this machine, restarted when they die', async (config) =>
   (await import('./commands/fleet.ts')).runFleet(config),
 );
-role('migrate', 'bring the database schema up to date', async (config) => (await import('./commands/migrate.ts')).runMigrate(config));
+role('migrate', 'bring the database schema up to date', async (config) =>
+  (await import('./commands/migrate.ts')).runMigrate(config),
+);
 
 program
   .command('send')
@@ -87,12 +91,16 @@ function explain(error: unknown): number {
   if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
     process.stderr.write(`afterword: ${message}\n`);
     const asConfigured =
-      name === 'PipelineError' ? ['TOPOLOGY_MISMATCH', 'SCORER_MODULE', 'SCHEMA_UNRELEASED'].includes(String(code)) : !mayPass;
+      name === 'PipelineError'
+        ? ['TOPOLOGY_MISMATCH', 'SCORER_MODULE', 'SCHEMA_UNRELEASED'].includes(String(code))
+        : !mayPass;
     return asConfigured ? exitCodes.config : exitCodes.failed;
   }
-  const wrongFile = { ENOENT: 'there is no file', EISDIR: 'this is a folder, not a file:', EACCES: 'this file may not be read:' }[
-    code ?? ''
-  ];
+  const wrongFile = {
+    ENOENT: 'there is no file',
+    EISDIR: 'this is a folder, not a file:',
+    EACCES: 'this file may not be read:',
+  }[code ?? ''];
   if (wrongFile !== undefined && path) {
     process.stderr.write(`afterword: ${wrongFile} ${path}\n`);
     return exitCodes.usage;

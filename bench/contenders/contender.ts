@@ -1,4 +1,6 @@
-/** What is compared: Afterword and its peers, each with the same few handles. An API, workers, a count of what is done. */
+/**
+ * What is compared: Afterword and its peers, each with the same few handles. An API, workers, a count of what is done.
+ */
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import type { Process } from '../lib/process.ts';
 
@@ -34,6 +36,8 @@ export type Contender = {
 };
 
 export async function count(database: Pool, table: string, status: string): Promise<number> {
-  const [rows] = await database.query<RowDataPacket[]>(`SELECT COUNT(*) AS n FROM ${table} WHERE status IN (${status})`);
+  const [rows] = await database.query<RowDataPacket[]>(
+    `SELECT COUNT(*) AS n FROM ${table} WHERE status IN (${status})`,
+  );
   return Number(rows[0]?.['n']);
 }

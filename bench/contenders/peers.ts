@@ -6,10 +6,13 @@ import type { Contender } from './contender.ts';
 import { plain } from './plain.ts';
 
 /** The peers that can run on this machine; the others with the reason. */
-export async function findPeers(urls: Urls): Promise<{ readonly peers: Contender[]; readonly missing: Record<string, string> }> {
+export async function findPeers(
+  urls: Urls,
+): Promise<{ readonly peers: Contender[]; readonly missing: Record<string, string> }> {
   const peers = [plain(urls)];
   const missing: Record<string, string> = {};
-  if (await have('redis-server', ['--version'], ['redis-server'])) peers.push(bullmq(urls, 'always'), bullmq(urls, 'everysec'));
+  if (await have('redis-server', ['--version'], ['redis-server']))
+    peers.push(bullmq(urls, 'always'), bullmq(urls, 'everysec'));
   else missing['BullMQ'] = 'redis-server is not installed and could not be';
   const modules = 'import celery, fastapi, uvicorn, pymysql';
   const packages = ['python3-celery', 'python3-fastapi', 'python3-uvicorn', 'python3-pymysql'];

@@ -1,6 +1,8 @@
 import { samples } from '../../test/support/client.ts';
 
-/** Everything of a real conversation but its ids, as JSON text: a generator that shares the machine must cost little. */
+/**
+ * Everything of a real conversation but its ids, as JSON text: a generator that shares the machine must cost little.
+ */
 const rests = samples().map(({ conversation_id: _id, user_id: _user, ...rest }) => JSON.stringify(rest).slice(1));
 let n = 0;
 

@@ -12,7 +12,15 @@ export type Checkout = { readonly commit: string; readonly main: string };
 
 /** @throws if there is no such ref. */
 export async function resolveCommit(ref: string): Promise<string> {
-  const { stdout } = await run('git', ['-C', root, 'rev-parse', '--short', '--verify', '--quiet', `${ref}^{commit}`]).catch((cause) => {
+  const { stdout } = await run('git', [
+    '-C',
+    root,
+    'rev-parse',
+    '--short',
+    '--verify',
+    '--quiet',
+    `${ref}^{commit}`,
+  ]).catch((cause) => {
     throw new Error(`there is no commit ${ref} here`, { cause });
   });
   return stdout.trim();

@@ -33,8 +33,8 @@ export function cpuColumns({ ours, database, broker }: CpuOfEach): Record<string
 }
 
 /**
- * CPU microseconds for each of the events that `work` counts: of our processes, and of all database servers and brokers of this machine,
- * so run it with nothing else on it.
+ * CPU microseconds for each of the events that `work` counts: of our processes, and of all database servers and brokers
+ * of this machine, so run it with nothing else on it.
  */
 export async function cpuOfEach(pids: readonly number[], work: () => Promise<number>): Promise<CpuOfEach> {
   const sum = (of: readonly number[]) => of.reduce((total, pid) => total + cpuSeconds(pid), 0);

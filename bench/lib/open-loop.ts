@@ -9,12 +9,15 @@ export type Sent = {
 };
 
 const tickMs = 2;
-/** More than ever wait at once: none waits here for another. Without a test client's deadlines, whose timers cost a generator pauses. */
+/**
+ * More than ever wait at once: none waits here for another. Without a test client's deadlines, whose timers cost a
+ * generator pauses.
+ */
 const agent = new Agent({ connections: 500 });
 
 /**
- * Open loop: requests are sent when they are due (exponential gaps at `rate` a second), whether or not earlier ones are answered, and
- * their time counts from then. A server that stalls cannot hide it by keeping clients from asking.
+ * Open loop: requests are sent when they are due (exponential gaps at `rate` a second), whether or not earlier ones are
+ * answered, and their time counts from then. A server that stalls cannot hide it by keeping clients from asking.
  *
  * @throws if one is refused.
  */
@@ -39,7 +42,11 @@ async function send(url: string, dueAt: number): Promise<Sent> {
   });
   const { conversation_id } = (await answer.body.json()) as { conversation_id?: unknown };
   if (answer.statusCode !== 202) throw new Error(`refused with ${answer.statusCode}`);
-  return { conversationId: String(conversation_id), dueAt, answeredMs: performance.timeOrigin + performance.now() - dueAt };
+  return {
+    conversationId: String(conversation_id),
+    dueAt,
+    answeredMs: performance.timeOrigin + performance.now() - dueAt,
+  };
 }
 
 function gap(rate: number): number {

@@ -8,12 +8,18 @@ export type Process = { readonly url: string; readonly pid: number; stop(): Prom
 const benchFolder = (file: string) => fileURLToPath(new URL(`../${file}`, import.meta.url));
 
 /** Starts a file of the bench folder as Node runs it; resolves when it says `{ ready: true, url? }`. */
-export async function startProcess(file: string, args: readonly string[], env: Record<string, string>): Promise<Process> {
+export async function startProcess(
+  file: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Process> {
   const child = spawn(process.execPath, [benchFolder(file), ...args], {
     env: { PATH: process.env['PATH'], ...compileCache, ...env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const ready = new Promise<{ url?: string }>((resolve) => child.once('message', (message) => resolve(message as { url?: string })));
+  const ready = new Promise<{ url?: string }>((resolve) =>
+    child.once('message', (message) => resolve(message as { url?: string })),
+  );
   return handle(child, file, ready);
 }
 

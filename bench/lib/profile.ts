@@ -29,13 +29,18 @@ const notCpu = new Set(['(idle)', '(program)', '(root)', 'atomicsWaitLoop', 'wai
 /**
  * Reads a profile of `node --cpu-prof`, only what falls into the window: loading and compiling belong to no event.
  *
- * `byStage`: to the folder of `src/` that is nearest on the stack, or to the package or Node module at its bottom if none of ours is.
- * `byFunction`: self time.
+ * `byStage`: to the folder of `src/` that is nearest on the stack, or to the package or Node module at its bottom if
+ * none of ours is. `byFunction`: self time.
  */
-export async function readProfile(file: string, window: Window): Promise<{ readonly byStage: Spent; readonly byFunction: Spent }> {
+export async function readProfile(
+  file: string,
+  window: Window,
+): Promise<{ readonly byStage: Spent; readonly byFunction: Spent }> {
   const profile = JSON.parse(await readFile(file, 'utf8')) as CpuProfile;
   const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
-  const parents = new Map(profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)));
+  const parents = new Map(
+    profile.nodes.flatMap((node) => (node.children ?? []).map((child) => [child, node.id] as const)),
+  );
   const stageOf = new Map<number, string>();
   const byStage = new Map<string, number>();
   const byFunction = new Map<string, number>();

@@ -24,7 +24,9 @@ export async function have(program: string, test: readonly string[], packages: r
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   process.stderr.write(`· installing ${packages.join(', ')} with apt-get\n`);
   await run('apt-get', ['update', '-qq'], { env }).catch(() => {});
-  await run('apt-get', ['install', '-qq', '-y', '--no-install-recommends', ...packages], { env, maxBuffer: 1e8 }).catch(() => {});
+  await run('apt-get', ['install', '-qq', '-y', '--no-install-recommends', ...packages], { env, maxBuffer: 1e8 }).catch(
+    () => {},
+  );
   return works();
 }
 

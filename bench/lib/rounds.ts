@@ -4,10 +4,20 @@ import { type Figure, figure } from './stats.ts';
 export type Subject = { readonly name: string; readonly round: () => Promise<Readonly<Record<string, number>>> };
 
 /** A line of the table. */
-export type Row = { readonly measure: string; readonly subject: string; readonly unit: string; readonly figure: Figure };
+export type Row = {
+  readonly measure: string;
+  readonly subject: string;
+  readonly unit: string;
+  readonly figure: Figure;
+};
 
 /** All subjects in turn, `n` times. */
-export async function rounds(measure: string, subjects: readonly Subject[], n: number, say: (line: string) => void): Promise<Row[]> {
+export async function rounds(
+  measure: string,
+  subjects: readonly Subject[],
+  n: number,
+  say: (line: string) => void,
+): Promise<Row[]> {
   const values = new Map<string, Map<string, number[]>>();
   for (let round = 1; round <= n; round++) {
     for (const { name, round: once } of subjects) {
@@ -22,5 +32,7 @@ export async function rounds(measure: string, subjects: readonly Subject[], n: n
       for (const [unit, value] of Object.entries(result)) own.set(unit, [...(own.get(unit) ?? []), value]);
     }
   }
-  return [...values].flatMap(([subject, units]) => [...units].map(([unit, list]) => ({ measure, subject, unit, figure: figure(list) })));
+  return [...values].flatMap(([subject, units]) =>
+    [...units].map(([unit, list]) => ({ measure, subject, unit, figure: figure(list) })),
+  );
 }

@@ -1,10 +1,19 @@
-/** A figure of several rounds. Rounds of different subjects alternate, so that a slow minute of the machine is everybody's. */
-export type Figure = { readonly median: number; readonly low: number; readonly high: number; readonly rounds: readonly number[] };
+/**
+ * A figure of several rounds. Rounds of different subjects alternate, so that a slow minute of the machine is
+ * everybody's.
+ */
+export type Figure = {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+  readonly rounds: readonly number[];
+};
 
 export function figure(rounds: readonly number[]): Figure {
   const sorted = rounds.toSorted((a, b) => a - b);
   const at = (p: number) => sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] ?? Number.NaN;
-  const middle = sorted.length % 2 ? at(0.5) : ((sorted[sorted.length / 2 - 1] ?? 0) + (sorted[sorted.length / 2] ?? 0)) / 2;
+  const middle =
+    sorted.length % 2 ? at(0.5) : ((sorted[sorted.length / 2 - 1] ?? 0) + (sorted[sorted.length / 2] ?? 0)) / 2;
   return { median: middle, low: at(0), high: at(1), rounds };
 }
 

@@ -24,7 +24,12 @@ const burns: readonly Case[] = [1, 5, 20].map((burnMs) => ({
 }));
 
 /** @param only  parts of the comparison. */
-export function againstSubjects(now: Contender, before: Contender, only: ReadonlySet<string>, seconds: number): Subject[] {
+export function againstSubjects(
+  now: Contender,
+  before: Contender,
+  only: ReadonlySet<string>,
+  seconds: number,
+): Subject[] {
   const cases = [...(only.has('drain') ? drains : []), ...(only.has('scoring') ? burns : [])];
   // The two take turns within a round: a slow minute of the machine is for both.
   const both = (name: string, round: (contender: Contender) => Promise<Record<string, number>>): Subject[] =>

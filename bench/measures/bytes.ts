@@ -15,10 +15,19 @@ const graceMs = 600_000;
 
 export async function bytesOfAnEvent(ours: Contender): Promise<Row[]> {
   const bodies = samples().map((body) => {
-    const [conversationId, userId, botId] = [String(body['conversation_id']), String(body['user_id']), String(body['bot_id'])];
+    const [conversationId, userId, botId] = [
+      String(body['conversation_id']),
+      String(body['user_id']),
+      String(body['bot_id']),
+    ];
     return encodeMessage({ eventId: newEventId(), conversationId, userId, botId }).body.length;
   });
-  const row = (subject: string, values: readonly number[]): Row => ({ measure: 'bytes', subject, unit: 'bytes', figure: figure(values) });
+  const row = (subject: string, values: readonly number[]): Row => ({
+    measure: 'bytes',
+    subject,
+    unit: 'bytes',
+    figure: figure(values),
+  });
   return [
     row('message body', bodies),
     ...Object.entries(await binaryLog(ours)).map(([step, bytes]) => row(`binary log, ${step}`, [bytes])),

@@ -1,4 +1,7 @@
-/** The classic run: 500 requests from 100 users, four workers with ten deliveries each and the friendship scorer; and the map of W x C. */
+/**
+ * The classic run: 500 requests from 100 users, four workers with ten deliveries each and the friendship scorer; and
+ * the map of W x C.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { openBroker } from '../../test/support/broker.ts';
 import { post } from '../../test/support/client.ts';
@@ -81,7 +84,14 @@ export type HeatMap = {
   readonly rates: readonly (readonly number[])[];
 };
 
-const backlogFor: Readonly<Record<number, number>> = { 1: 4_000, 2: 7_000, 5: 12_000, 10: 16_000, 20: 20_000, 50: 26_000 };
+const backlogFor: Readonly<Record<number, number>> = {
+  1: 4_000,
+  2: 7_000,
+  5: 12_000,
+  10: 16_000,
+  20: 20_000,
+  50: 26_000,
+};
 
 export async function heatMap(ours: Contender, say: (line: string) => void): Promise<HeatMap> {
   const workers = [1, 2, 4, 8];

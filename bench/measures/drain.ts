@@ -19,13 +19,17 @@ const pollMs = 200;
 export type Drained = { readonly rate: number; readonly cpu: CpuOfEach };
 
 /**
- * Between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed, before the
- * first worker starts.
+ * Between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed,
+ * before the first worker starts.
  */
 export async function drain(
   contender: Contender,
   workload: Workload,
-  { events, seconds, env = {} }: { readonly events: number; readonly seconds: number; readonly env?: Record<string, string> },
+  {
+    events,
+    seconds,
+    env = {},
+  }: { readonly events: number; readonly seconds: number; readonly env?: Record<string, string> },
 ): Promise<Drained> {
   for (let size = events; ; size *= 2) {
     await using session = await contender.open(env);
@@ -98,7 +102,9 @@ class TooSmall extends Error {
 export const drainSettings = [1, 2, 4].flatMap((workers) => [10, 50].map((concurrency) => ({ workers, concurrency })));
 
 export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Contender[], seconds: number): Subject[] {
-  const peerSettings = drainSettings.filter(({ workers, concurrency }) => workers === 1 || (workers === 4 && concurrency === 10));
+  const peerSettings = drainSettings.filter(
+    ({ workers, concurrency }) => workers === 1 || (workers === 4 && concurrency === 10),
+  );
   return [
     { name: 'consume + ack', round: async () => ({ '/s': await consumeRate(urls.rabbitmq, 60_000) }) },
     {
@@ -110,10 +116,13 @@ export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Conte
         return { '/s': rate };
       },
     },
-    ...drainSettings.map((setting) => subject(ours, setting, { events: setting.concurrency === 10 ? 14_000 : 24_000, seconds })),
+    ...drainSettings.map((setting) =>
+      subject(ours, setting, { events: setting.concurrency === 10 ? 14_000 : 24_000, seconds }),
+    ),
     ...peers.flatMap((peer) =>
       peerSettings
-        // A Celery worker is a process for each unit of concurrency: 50 of them on these cores only wait for each other.
+        // A Celery worker is a process for each unit of concurrency: 50 of them on these cores only wait for each
+        // other.
         .filter(({ workers, concurrency }) => !peer.name.startsWith('Celery') || (workers === 1 && concurrency === 10))
         .map((setting) => subject(peer, setting, { events: peer.name.startsWith('Celery') ? 4_000 : 8_000, seconds })),
     ),

@@ -1,4 +1,7 @@
-/** What the servers do at best for the bare statements and messages of the pipeline, with nothing of ours around them. Rates a second. */
+/**
+ * What the servers do at best for the bare statements and messages of the pipeline, with nothing of ours around them.
+ * Rates a second.
+ */
 import { once } from 'node:events';
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
 import mysql, { type Connection } from 'mysql2/promise';
@@ -18,7 +21,11 @@ export async function insertRate(databaseUrl: string, seconds: number): Promise<
   return await perSecond(seconds, tables.connections, (connection) => insertFifty(connection, tables));
 }
 
-type Tables = { readonly events: string; readonly logs: string; readonly connections: readonly [Connection, Connection] };
+type Tables = {
+  readonly events: string;
+  readonly logs: string;
+  readonly connections: readonly [Connection, Connection];
+};
 
 /** Empty copies of the two tables that conversations go into, for two connections without autocommit. */
 async function ownTables(databaseUrl: string): Promise<Tables & AsyncDisposable> {
@@ -109,12 +116,17 @@ async function withQueue<T>(url: string, work: (broker: ChannelModel, queue: str
   }
 }
 
-async function fill(channel: ConfirmChannel, queue: string, until: { seconds: number } | { messages: number }): Promise<number> {
+async function fill(
+  channel: ConfirmChannel,
+  queue: string,
+  until: { seconds: number } | { messages: number },
+): Promise<number> {
   const { body } = encodeMessage({ eventId: newEventId(), conversationId: newEventId(), userId: 'user_1', botId: 'b' });
   let confirmed = 0;
   let sent = 0;
   const began = performance.now();
-  const enough = () => ('seconds' in until ? performance.now() - began > until.seconds * 1_000 : sent >= until.messages);
+  const enough = () =>
+    'seconds' in until ? performance.now() - began > until.seconds * 1_000 : sent >= until.messages;
   while (!enough()) {
     const writable = channel.sendToQueue(queue, body, { persistent: true }, () => confirmed++);
     sent++;
@@ -142,9 +154,15 @@ export async function settleRate(databaseUrl: string, count: number): Promise<nu
   return count / ((performance.now() - began) / 1_000);
 }
 
-async function settleFifty(connection: Connection, table: string, batch: readonly { event_id: string; user_id: string }[]): Promise<void> {
+async function settleFifty(
+  connection: Connection,
+  table: string,
+  batch: readonly { event_id: string; user_id: string }[],
+): Promise<void> {
   const ids = batch.map((row) => row.event_id);
-  await connection.query(`SELECT event_id, status FROM ${table} WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`, [ids]);
+  await connection.query(`SELECT event_id, status FROM ${table} WHERE event_id IN (?) ORDER BY event_id FOR UPDATE`, [
+    ids,
+  ]);
   await connection.query(
     'INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ? ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
     [[...new Set(batch.map((row) => row.user_id))].sort().map((id) => [id, 1, '2026-01-01'])],

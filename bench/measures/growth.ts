@@ -17,7 +17,10 @@ import { backlog, watch, watchProcessed } from './drain.ts';
 const workload = { workers: 1, concurrency: 50 };
 const perStatement = 100_000;
 
-/** A database for each size, all filled before the first round, and rounds that alternate: what is compared is minutes apart at most. */
+/**
+ * A database for each size, all filled before the first round, and rounds that alternate: what is compared is minutes
+ * apart at most.
+ */
 export async function storedEvents(
   ours: Contender,
   sizes: readonly number[],
@@ -87,13 +90,19 @@ export async function longBacklog(
     { name: name(sizes.long), round: async () => ({ '/s': await drainSome(long, seconds) }) },
   ];
   return [
-    { measure: 'backlog', subject: `broker disk, backlog of ${sizes.long.toLocaleString('en')}`, unit: 'MB', figure: figure([disk]) },
+    {
+      measure: 'backlog',
+      subject: `broker disk, backlog of ${sizes.long.toLocaleString('en')}`,
+      unit: 'MB',
+      figure: figure([disk]),
+    },
     ...(await rounds('backlog', subjects, n, say)),
   ];
 }
 
 async function makeBacklog(session: Session, urls: Urls, size: number): Promise<void> {
-  for (let from = 0; from < size; from += perStatement) await insertOpen(session.database, from, Math.min(perStatement, size - from));
+  for (let from = 0; from < size; from += perStatement)
+    await insertOpen(session.database, from, Math.min(perStatement, size - from));
   await backlog(session, 1); // the API declares the queue
   await publishOpen(urls, session.queue, size);
   await session.queued(size + 1);
@@ -112,7 +121,10 @@ const eventIdSql = `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '
 const eventId = (n: number): EventId =>
   `019b76da-${Math.floor(n / 65_536)
     .toString(16)
-    .padStart(4, '0')}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}` as EventId;
+    .padStart(
+      4,
+      '0',
+    )}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}` as EventId;
 const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, created_at, updated_at`;
 const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00',
   REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
@@ -166,7 +178,8 @@ async function publishOpen(urls: Urls, queue: string, count: number): Promise<vo
       userId: `user_${n % 100_000}`,
       botId: 'b',
     });
-    if (!channel.sendToQueue(queue, body, { persistent: true, ...properties }, () => confirmed++)) await once(channel, 'drain');
+    if (!channel.sendToQueue(queue, body, { persistent: true, ...properties }, () => confirmed++))
+      await once(channel, 'drain');
     while (n - confirmed >= 1_000) await new Promise((resolve) => setImmediate(resolve));
   }
   await channel.waitForConfirms();
@@ -174,8 +187,9 @@ async function publishOpen(urls: Urls, queue: string, count: number): Promise<vo
 }
 
 /**
- * Gives the database what anybody with such a table would: a buffer pool of 4 GiB and a redo log of 2 GiB. With MariaDB's defaults (128 and
- * 96 MiB) one measures the disk: ids that arrive in no order dirty a page of their own each, and a small log has them all written at once.
+ * Gives the database what anybody with such a table would: a buffer pool of 4 GiB and a redo log of 2 GiB. With
+ * MariaDB's defaults (128 and 96 MiB) one measures the disk: ids that arrive in no order dirty a page of their own
+ * each, and a small log has them all written at once.
  */
 async function withRoom(database: Pool): Promise<AsyncDisposable> {
   const [version] = await one(database, 'SELECT VERSION()');

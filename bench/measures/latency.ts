@@ -1,4 +1,7 @@
-/** From the moment a request is due to its 202 and to its processed row, in an open loop at shares of the measured capacity. */
+/**
+ * From the moment a request is due to its 202 and to its processed row, in an open loop at shares of the measured
+ * capacity.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Contender, Session } from '../contenders/contender.ts';
 import { load } from '../lib/load.ts';
@@ -33,7 +36,10 @@ export function latencySubjects(ours: Contender, peer: Contender, seconds: numbe
         return { '/s': capacity };
       },
     },
-    ...shares.map((share) => ({ name: `at ${share * 100} %`, round: () => latencyAt(ours, capacity * share, seconds) })),
+    ...shares.map((share) => ({
+      name: `at ${share * 100} %`,
+      round: () => latencyAt(ours, capacity * share, seconds),
+    })),
   ];
 }
 

@@ -58,7 +58,9 @@ async function startTime(ours: Contender): Promise<Record<string, number>> {
   const began = performance.timeOrigin + performance.now();
   const workers = await session.startWorkers({ workers: 1, concurrency: 10 });
   await untilProcessed(session, 200);
-  const [rows] = await session.database.query<RowDataPacket[]>('SELECT MIN(processed_at) AS at FROM conversation_events');
+  const [rows] = await session.database.query<RowDataPacket[]>(
+    'SELECT MIN(processed_at) AS at FROM conversation_events',
+  );
   const [first] = rows as { at: Date }[];
   await Promise.all(workers.map((p) => p.stop()));
   return { 'ms to the first processed': (first?.at.getTime() ?? Number.NaN) - began };

@@ -9,7 +9,12 @@ import type { Row } from '../lib/rounds.ts';
 import { figure } from '../lib/stats.ts';
 import { drainRate } from './drain.ts';
 
-type Prediction = { readonly workers: number; readonly concurrency: number; readonly threads: number; readonly rate: number };
+type Prediction = {
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly threads: number;
+  readonly rate: number;
+};
 type SizeReport = {
   readonly measured: { readonly trials: readonly Prediction[] };
   readonly predictions: readonly Prediction[];
@@ -17,17 +22,31 @@ type SizeReport = {
 };
 
 /** Advisor and unseen runs in turn, `n` times. */
-export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number, n: number, say: (line: string) => void): Promise<Row[]> {
+export async function sizeAccuracy(
+  ours: Contender,
+  urls: Urls,
+  seconds: number,
+  n: number,
+  say: (line: string) => void,
+): Promise<Row[]> {
   const values = new Map<string, { predicted: number[]; measured: number[] }>();
   for (let round = 1; round <= n; round++) {
     for (const burnMs of [undefined, 5]) {
       const scorer = burnMs === undefined ? 'no-op scorer' : `${burnMs} ms of CPU`;
-      const env = burnMs === undefined ? { SCORER_MODULE: scorers['no-op'] } : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
+      const env =
+        burnMs === undefined
+          ? { SCORER_MODULE: scorers['no-op'] }
+          : { SCORER_MODULE: scorers.burn, ...burnEnv(burnMs) };
       const report = await askAdvisor(urls, env);
       for (const predicted of unseenOf(report)) {
         const { workers, concurrency, threads, rate } = predicted;
         const events = Math.min(24_000, Math.ceil(rate * 1.6 * (seconds + 2)));
-        const workload = { workers, concurrency, ...(burnMs !== undefined && { burnMs }), env: { SCORING_THREADS: String(threads) } };
+        const workload = {
+          workers,
+          concurrency,
+          ...(burnMs !== undefined && { burnMs }),
+          env: { SCORING_THREADS: String(threads) },
+        };
         const measured = await drainRate(ours, workload, { events, seconds });
         const subject = `${scorer}, ${workers} x ${concurrency}`;
         say(`size: round ${round}, ${subject}: predicted ${Math.round(rate)}/s, measured ${Math.round(measured)}/s`);
@@ -51,7 +70,8 @@ export async function sizeAccuracy(ours: Contender, urls: Urls, seconds: number,
 }
 
 function unseenOf({ measured, predictions }: SizeReport): Prediction[] {
-  const isKnown = (p: Prediction) => measured.trials.some((t) => t.workers === p.workers && t.concurrency === p.concurrency);
+  const isKnown = (p: Prediction) =>
+    measured.trials.some((t) => t.workers === p.workers && t.concurrency === p.concurrency);
   return predictions.filter((p) => p.workers === 3 && [10, 20, 50].includes(p.concurrency) && !isKnown(p));
 }
 

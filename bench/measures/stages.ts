@@ -1,4 +1,6 @@
-/** CPU of one event: by process, and by stage from profiles of the API, a worker's main thread and its scoring threads. */
+/**
+ * CPU of one event: by process, and by stage from profiles of the API, a worker's main thread and its scoring threads.
+ */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +29,9 @@ export async function cpuByProcess(ours: Contender, seconds: number): Promise<Ro
   await worker?.stop();
   return [
     ...Object.entries(accept).map(([unit, us]) => row('an accept', unit === 'ours' ? 'API' : unit, us)),
-    ...Object.entries(settle).map(([unit, us]) => row('a settled event (1 x 50)', unit === 'ours' ? 'worker' : unit, us)),
+    ...Object.entries(settle).map(([unit, us]) =>
+      row('a settled event (1 x 50)', unit === 'ours' ? 'worker' : unit, us),
+    ),
   ];
 }
 
@@ -75,7 +79,8 @@ async function profiled(
   for (const file of await readdir(folder)) {
     // CPU.<date>.<time>.<pid>.<thread>.<n>.cpuprofile; thread 0 is the main one.
     const into = file.split('.')[4] === '0' ? main : threads;
-    for (const [stage, us] of (await readProfile(join(folder, file), window)).byStage) into.set(stage, (into.get(stage) ?? 0) + us);
+    for (const [stage, us] of (await readProfile(join(folder, file), window)).byStage)
+      into.set(stage, (into.get(stage) ?? 0) + us);
   }
   await rm(folder, { recursive: true, force: true });
   return { events, main, threads };

@@ -7,7 +7,11 @@ import { pssMiB } from '../lib/memory.ts';
 import type { Subject } from '../lib/rounds.ts';
 import { drainRate } from './drain.ts';
 
-type Case = { readonly name: string; readonly events: number; readonly workload: Workload & { readonly waitMs: number } };
+type Case = {
+  readonly name: string;
+  readonly events: number;
+  readonly workload: Workload & { readonly waitMs: number };
+};
 
 /** Events × what each waits; the fleet holds all of them at once, but for the second, which takes two rounds. */
 const cases: readonly Case[] = [
@@ -40,7 +44,9 @@ export function waitingSubjects(ours: Contender, peers: readonly Contender[], se
   const contenders = [ours, ...peers.filter(({ name }) => !name.startsWith('Celery'))];
   const events = Math.ceil(hybridLimit * (seconds * 2 + 4));
   return [
-    ...cases.flatMap((c) => contenders.map((contender) => ({ name: `${contender.name}, ${c.name}`, round: () => once(contender, c) }))),
+    ...cases.flatMap((c) =>
+      contenders.map((contender) => ({ name: `${contender.name}, ${c.name}`, round: () => once(contender, c) })),
+    ),
     ...contenders.map((contender) => ({
       name: `${contender.name}, ${hybridName}`,
       round: async () => ({ '/s': await drainRate(contender, hybrid, { events, seconds: seconds * 2 }) }),

@@ -1,6 +1,7 @@
 /**
- * BullMQ on Redis, with events and friendship in MySQL, as its documentation has it: one INSERT and one `add` a request, one transaction a job.
- * REDIS_URL's server decides how durable the queue is (appendfsync). Roles: api, worker.
+ * BullMQ on Redis, with events and friendship in MySQL, as its documentation has it: one INSERT and one `add` a
+ * request, one transaction a job. REDIS_URL's server decides how durable the queue is (appendfsync). Roles: api,
+ * worker.
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -16,7 +17,9 @@ const connection = { host: '127.0.0.1', port: Number(REDIS_PORT), maxRetriesPerR
 const database = mysql.createPool({ uri: DATABASE_URL, connectionLimit: 10 });
 await database.query(`CREATE TABLE IF NOT EXISTS bull_events (event_id CHAR(36) PRIMARY KEY, conversation_id VARCHAR(255) NOT NULL UNIQUE,
   user_id VARCHAR(255) NOT NULL, body MEDIUMTEXT NOT NULL, status VARCHAR(10) NOT NULL, score DOUBLE NULL, created_at DATETIME(3) NOT NULL)`);
-await database.query('CREATE TABLE IF NOT EXISTS bull_friendship (user_id VARCHAR(255) PRIMARY KEY, friendship_score DOUBLE NOT NULL)');
+await database.query(
+  'CREATE TABLE IF NOT EXISTS bull_friendship (user_id VARCHAR(255) PRIMARY KEY, friendship_score DOUBLE NOT NULL)',
+);
 
 type Job = { readonly event_id: string; readonly body: { readonly conversation_id: string; readonly user_id: string } };
 
@@ -56,9 +59,15 @@ if (process.argv[2] === 'api') {
       const db = await database.getConnection();
       try {
         await db.beginTransaction();
-        const [[event]] = await db.query<RowDataPacket[]>('SELECT status FROM bull_events WHERE event_id = ? FOR UPDATE', [event_id]);
+        const [[event]] = await db.query<RowDataPacket[]>(
+          'SELECT status FROM bull_events WHERE event_id = ? FOR UPDATE',
+          [event_id],
+        );
         if (event?.['status'] === 'PENDING') {
-          await db.query("UPDATE bull_events SET status = 'PROCESSED', score = ? WHERE event_id = ?", [score, event_id]);
+          await db.query("UPDATE bull_events SET status = 'PROCESSED', score = ? WHERE event_id = ?", [
+            score,
+            event_id,
+          ]);
           await db.query(
             'INSERT INTO bull_friendship VALUES (?, ?) ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
             [body.user_id, score],

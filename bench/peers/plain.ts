@@ -1,6 +1,6 @@
 /**
- * The plain pipeline, as one would write it from the documentation of its libraries: one INSERT and one awaited confirm a request, one
- * transaction a message. Same durability as ours. Roles: api, worker.
+ * The plain pipeline, as one would write it from the documentation of its libraries: one INSERT and one awaited confirm
+ * a request, one transaction a message. Same durability as ours. Roles: api, worker.
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -38,7 +38,10 @@ const EventSchema = new EntitySchema<Event>({
 const FriendshipSchema = new EntitySchema<{ user_id: string; friendship_score: number }>({
   name: 'PlainFriendship',
   tableName: 'plain_friendship',
-  columns: { user_id: { type: 'varchar', length: 255, primary: true }, friendship_score: { type: 'double', default: 0 } },
+  columns: {
+    user_id: { type: 'varchar', length: 255, primary: true },
+    friendship_score: { type: 'double', default: 0 },
+  },
 });
 
 const database = new DataSource({

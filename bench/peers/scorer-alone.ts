@@ -1,4 +1,7 @@
-/** What the cores allow: the burning scorer in a thread for each core, with nothing around it. Says how many it scored in a second. */
+/**
+ * What the cores allow: the burning scorer in a thread for each core, with nothing around it. Says how many it scored
+ * in a second.
+ */
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 import { burn } from '../../docs/examples/burn-scorer.ts';

@@ -35,7 +35,12 @@ test(`${events} conversations through faults in the order of SOAK_SEED=${seed}`,
   const report = {
     date: new Date().toISOString(),
     command: `SOAK_EVENTS=${events} SOAK_RATE=${rate} SOAK_SEED=${seed} scripts/soak`,
-    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), memoryGiB: Math.round(totalmem() / 2 ** 30), node: process.version },
+    machine: {
+      cpu: cpus()[0]?.model,
+      cores: availableParallelism(),
+      memoryGiB: Math.round(totalmem() / 2 ** 30),
+      node: process.version,
+    },
     database: server?.version,
     minutes: Math.round(seconds / 6) / 10,
     ...counts,

@@ -11,8 +11,8 @@ const burnMs = Number(process.env['BURN_MS'] ?? 0);
 /** Hashing costs the same before and after its code is warm. */
 const block = Buffer.alloc(16_384, 1);
 /**
- * Blocks hashed in a millisecond of CPU. Measured as the scorer is loaded, over many ticks (some systems count a thread's CPU in steps
- * of 4 ms); BURN_BLOCKS_PER_MS makes it the same in several processes.
+ * Blocks hashed in a millisecond of CPU. Measured as the scorer is loaded, over many ticks (some systems count a
+ * thread's CPU in steps of 4 ms); BURN_BLOCKS_PER_MS makes it the same in several processes.
  */
 const blocksPerMs = Number(process.env['BURN_BLOCKS_PER_MS'] ?? 0) || (burnMs > 0 ? countBlocks(200) : 0);
 

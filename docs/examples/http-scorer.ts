@@ -1,8 +1,8 @@
 import type { Scorer } from '../../src/score/index.ts';
 
 /**
- * An example of a scorer that asks a service: posts the conversation and takes the points that are answered. While it waits, its thread works on
- * other conversations, so a few threads are enough for hundreds of calls at once.
+ * An example of a scorer that asks a service: posts the conversation and takes the points that are answered. While it
+ * waits, its thread works on other conversations, so a few threads are enough for hundreds of calls at once.
  *
  *   SCORE_URL=http://127.0.0.1:8000/score SCORER_MODULE=docs/examples/http-scorer.ts scripts/up
  */
@@ -19,7 +19,8 @@ const scorer: Scorer = {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify(conversation),
-      // Ends the call at SCORING_TIMEOUT_MS, and when the worker has to stop. The attempt is then tried again, or given back unused.
+      // Ends the call at SCORING_TIMEOUT_MS, and when the worker has to stop. The attempt is then tried again, or given
+      // back unused.
       signal,
     });
     if (!answer.ok) {

@@ -8,7 +8,10 @@ import { freePort } from './process.ts';
 import { type Broker, grants, type Kind, type Rights, type Say, type Server, type ServerOf } from './server.ts';
 
 /** What compose uses, too. */
-export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<Kind, string>;
+export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<
+  Kind,
+  string
+>;
 
 const pullLimitMs = 180_000;
 /** 200 ms apart. */
@@ -36,8 +39,9 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
 }
 
 /**
- * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the container.
- *                One that a killed owner left behind on the volume is removed first: the caller holds the lock, so nobody uses it.
+ * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the
+ *                container. One that a killed owner left behind on the volume is removed first: the caller holds the
+ *                lock, so nobody uses it.
  */
 export async function startDockerServer(
   kind: Kind,
@@ -51,7 +55,9 @@ export async function startDockerServer(
       .remove({ force: true })
       .catch(() => {});
   }
-  return kind === 'database' ? startDatabase(volume, options.password, options.rights) : startBroker(volume, options.password);
+  return kind === 'database'
+    ? startDatabase(volume, options.password, options.rights)
+    : startBroker(volume, options.password);
 }
 
 async function startDatabase(volume: string | null, password: string, rights: Rights): Promise<Server> {
@@ -116,7 +122,8 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
 async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostPort?: string }[]>): Promise<void> {
   const { hostIps } = (await getContainerRuntimeClient()).info.containerRuntime;
   const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
-  // Loopback, or the bridge if we are in a container ourselves. An engine elsewhere is reached at an address of its own.
+  // Loopback, or the bridge if we are in a container ourselves. An engine elsewhere is reached at an address of its
+  // own.
   const here = hostIps.find(({ address, family }) => family === 4 && ours.includes(address));
   if (here !== undefined) for (const binding of Object.values(bindings).flat()) binding.HostIp = here.address;
 }
@@ -136,7 +143,9 @@ export class LocalRabbitMq extends RabbitMQContainer {
 }
 
 function keepData<T extends GenericContainer>(container: T, volume: string | null, path: string): T {
-  return volume === null ? container : (container.withName(volume).withBindMounts([{ source: volume, target: path, mode: 'rw' }]) as T);
+  return volume === null
+    ? container
+    : (container.withName(volume).withBindMounts([{ source: volume, target: path, mode: 'rw' }]) as T);
 }
 
 async function controls(kind: Kind, container: StartedTestContainer, url: string): Promise<Server> {

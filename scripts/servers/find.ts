@@ -15,12 +15,16 @@ const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL' } as const 
 const packages = { database: 'mariadb-server', broker: 'rabbitmq-server' } as const satisfies Record<Kind, string>;
 const findInstalled = { database: findDatabaseProgram, broker: findBrokerProgram } as const;
 
-export type Found<K extends Kind = Kind> = { readonly server: ServerOf[K]; readonly how: 'named' | 'docker' | 'private' };
+export type Found<K extends Kind = Kind> = {
+  readonly server: ServerOf[K];
+  readonly how: 'named' | 'docker' | 'private';
+};
 
 /**
- * Finds a database and a broker, and says which it took and why: those named in the environment, else Docker if an engine
- * answers and has (or can pull) the images, else private instances of what is installed, else of what it installs now.
- * `AFTERWORD_SERVERS=docker|private` decides between the last ones by hand. Where data are kept, the kind that has them is taken again.
+ * Finds a database and a broker, and says which it took and why: those named in the environment, else Docker if an
+ * engine answers and has (or can pull) the images, else private instances of what is installed, else of what it
+ * installs now. `AFTERWORD_SERVERS=docker|private` decides between the last ones by hand. Where data are kept, the kind
+ * that has them is taken again.
  *
  * @param options.folder  where private instances keep their data, and our password for the servers.
  * @param options.volumes  Docker volumes keep data under this prefix; null: no data are kept.
@@ -39,7 +43,8 @@ export async function findServers<K extends Kind>(
 ): Promise<{ [P in K]: Found<P> }> {
   const { say } = options;
   const wish = process.env['AFTERWORD_SERVERS'] || null;
-  if (wish !== null && wish !== 'docker' && wish !== 'private') throw new Error(`AFTERWORD_SERVERS must be docker or private, not ${wish}`);
+  if (wish !== null && wish !== 'docker' && wish !== 'private')
+    throw new Error(`AFTERWORD_SERVERS must be docker or private, not ${wish}`);
   const found: Partial<Record<Kind, Found>> = {};
   const missing: Kind[] = [];
   for (const kind of kinds) {
@@ -61,7 +66,11 @@ export async function findServers<K extends Kind>(
         const began = performance.now();
         const server =
           how === 'docker'
-            ? await startDockerServer(kind, { volume: options.volumes && `${options.volumes}-${kind}`, password, rights })
+            ? await startDockerServer(kind, {
+                volume: options.volumes && `${options.volumes}-${kind}`,
+                password,
+                rights,
+              })
             : await privateServer(kind, { folder: join(options.folder, kind), password, rights, say });
         found[kind] = { server, how };
         const what = obstacle === null ? `${images[kind]} in Docker` : `a private instance (${obstacle})`;
@@ -93,7 +102,8 @@ function install(kind: Kind, say: Say): Promise<void> {
   const job = installing.then(async () => {
     const byHand = `install ${packages[kind]} by hand, or name a running server in ${variables[kind]}, or start Docker`;
     const apt = await findProgram('apt-get');
-    if (apt === null) throw new Error(`${kind}: nothing named, no Docker, nothing installed, and no apt-get here: ${byHand}`);
+    if (apt === null)
+      throw new Error(`${kind}: nothing named, no Docker, nothing installed, and no apt-get here: ${byHand}`);
     const root = process.getuid?.() === 0;
     if (!root && (await findProgram('sudo')) === null) throw new Error(`${kind}: installing needs root: ${byHand}`);
     const [command, prefix] = root ? [apt, []] : ['sudo', ['-n', apt]];
@@ -101,7 +111,10 @@ function install(kind: Kind, say: Say): Promise<void> {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
     try {
       await run(command, [...prefix, 'update', '-qq'], { env });
-      await run(command, [...prefix, 'install', '-qq', '-y', '--no-install-recommends', packages[kind]], { env, maxBuffer: 1e8 });
+      await run(command, [...prefix, 'install', '-qq', '-y', '--no-install-recommends', packages[kind]], {
+        env,
+        maxBuffer: 1e8,
+      });
     } catch (cause) {
       throw new Error(`${kind}: ${packages[kind]} could not be installed; ${byHand}`, { cause });
     }

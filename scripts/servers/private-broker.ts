@@ -14,8 +14,16 @@ export function findBrokerProgram(): Promise<string | null> {
   return findProgram('rabbitmq-server', ['/usr/lib/rabbitmq/bin', '/usr/local/lib/rabbitmq/bin']);
 }
 
-/** A node of a cluster: nodes that shall meet share the port of one epmd (the first to start brings it) and the cookie in one home. */
-export type ClusterNode = { readonly name: string; readonly home: string; readonly epmdPort: number; readonly bringsEpmd: boolean };
+/**
+ * A node of a cluster: nodes that shall meet share the port of one epmd (the first to start brings it) and the cookie
+ * in one home.
+ */
+export type ClusterNode = {
+  readonly name: string;
+  readonly home: string;
+  readonly epmdPort: number;
+  readonly bringsEpmd: boolean;
+};
 
 /**
  * A RabbitMQ of our own: data, cookie and name resolution (epmd) in and for `folder`, loopback only, ports of its own.
@@ -54,8 +62,10 @@ export async function startPrivateBroker(folder: string, password: string, node?
     RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
     RABBITMQ_PID_FILE: join(folder, 'pid'),
     RABBITMQ_DIST_PORT: String(distribution),
-    // Idle schedulers that spin would take the cores from what is being tried; the port for other nodes would be open to the network.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
+    // Idle schedulers that spin would take the cores from what is being tried; the port for other nodes would be open
+    // to the network.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
     ERL_EPMD_PORT: String(epmdPort),
     ERL_EPMD_ADDRESS: '127.0.0.1',
   };
@@ -66,7 +76,10 @@ export async function startPrivateBroker(folder: string, password: string, node?
   async function start(): Promise<void> {
     const logFd = openSync(logPath, 'a');
     if (node?.bringsEpmd !== false) {
-      epmd ??= startLeashed(epmdProgram as string, ['-address', '127.0.0.1', '-port', String(epmdPort)], { env, logFd });
+      epmd ??= startLeashed(epmdProgram as string, ['-address', '127.0.0.1', '-port', String(epmdPort)], {
+        env,
+        logFd,
+      });
     }
     server = startLeashed(program as string, [], { env, logFd });
     await untilAnswers(() => probes.broker(url), { what: 'the private RabbitMQ', withinMs: 120_000, server, logPath });

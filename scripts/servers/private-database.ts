@@ -25,7 +25,8 @@ export async function startPrivateDatabase(folder: string, password: string, rig
   const data = join(folder, 'data');
   const logPath = join(folder, 'server.log');
   const portPath = join(folder, 'port');
-  // A server that starts removes the temporary tables it finds in its folder for them, also those of another that is just being set up.
+  // A server that starts removes the temporary tables it finds in its folder for them, also those of another that is
+  // just being set up.
   const env = { ...process.env, TMPDIR: join(folder, 'tmp') };
   await mkdir(env.TMPDIR, { recursive: true });
   if (
@@ -86,5 +87,9 @@ async function initialise(program: string, data: string, env: NodeJS.ProcessEnv)
     return;
   }
   const install = (await findProgram('mariadb-install-db')) ?? 'mariadb-install-db';
-  await run(install, ['--no-defaults', user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'], { env });
+  await run(
+    install,
+    ['--no-defaults', user, `--datadir=${data}`, '--auth-root-authentication-method=normal', '--skip-test-db'],
+    { env },
+  );
 }

@@ -2,7 +2,9 @@ import { connect } from 'amqplib';
 import mysql from 'mysql2/promise';
 import type { Kind } from './server.ts';
 
-/** Resolves if the server answers in its own protocol; an open port alone says little (Docker's proxy opens it early). */
+/**
+ * Resolves if the server answers in its own protocol; an open port alone says little (Docker's proxy opens it early).
+ */
 export const probes = {
   async database(url: string): Promise<void> {
     const connection = await mysql.createConnection({ uri: url, connectTimeout: 2_000 });

@@ -8,9 +8,18 @@ import { fileURLToPath } from 'node:url';
 const leash = fileURLToPath(new URL('./leash.sh', import.meta.url));
 
 /** A process on a leash: it ends when we end, even by SIGKILL. Its output goes to `log`. */
-export type Leashed = { readonly ended: Promise<void>; terminate(): Promise<void>; kill(): Promise<void>; readonly running: boolean };
+export type Leashed = {
+  readonly ended: Promise<void>;
+  terminate(): Promise<void>;
+  kill(): Promise<void>;
+  readonly running: boolean;
+};
 
-export function startLeashed(command: string, args: readonly string[], options: { env: NodeJS.ProcessEnv; logFd: number }): Leashed {
+export function startLeashed(
+  command: string,
+  args: readonly string[],
+  options: { env: NodeJS.ProcessEnv; logFd: number },
+): Leashed {
   const child: ChildProcess = spawn('/bin/sh', [leash, command, ...args], {
     env: options.env,
     stdio: ['ignore', options.logFd, options.logFd, 'pipe'],
@@ -53,7 +62,13 @@ export function startLeashed(command: string, args: readonly string[], options: 
 
 /** Where a program is, in PATH or in the folders where packages put servers. */
 export async function findProgram(name: string, folders: readonly string[] = []): Promise<string | null> {
-  for (const folder of [...folders, ...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin', '/usr/bin']) {
+  for (const folder of [
+    ...folders,
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    '/usr/sbin',
+    '/usr/local/sbin',
+    '/usr/bin',
+  ]) {
     const path = join(folder, name);
     if (
       await access(path, constants.X_OK).then(

@@ -22,8 +22,8 @@ export async function writeTaken(folder: string, taken: Taken): Promise<void> {
 }
 
 /**
- * Why Docker is not taken; null if it is. Where data of an earlier start are, that kind is taken again: another one would begin with nothing, and what
- * was accepted yesterday would look as if it had never been.
+ * Why Docker is not taken; null if it is. Where data of an earlier start are, that kind is taken again: another one
+ * would begin with nothing, and what was accepted yesterday would look as if it had never been.
  *
  * @param wish  what `AFTERWORD_SERVERS` says. @param kept  what has the data.
  * @throws {Error} that says how to get at the data, and how to begin again without them.
@@ -53,4 +53,7 @@ export async function whyNotDocker(
   return obstacle;
 }
 
-const places = { docker: 'Docker volumes', private: 'private instances (.afterword)' } as const satisfies Record<Taken, string>;
+const places = { docker: 'Docker volumes', private: 'private instances (.afterword)' } as const satisfies Record<
+  Taken,
+  string
+>;

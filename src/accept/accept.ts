@@ -23,9 +23,13 @@ export type Acceptor = {
   readonly gauge: Gauge;
 };
 
-/** Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions/0002). */
+/**
+ * Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions/0002).
+ */
 const maxBatch = 100;
-/** 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many. */
+/**
+ * 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many.
+ */
 const batchSizes = [...Array(maxBatch).keys()].map((i) => i + 1).filter((size) => size <= 16 || size % 4 === 0);
 /** As for settling: several small batches cost more than one that waited a moment (docs/decisions/0013). */
 const furtherBatchFrom = 20;
@@ -65,7 +69,11 @@ export function createAcceptor(options: {
         case 'replay':
           return { eventId: stored.eventId, replayed: true };
         case 'conflict':
-          throw new Problem(409, 'conversation_exists', 'a conversation with this id and other content was accepted before');
+          throw new Problem(
+            409,
+            'conversation_exists',
+            'a conversation with this id and other content was accepted before',
+          );
       }
     },
     idle: () => group.idle(),

@@ -9,8 +9,8 @@ type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly
 
 /**
  * Brings a conversation log into its one normal form. Clients send two shapes, sometimes both in one list, so each item
- * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`. An item of neither is refused: what somebody said would be
- * lost without a word.
+ * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`. An item of neither is
+ * refused: what somebody said would be lost without a word.
  *
  * Items with blank text (a blank, or null) are dropped and the kept ones numbered from 1. A missing timestamp becomes
  * start + step × index with step = duration / items received, dropped ones included: a pause of the
@@ -54,7 +54,11 @@ function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => v
   if (speaker === null) {
     refuse(`/${who}`, item[who] === undefined ? 'is missing' : 'must name the bot (BOT, PIKA) or the user (USER)');
   }
-  const text = textOf(item[what], (detail) => refuse(`/${what}`, detail), `is missing (with ${who}, the text is in ${what})`);
+  const text = textOf(
+    item[what],
+    (detail) => refuse(`/${what}`, detail),
+    `is missing (with ${who}, the text is in ${what})`,
+  );
   const timestamp = timestampOf(item['timestamp']);
   if (timestamp === undefined) refuse('/timestamp', 'must be an ISO 8601 date and time with zone');
   if (speaker === null || text === null || timestamp === undefined) return null;
@@ -92,7 +96,8 @@ export function parseTime(text: string): Date | null {
   const match = isoPattern.exec(text);
   if (!match) return null;
   const [, year, month, day] = match.map(Number) as [number, number, number, number];
-  if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate()) return null;
+  if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate())
+    return null;
   // A leap second is the last one of its minute, and no clock of ours counts it.
   const zoned = text
     .toUpperCase()

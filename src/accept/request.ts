@@ -18,7 +18,9 @@ export type ConversationRequest = {
 };
 
 const maxLogItems = 2_000;
-/** Clocks and zones go wrong by hours. A later end would be its user's last interaction for good, and freeze the streak. */
+/**
+ * Clocks and zones go wrong by hours. A later end would be its user's last interaction for good, and freeze the streak.
+ */
 const maxAheadMs = 86_400_000;
 /** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata is one of them. */
 const maxMetadataDepth = 30;
@@ -43,7 +45,11 @@ const time = z.string('must be a string').transform((s, context) => {
 const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
 /** Far beyond any conversation, and far below what a score can hold: a larger one would be accepted only to fail. */
 const maxCount = 100_000;
-const count = z.int('must be a whole number').min(0, 'must not be negative').max(maxCount, `must be at most ${maxCount}`).nullish();
+const count = z
+  .int('must be a whole number')
+  .min(0, 'must not be negative')
+  .max(maxCount, `must be at most ${maxCount}`)
+  .nullish();
 
 const metadata = z
   .looseObject(
@@ -85,7 +91,8 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
   const start = parsed.success ? parsed.data.start_time : timeIn(given['start_time']);
   const end = parsed.success ? parsed.data.end_time : timeIn(given['end_time']);
   if (start && end && end <= start) errors.push({ pointer: '/end_time', detail: 'must be after start_time' });
-  if (end && end.getTime() > Date.now() + maxAheadMs) errors.push({ pointer: '/end_time', detail: 'must not be more than a day ahead' });
+  if (end && end.getTime() > Date.now() + maxAheadMs)
+    errors.push({ pointer: '/end_time', detail: 'must not be more than a day ahead' });
 
   const field = given['conversation_logs'] != null ? 'conversation_logs' : 'conversation_log';
   if (given['conversation_log'] != null && given['conversation_logs'] != null) {
@@ -93,14 +100,23 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
   }
   const list = given[field];
   if (list == null)
-    errors.push({ pointer: '/conversation_log', detail: 'is missing; send [] for a conversation in which nothing was said' });
+    errors.push({
+      pointer: '/conversation_log',
+      detail: 'is missing; send [] for a conversation in which nothing was said',
+    });
   // Items are looked at even when other fields are wrong: a caller learns everything in one answer.
   const span = { start: start ?? new Date(0), end: end ?? new Date(0) };
-  const log = Array.isArray(list) && list.length <= maxLogItems ? normaliseLog(list, span, field) : { turns: [], errors: [] };
+  const log =
+    Array.isArray(list) && list.length <= maxLogItems ? normaliseLog(list, span, field) : { turns: [], errors: [] };
   errors.push(...log.errors);
 
   if (errors.length > 0 || !parsed.success) {
-    throw new Problem(422, 'invalid_request', `the body has ${errors.length} ${errors.length === 1 ? 'error' : 'errors'}`, { errors });
+    throw new Problem(
+      422,
+      'invalid_request',
+      `the body has ${errors.length} ${errors.length === 1 ? 'error' : 'errors'}`,
+      { errors },
+    );
   }
   const b = parsed.data;
   return {
@@ -140,11 +156,16 @@ function inRange(n: number, min: number, max: number): boolean {
 
 type Unstorable = { readonly path: readonly string[]; readonly message: string };
 
-/** The first thing in the metadata that no database takes. Looks no deeper than is allowed: a body is small, its depth may not be. */
+/**
+ * The first thing in the metadata that no database takes. Looks no deeper than is allowed: a body is small, its depth
+ * may not be.
+ */
 function unstorable(value: object, path: readonly string[]): Unstorable | null {
-  if (path.length >= maxMetadataDepth) return { path: [], message: `must not nest deeper than ${maxMetadataDepth} levels` };
+  if (path.length >= maxMetadataDepth)
+    return { path: [], message: `must not nest deeper than ${maxMetadataDepth} levels` };
   for (const [key, child] of Object.entries(value) as [string, unknown][]) {
-    if (!key.isWellFormed()) return { path, message: 'has a name that is not valid Unicode (half of a surrogate pair)' };
+    if (!key.isWellFormed())
+      return { path, message: 'has a name that is not valid Unicode (half of a surrogate pair)' };
     if (typeof child === 'string' && !child.isWellFormed()) return { path: [...path, key], message: notUnicode };
     if (typeof child !== 'object' || child === null) continue;
     const found = unstorable(child, [...path, key]);

@@ -13,9 +13,10 @@ export type Acks = {
 };
 
 /**
- * Acks of one turn leave together, and a run of them from the oldest open delivery on is one frame (`multiple`): one command for a quorum
- * queue's log instead of one a delivery (docs/decisions/0013). When the channel closes at once, a quorum queue may drop the last of many
- * single acks (rabbitmq-server issue 10327): those deliveries come again and are duplicates.
+ * Acks of one turn leave together, and a run of them from the oldest open delivery on is one frame (`multiple`): one
+ * command for a quorum queue's log instead of one a delivery (docs/decisions/0013). When the channel closes at once, a
+ * quorum queue may drop the last of many single acks (rabbitmq-server issue 10327): those deliveries come again and are
+ * duplicates.
  */
 export function createAcks(channel: Channel): Acks {
   /** Unanswered deliveries by tag, in the order they came; true: its ack waits. */
@@ -31,7 +32,10 @@ export function createAcks(channel: Channel): Acks {
     }
   }
 
-  /** @returns the newest tag of the run of acked deliveries that begins with the oldest one; null if that is still at work. */
+  /**
+   * @returns the newest tag of the run of acked deliveries that begins with the oldest one; null if that is still at
+   *   work.
+   */
   function closeOldest(): number | null {
     let last: number | null = null;
     for (const [tag, acked] of open) {

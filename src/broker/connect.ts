@@ -9,8 +9,8 @@ const heartbeatSeconds = 15;
  * One connection, as every role wants it. A `heartbeat` in the URL wins over ours.
  *
  * @param name  shown in the broker's list of connections.
- * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient: a broker that is starting refuses every one). amqplib's error if
- *   the broker cannot be reached.
+ * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient: a broker that is starting refuses
+ *   every one). amqplib's error if the broker cannot be reached.
  */
 export async function connectBroker(url: string, name: string): Promise<ChannelModel> {
   const parsed = new URL(url);
@@ -49,8 +49,8 @@ function refusal({ username, pathname }: URL, cause: unknown): PipelineError | n
 }
 
 /**
- * What is written in one turn of the event loop leaves in one system call (docs/decisions/0013). amqplib writes each frame by itself, two
- * for a publish, and offers no say in it; `stream` is not in its types.
+ * What is written in one turn of the event loop leaves in one system call (docs/decisions/0013). amqplib writes each
+ * frame by itself, two for a publish, and offers no say in it; `stream` is not in its types.
  */
 function gatherWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;

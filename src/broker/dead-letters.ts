@@ -18,8 +18,8 @@ export type DeadLetters = {
   /** Letters that nobody holds. */
   count(): Promise<number>;
   /**
-   * Shows the letters that are there now, oldest first, at most `limit`. What `visit` answers `leave` goes back to the queue
-   * when the walk ends, however it ends; only `settled` takes a letter out of it.
+   * Shows the letters that are there now, oldest first, at most `limit`. What `visit` answers `leave` goes back to the
+   * queue when the walk ends, however it ends; only `settled` takes a letter out of it.
    */
   walk(limit: number, visit: (letter: DeadLetter) => Promise<'settled' | 'leave' | 'stop'>): Promise<void>;
   /**
@@ -35,8 +35,8 @@ export type DeadLetters = {
 const confirmMs = 10_000;
 
 /**
- * Opens the dead-letter queue as it is: nothing is declared, and a queue that is not there has no letters. Only one at a time: a walk
- * holds letters that another would miss.
+ * Opens the dead-letter queue as it is: nothing is declared, and a queue that is not there has no letters. Only one at
+ * a time: a walk holds letters that another would miss.
  *
  * @throws if the broker cannot be reached; {PipelineError} transient, `LETTERS_HELD`, if somebody else has it open.
  */
@@ -109,7 +109,11 @@ export async function openDeadLetters(options: {
       // Not waited for: a blocked broker answers no close.
       channel.close().catch(() => {});
       if (!good) {
-        throw new PipelineError('transient', 'NOT_CONFIRMED', 'the broker did not confirm the replay; the letter stays where it is');
+        throw new PipelineError(
+          'transient',
+          'NOT_CONFIRMED',
+          'the broker did not confirm the replay; the letter stays where it is',
+        );
       }
     },
 
@@ -131,7 +135,12 @@ async function claim(model: ChannelModel, flag: string): Promise<void> {
     await channel.assertQueue(flag, { exclusive: true, durable: false });
   } catch (cause) {
     if ((cause as { code?: unknown }).code !== 405) throw cause;
-    throw new PipelineError('transient', 'LETTERS_HELD', 'another tool has the dead letters open; try again when it is done', { cause });
+    throw new PipelineError(
+      'transient',
+      'LETTERS_HELD',
+      'another tool has the dead letters open; try again when it is done',
+      { cause },
+    );
   }
 }
 

@@ -7,7 +7,10 @@ import { declareTopology, type TopologyOptions, topologyNames } from './topology
 
 const probeMs = 3_000;
 
-/** Declares what is missing only where a part of it is there already, as the next start would. @throws if the broker cannot be reached. */
+/**
+ * Declares what is missing only where a part of it is there already, as the next start would.
+ * @throws if the broker cannot be reached.
+ */
 export async function inspectBroker(options: {
   readonly url: string;
   readonly topology: TopologyOptions;
@@ -26,7 +29,8 @@ export async function inspectBroker(options: {
     // Declaring again what is there as we want it changes nothing; a difference is refused with its name.
     const mismatch = queue === null && deadQueue === null ? null : await difference(model, options.topology);
     const confirmMs = await probe(model);
-    const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> }).serverProperties;
+    const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> })
+      .serverProperties;
     return { product: String(product), version: String(version), queue, deadQueue, mismatch, confirmMs, blocked };
   } finally {
     await settlesWithin(

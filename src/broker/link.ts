@@ -11,8 +11,9 @@ export type Link = {
   close(): Promise<void>;
   /**
    * Resolves at the first working session.
-   * @throws {PipelineError} if within `startDeadlineMs` the broker refused the login, the virtual host repeatedly, or is set up differently. Later
-   *   it is only logged: what has been running for hours should not end because a broker came back otherwise.
+   * @throws {PipelineError} if within `startDeadlineMs` the broker refused the login, the virtual host repeatedly, or
+   *   is set up differently. Later it is only logged: what has been running for hours should not end because a broker
+   *   came back otherwise.
    */
   readonly firstSession: Promise<void>;
 };
@@ -33,7 +34,13 @@ const stableMs = 10_000;
  * after a growing, jittered delay (0.2 s to 10 s). Own code and not amqplib's `recovery`, which restores only the
  * connection and leaves channels, prefetch, consumers and unconfirmed publishes to be rebuilt anyway.
  */
-export function createLink(options: { url: string; name: string; log: Logger; startDeadlineMs: number; session: Session }): Link {
+export function createLink(options: {
+  url: string;
+  name: string;
+  log: Logger;
+  startDeadlineMs: number;
+  session: Session;
+}): Link {
   const { log, name } = options;
   const stop = new AbortController();
   const first = Promise.withResolvers<void>();
@@ -47,7 +54,8 @@ export function createLink(options: { url: string; name: string; log: Logger; st
     const now = performance.now();
     const ofVhost = error instanceof PipelineError && error.code === 'VHOST_REFUSED';
     vhostRefusedAt = ofVhost ? (vhostRefusedAt ?? now) : null;
-    const isFinal = faultOf(error) === 'permanent' || (vhostRefusedAt !== null && now - vhostRefusedAt >= vhostMayStartMs);
+    const isFinal =
+      faultOf(error) === 'permanent' || (vhostRefusedAt !== null && now - vhostRefusedAt >= vhostMayStartMs);
     if (isFinal && now - startedAt <= options.startDeadlineMs) first.reject(error);
     return ofVhost || isFinal;
   }
@@ -74,7 +82,8 @@ export function createLink(options: { url: string; name: string; log: Logger; st
         if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');
       } catch (error) {
         if (stop.signal.aborted) break;
-        if (noteRefusal(error)) log.error({ link: name, reason: (error as Error).message }, 'the broker refuses us, trying again');
+        if (noteRefusal(error))
+          log.error({ link: name, reason: (error as Error).message }, 'the broker refuses us, trying again');
         else log.warn({ err: error, link: name }, 'broker not reachable, trying again');
       }
       await end(model);

@@ -136,8 +136,10 @@ export function createPublisher(options: {
 
   return {
     publish(message) {
-      if (channel === null) return Promise.reject(new PipelineError('transient', 'BROKER_DOWN', 'no connection to the broker'));
-      if (blocked) return Promise.reject(new PipelineError('transient', 'BROKER_BLOCKED', 'the broker blocks publishing'));
+      if (channel === null)
+        return Promise.reject(new PipelineError('transient', 'BROKER_DOWN', 'no connection to the broker'));
+      if (blocked)
+        return Promise.reject(new PipelineError('transient', 'BROKER_BLOCKED', 'the broker blocks publishing'));
       if (unconfirmed >= maxUnconfirmed || unconfirmedBytes >= maxUnconfirmedBytes) {
         return Promise.reject(new PipelineError('transient', 'BROKER_BUSY', `${unconfirmed} messages are unconfirmed`));
       }

@@ -30,7 +30,9 @@ const deliveryLimit = 1_000_000;
 export async function declareTopology(model: ChannelModel, options: TopologyOptions): Promise<Topology> {
   const names = topologyNames(options.queueName);
   const quorum = options.queueType === 'quorum';
-  await declare(model, names.deadExchange, (channel) => channel.assertExchange(names.deadExchange, 'fanout', { durable: true }));
+  await declare(model, names.deadExchange, (channel) =>
+    channel.assertExchange(names.deadExchange, 'fanout', { durable: true }),
+  );
   await declare(model, names.deadQueue, (channel) =>
     channel.assertQueue(names.deadQueue, {
       durable: true,
@@ -56,7 +58,11 @@ export async function declareTopology(model: ChannelModel, options: TopologyOpti
 }
 
 /** One channel a declaration: a refusal closes the channel it was made on. */
-async function declare(model: ChannelModel, name: string, assert: (channel: Channel) => Promise<unknown>): Promise<void> {
+async function declare(
+  model: ChannelModel,
+  name: string,
+  assert: (channel: Channel) => Promise<unknown>,
+): Promise<void> {
   const channel = await model.createChannel();
   channel.on('error', () => {}); // the rejected call says the same
   try {

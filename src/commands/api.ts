@@ -66,7 +66,8 @@ export async function runApi(config: Config): Promise<void> {
 
   const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
   const acceptor = createAcceptor({
-    storeEvents: (events) => insertEvents(store, events, { graceMs: config.publishGraceMs, deadlineMs: config.acceptDeadlineMs }),
+    storeEvents: (events) =>
+      insertEvents(store, events, { graceMs: config.publishGraceMs, deadlineMs: config.acceptDeadlineMs }),
     publish: (event) => outbox.publishNew(event),
     deadlineMs: config.acceptDeadlineMs,
     maxBatchesInFlight: acceptBatches(config),
@@ -75,8 +76,20 @@ export async function runApi(config: Config): Promise<void> {
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
-  const reads = createReads({ findEvents: (ids) => findEvents(store, ids, deadlineMs), atOnce: readsAtOnce(config), deadlineMs });
-  const gauges = [budget.gauge, acceptor.gauge, ...publisher.gauges, outbox.gauge, reads.gauge, closedWatch.gauge, dryRun.gauge];
+  const reads = createReads({
+    findEvents: (ids) => findEvents(store, ids, deadlineMs),
+    atOnce: readsAtOnce(config),
+    deadlineMs,
+  });
+  const gauges = [
+    budget.gauge,
+    acceptor.gauge,
+    ...publisher.gauges,
+    outbox.gauge,
+    reads.gauge,
+    closedWatch.gauge,
+    dryRun.gauge,
+  ];
   stack.defer(warnWhenNearlyFull(gauges, log));
 
   const app = createApp(
@@ -86,7 +99,8 @@ export async function runApi(config: Config): Promise<void> {
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
         skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
-        retryFailed: async (filter, limit) => (await retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs })).retried,
+        retryFailed: async (filter, limit) =>
+          (await retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs })).retried,
       }),
       reportRouter({
         reads,
@@ -108,7 +122,8 @@ export async function runApi(config: Config): Promise<void> {
   );
 
   const { server, url } = await listen(app, config).catch((error: { code?: string }) => {
-    const what = error.code === 'EADDRINUSE' ? 'is in use: stop what listens there, or set PORT' : `cannot be had (${error.code})`;
+    const what =
+      error.code === 'EADDRINUSE' ? 'is in use: stop what listens there, or set PORT' : `cannot be had (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
   log.info({ url }, 'accepting');
@@ -130,12 +145,18 @@ export async function runApi(config: Config): Promise<void> {
 /** Measured: a third and fourth batch hide round trips, more do not (docs/decisions/0002). */
 const mostBatches = 4;
 
-/** Batches of accepts that are stored at once, each on a connection of its own. The rest of the pool is for everything else. */
+/**
+ * Batches of accepts that are stored at once, each on a connection of its own. The rest of the pool is for everything
+ * else.
+ */
 function acceptBatches({ databasePoolSize }: Config): number {
   return Math.min(mostBatches, Math.floor(databasePoolSize / 2));
 }
 
-/** Connections that reports may hold at the same moment: half of what accepting leaves, so that marks, claims and probes find one. */
+/**
+ * Connections that reports may hold at the same moment: half of what accepting leaves, so that marks, claims and probes
+ * find one.
+ */
 function readsAtOnce(config: Config): number {
   return Math.max(1, Math.floor((config.databasePoolSize - acceptBatches(config)) / 2));
 }

@@ -30,7 +30,10 @@ const deadlineMs = 300_000;
 /** A FAILED row is committed before its message is dead-lettered. */
 const letterOnItsWayMs = 5_000;
 
-/** Holds a live system against the promises. @returns exit code: 1 if something is violated, 3 if not everything could be looked at. */
+/**
+ * Holds a live system against the promises.
+ * @returns exit code: 1 if something is violated, 3 if not everything could be looked at.
+ */
 export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -124,5 +127,7 @@ function print(report: AuditReport): void {
 
 function lastLine({ violations, undecided }: AuditReport): string {
   if (violations.length > 0) return counted(violations.length, 'violation');
-  return undecided ? 'undecided: dead letters could not be compared (see the note); nothing else was found' : 'no violations found';
+  return undecided
+    ? 'undecided: dead letters could not be compared (see the note); nothing else was found'
+    : 'no violations found';
 }

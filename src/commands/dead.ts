@@ -23,7 +23,10 @@ const maxWalk = 1_000_000;
 /** Replays that fail before the rest is left alone. */
 const maxFailures = 20;
 
-export async function runDeadList(config: Config, options: { readonly limit: number; readonly json: boolean }): Promise<number> {
+export async function runDeadList(
+  config: Config,
+  options: { readonly limit: number; readonly json: boolean },
+): Promise<number> {
   await using tools = await open(config);
   // An event that was retried and failed again has a letter of each time; it is one line, that of the latest.
   const seen = new Map<string, { readonly shown: ReturnType<typeof view>; readonly letters: number }>();
@@ -36,7 +39,8 @@ export async function runDeadList(config: Config, options: { readonly limit: num
     seen.set(one.id, { shown: view(one), letters: (before?.letters ?? 0) + 1 });
     return 'leave';
   });
-  if (options.json) printJson({ count, letters: [...seen.values()].map(({ shown, letters }) => ({ ...shown, letters })) });
+  if (options.json)
+    printJson({ count, letters: [...seen.values()].map(({ shown, letters }) => ({ ...shown, letters })) });
   else if (seen.size === 0) printLine('no dead letters');
   else {
     printTable(
@@ -91,18 +95,25 @@ export async function runDeadShow(
 export type ReplaySelection = { readonly id: string } | { readonly error: string } | 'all';
 
 /** A letter leaves the queue when its replay is committed or confirmed, and not before. */
-export async function runDeadReplay(config: Config, selection: ReplaySelection, options: { readonly json: boolean }): Promise<number> {
+export async function runDeadReplay(
+  config: Config,
+  selection: ReplaySelection,
+  options: { readonly json: boolean },
+): Promise<number> {
   await using tools = await open(config);
   const { store, letters } = tools;
   const came: Record<Replayed, number> = { reopened: 0, 'made due': 0, published: 0, closed: 0 };
   let matched = 0;
   let failed = 0;
   const replayOne = ({ letter, event }: Seen) =>
-    replay(event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status }, {
-      reopen: async (conversationId) => (await retryEvent(store, conversationId, deadlineMs)).kind === 'done',
-      makeDue: (eventId) => makeDue(store, eventId, deadlineMs),
-      publish: () => letters.publish(letter),
-    });
+    replay(
+      event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status },
+      {
+        reopen: async (conversationId) => (await retryEvent(store, conversationId, deadlineMs)).kind === 'done',
+        makeDue: (eventId) => makeDue(store, eventId, deadlineMs),
+        publish: () => letters.publish(letter),
+      },
+    );
   const walked = walk(tools, maxWalk, async (one) => {
     if (!isSelected(one, selection)) return 'leave';
     matched++;
@@ -121,10 +132,18 @@ export async function runDeadReplay(config: Config, selection: ReplaySelection, 
     () => null,
     (error: unknown) => ({ error }),
   );
-  if (broken === null && matched === 0 && typeof selection === 'object' && 'id' in selection) return notThere(selection.id);
+  if (broken === null && matched === 0 && typeof selection === 'object' && 'id' in selection)
+    return notThere(selection.id);
   const replayed = Object.values(came).reduce((sum, n) => sum + n, 0);
   if (options.json)
-    printJson({ replayed, failed, reopened: came.reopened, made_due: came['made due'], published: came.published, closed: came.closed });
+    printJson({
+      replayed,
+      failed,
+      reopened: came.reopened,
+      made_due: came['made due'],
+      published: came.published,
+      closed: came.closed,
+    });
   else {
     printLine(`${counted(replayed, 'dead letter')} replayed${failed > 0 ? `, ${failed} not (they stay)` : ''}`);
     for (const [what, n] of Object.entries(came)) if (n > 0) printLine(`  ${n} ${meaning[what as Replayed]}`);
@@ -140,7 +159,10 @@ const meaning: Record<Replayed, string> = {
   closed: 'needed nothing: the event is closed, or was started over by somebody else',
 };
 
-export async function runDeadPurge(config: Config, options: { readonly yes: boolean; readonly json: boolean }): Promise<number> {
+export async function runDeadPurge(
+  config: Config,
+  options: { readonly yes: boolean; readonly json: boolean },
+): Promise<number> {
   await using tools = await open(config);
   const count = await tools.letters.count();
   if (!options.yes) {
@@ -152,7 +174,10 @@ export async function runDeadPurge(config: Config, options: { readonly yes: bool
   }
   const dropped = count === 0 ? 0 : await tools.letters.purge();
   if (options.json) printJson({ dropped });
-  else printLine(`${counted(dropped, 'dead letter')} dropped; FAILED events stay and can be retried with \`afterword events retry\``);
+  else
+    printLine(
+      `${counted(dropped, 'dead letter')} dropped; FAILED events stay and can be retried with \`afterword events retry\``,
+    );
   return exitCodes.ok;
 }
 
@@ -185,7 +210,11 @@ async function walk(
   const walked = letters.walk(limit, async (letter) => {
     const event = await findLetterEvent(store, letter);
     const [named] = refsOf(letter);
-    return visit({ id: event?.event_id ?? nameOf(named) ?? `body-${hash('sha256', letter.body).slice(0, 12)}`, letter, event });
+    return visit({
+      id: event?.event_id ?? nameOf(named) ?? `body-${hash('sha256', letter.body).slice(0, 12)}`,
+      letter,
+      event,
+    });
   });
   await walked.catch((error: unknown) => {
     throw brokerAway(config, error);

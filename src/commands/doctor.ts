@@ -19,7 +19,9 @@ export async function runDoctor(config: Config, options: { readonly json: boolea
     const widest = Math.max(...findings.map(({ check }) => check.length));
     for (const f of findings) printLine(`${verdict(f.status)}${f.check.padEnd(widest)}  ${plain(f.found)}`);
     for (const f of findings) if (f.advice) printLine(`\n${verdict(f.status)}${f.check}: ${f.advice}`);
-    printLine(failed + warned === 0 ? '\nall is well' : `\n${counted(failed, 'failure')}, ${counted(warned, 'warning')}`);
+    printLine(
+      failed + warned === 0 ? '\nall is well' : `\n${counted(failed, 'failure')}, ${counted(warned, 'warning')}`,
+    );
   }
   return failed === 0 ? exitCodes.ok : exitCodes.failed;
 }
@@ -41,10 +43,21 @@ async function database(config: Config): Promise<Finding[]> {
 
 async function broker(config: Config): Promise<Finding[]> {
   try {
-    const facts = await inspectBroker({ url: config.rabbitmqUrl, topology: topologyOf(config), name: `afterword doctor ${process.pid}` });
+    const facts = await inspectBroker({
+      url: config.rabbitmqUrl,
+      topology: topologyOf(config),
+      name: `afterword doctor ${process.pid}`,
+    });
     return judgeBroker(facts, { queueType: config.queueType, maxLength: config.queueMaxLength });
   } catch (error) {
-    return [{ check: 'broker', status: 'fail', found: 'cannot be used', advice: (brokerAway(config, error) as Error).message }];
+    return [
+      {
+        check: 'broker',
+        status: 'fail',
+        found: 'cannot be used',
+        advice: (brokerAway(config, error) as Error).message,
+      },
+    ];
   }
 }
 

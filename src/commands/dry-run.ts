@@ -9,7 +9,10 @@ import { startPool } from './parts.ts';
 
 const maxWaiting = 100;
 
-/** Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the event loop. */
+/**
+ * Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the
+ * event loop.
+ */
 export function createDryRun(config: Config, log: Logger) {
   const stop = new AbortController();
   let pool: Promise<ScorePool> | null = null;

@@ -69,7 +69,9 @@ export async function runEventsList(
     );
   }
   if (found.length > options.limit) {
-    process.stderr.write(`… and older ones: --limit for more, or --before ${events.at(-1)?.event_id} for the next page\n`);
+    process.stderr.write(
+      `… and older ones: --limit for more, or --before ${events.at(-1)?.event_id} for the next page\n`,
+    );
   }
   return exitCodes.ok;
 }
@@ -91,7 +93,9 @@ export async function runEventsShow(
   options: { readonly log: boolean; readonly json: boolean },
 ): Promise<number> {
   return withEvent(config, id, async (store, row) => {
-    const view = options.log ? presentEvent(row, ['log', 'metadata'], await findText(store, row.event_id, deadlineMs)) : presentEvent(row);
+    const view = options.log
+      ? presentEvent(row, ['log', 'metadata'], await findText(store, row.event_id, deadlineMs))
+      : presentEvent(row);
     if (options.json) printJson(view);
     else printFields(view);
     return exitCodes.ok;
@@ -119,9 +123,16 @@ export async function runEventsRetry(
   let retried = 0;
   let after: EventId | null = null;
   do {
-    const given = { ...(filter.error !== undefined && { errorCode: filter.error }), ...(filter.before && { before: filter.before }) };
+    const given = {
+      ...(filter.error !== undefined && { errorCode: filter.error }),
+      ...(filter.before && { before: filter.before }),
+    };
     const page: Awaited<ReturnType<typeof retryFailed>> = await patiently(() =>
-      retryFailed(store, { ...given, ...(after && { after }) }, { limit: Math.min(batch, filter.limit - retried), deadlineMs }),
+      retryFailed(
+        store,
+        { ...given, ...(after && { after }) },
+        { limit: Math.min(batch, filter.limit - retried), deadlineMs },
+      ),
     );
     retried += page.retried;
     after = page.last;
@@ -150,7 +161,10 @@ export async function runEventsSkip(
 }
 
 /** @param olderThan  milliseconds since the event was accepted. */
-export async function runEventsRepublish(config: Config, options: { readonly olderThan: number; readonly json: boolean }): Promise<number> {
+export async function runEventsRepublish(
+  config: Config,
+  options: { readonly olderThan: number; readonly json: boolean },
+): Promise<number> {
   const before = new Date(Date.now() - options.olderThan);
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -165,7 +179,10 @@ export async function runEventsRepublish(config: Config, options: { readonly old
     } while (after !== null);
   }
   if (options.json) printJson({ republished: due });
-  else printLine(`${counted(due, 'open event')} due now; the fleet publishes what is due. What is scored twice by that counts once`);
+  else
+    printLine(
+      `${counted(due, 'open event')} due now; the fleet publishes what is due. What is scored twice by that counts once`,
+    );
   return exitCodes.ok;
 }
 
@@ -182,7 +199,11 @@ async function patiently<T>(page: () => Promise<T>): Promise<T> {
 }
 
 /** An event id or a conversation id. */
-async function withEvent(config: Config, id: string, work: (store: Store, row: ShownEvent) => Promise<number>): Promise<number> {
+async function withEvent(
+  config: Config,
+  id: string,
+  work: (store: Store, row: ShownEvent) => Promise<number>,
+): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   const eventId = parseEventId(id);
@@ -198,7 +219,12 @@ async function withEvent(config: Config, id: string, work: (store: Store, row: S
 function tell(
   row: ShownEvent,
   operated: Awaited<ReturnType<typeof retryEvent>>,
-  { status, done, rule, json }: { readonly status: EventStatus; readonly done: string; readonly rule: string; readonly json: boolean },
+  {
+    status,
+    done,
+    rule,
+    json,
+  }: { readonly status: EventStatus; readonly done: string; readonly rule: string; readonly json: boolean },
 ): number {
   if (operated.kind === 'done') {
     if (json) printJson({ conversation_id: row.conversation_id, event_id: row.event_id, status });

@@ -17,8 +17,8 @@ const stableMs = 30_000;
 const logLine = /^(?:\{|\[\d\d:)/;
 
 /**
- * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays when they
- * die, told to drain when we are.
+ * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays
+ * when they die, told to drain when we are.
  */
 export async function runFleet(given: Config): Promise<void> {
   const config = { ...given, scoringThreads: threadsEach(given) };
@@ -26,7 +26,10 @@ export async function runFleet(given: Config): Promise<void> {
   const stop = createStop(log);
   const names = ['api', ...Array.from({ length: config.workerReplicas }, (_, i) => `worker-${i + 1}`)];
   logStart(config, log);
-  log.info({ members: names.length, threads: config.scoringThreads, concurrency: config.concurrency }, 'starting the fleet');
+  log.info(
+    { members: names.length, threads: config.scoringThreads, concurrency: config.concurrency },
+    'starting the fleet',
+  );
   const hopeless = new AbortController();
   const until = AbortSignal.any([stop.signal, hopeless.signal]);
   const waitingForReady = new Set(names);
@@ -38,10 +41,13 @@ export async function runFleet(given: Config): Promise<void> {
     process.send?.({ ready: true });
   };
 
-  const members = names.map((name) => supervise(name, { config, log, until, onReady, onHopeless: () => hopeless.abort('bad start') }));
+  const members = names.map((name) =>
+    supervise(name, { config, log, until, onReady, onHopeless: () => hopeless.abort('bad start') }),
+  );
   await aborted(until);
   await Promise.all(members);
-  if (hopeless.signal.aborted) throw new StartError('a member of the fleet cannot start as configured; its last lines say why');
+  if (hopeless.signal.aborted)
+    throw new StartError('a member of the fleet cannot start as configured; its last lines say why');
   log.info('fleet stopped');
 }
 
@@ -71,7 +77,8 @@ async function supervise(
     const how = await Promise.race([ended, aborted(until)]);
     if (how === undefined) return drain(child, ended, config.drainMs, name, log);
     if (until.aborted) return;
-    // What has been ready before is configured well enough: something around it has changed, a password for instance, and may change back.
+    // What has been ready before is configured well enough: something around it has changed, a password for instance,
+    // and may change back.
     if (how === String(exitCodes.config) && !wasReady) {
       log.error({ member: name }, 'cannot start as configured; stopping the fleet');
       return options.onHopeless();
@@ -84,7 +91,13 @@ async function supervise(
 }
 
 /** A drain takes DRAIN_MS and some to close; what is still there then is ended. */
-async function drain(child: ChildProcess, ended: Promise<string>, drainMs: number, name: string, log: Logger): Promise<void> {
+async function drain(
+  child: ChildProcess,
+  ended: Promise<string>,
+  drainMs: number,
+  name: string,
+  log: Logger,
+): Promise<void> {
   child.kill('SIGTERM');
   if (await settlesWithin(ended, drainMs + 10_000)) return;
   log.warn({ member: name }, 'did not end in time; killing it');
@@ -117,7 +130,9 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
     [child.stderr, process.stderr],
   ] as const) {
     if (!stream) continue;
-    createInterface({ input: stream }).on('line', (line) => out.write(logLine.test(line) ? `${line}\n` : `[${name}] ${line}\n`));
+    createInterface({ input: stream }).on('line', (line) =>
+      out.write(logLine.test(line) ? `${line}\n` : `[${name}] ${line}\n`),
+    );
   }
   return child;
 }

@@ -25,7 +25,10 @@ export async function busyShareFor(ms: number): Promise<number> {
   return busyShare(from, cpuTimes());
 }
 
-/** Proportional set size on Linux (pages shared with other processes count once in their sum), else the resident set; null if neither is told. MiB. */
+/**
+ * Proportional set size on Linux (pages shared with other processes count once in their sum), else the resident set;
+ * null if neither is told. MiB.
+ */
 export async function memoryMiB(pid: number): Promise<number | null> {
   const pss = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').then(
     (text) => /^Pss:\s+(\d+) kB/m.exec(text)?.[1],

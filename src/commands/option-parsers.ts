@@ -23,7 +23,9 @@ export const parsers = {
     if (back !== null && back <= Date.now()) return new Date(Date.now() - back);
     const time = /^\d{4}-\d\d-\d\dT.*(Z|[+-]\d\d:?\d\d)$/.test(text) ? new Date(text) : null;
     if (time !== null && !Number.isNaN(time.getTime())) return time;
-    throw new InvalidArgumentError('must be a duration back from now (2h, 1d; not before 1970) or a time with zone (2026-01-31T20:00:00Z)');
+    throw new InvalidArgumentError(
+      'must be a duration back from now (2h, 1d; not before 1970) or a time with zone (2026-01-31T20:00:00Z)',
+    );
   },
 
   /** As long as the API takes it. */

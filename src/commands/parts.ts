@@ -29,9 +29,9 @@ export const statementDeadlineMs = 10_000;
 export const consumerTimeoutMs = 30 * 60_000;
 
 /**
- * The longest that a delivery may wait for its answer while the database is there and every scoring runs to its deadline. Where scorings use the CPU
- * it waits for all others that its thread was given, once more if one of them ends the thread. Where they wait, it may have to be scored
- * again and again until it is known who ended the thread.
+ * The longest that a delivery may wait for its answer while the database is there and every scoring runs to its
+ * deadline. Where scorings use the CPU it waits for all others that its thread was given, once more if one of them ends
+ * the thread. Where they wait, it may have to be scored again and again until it is known who ended the thread.
  *
  * @param waits  what the scorer declares.
  */
@@ -49,12 +49,19 @@ export function maxConcurrent(config: Config, waits: boolean | null): number {
 }
 
 export function processLogger(config: Config, role: string): Logger {
-  return createLogger({ role: process.env['AFTERWORD_ROLE'] ?? role, level: config.logLevel, format: config.logFormat });
+  return createLogger({
+    role: process.env['AFTERWORD_ROLE'] ?? role,
+    level: config.logLevel,
+    format: config.logFormat,
+  });
 }
 
 /** The effective configuration, passwords masked; at `debug` for a process that another one of ours has started. */
 export function logStart(config: Config, log: Logger): void {
-  log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info']({ config: maskedConfig(config), node: process.version }, 'starting');
+  log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info'](
+    { config: maskedConfig(config), node: process.version },
+    'starting',
+  );
 }
 
 export function topologyOf(config: Config) {
@@ -65,7 +72,12 @@ export function topologyOf(config: Config) {
  * Connects to the database, waiting up to `START_DEADLINE_MS` for it.
  * @throws with what was tried and what to do.
  */
-export async function openDatabase(config: Config, log: Logger, stop: AbortSignal, acceptConnections = 0): Promise<Store> {
+export async function openDatabase(
+  config: Config,
+  log: Logger,
+  stop: AbortSignal,
+  acceptConnections = 0,
+): Promise<Store> {
   const url = maskUrl(config.databaseUrl);
   const until = performance.now() + config.startDeadlineMs;
   const backoff = createBackoff(200, 3_000);
@@ -107,7 +119,10 @@ export async function requireSchema(store: Store): Promise<void> {
   if (await needsMigration(store, statementDeadlineMs)) throw schemaIsOld();
 }
 
-/** @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A server that is read-only now may not stay so. */
+/**
+ * @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A server that is read-only
+ *   now may not stay so.
+ */
 export async function requireRights(store: Store, log: Logger): Promise<void> {
   try {
     await probeWrites(store, statementDeadlineMs);
@@ -150,7 +165,12 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
     postpone: (publications) => postpone(store, publications, times),
     countQueue: () => publisher.countQueue(),
     makeLostDue: (limit) =>
-      makeLostDue(store, { lostAfterMs, furthestRetryMs: config.retryCapMs * (1 + jitter), limit, deadlineMs: statementDeadlineMs }),
+      makeLostDue(store, {
+        lostAfterMs,
+        furthestRetryMs: config.retryCapMs * (1 + jitter),
+        limit,
+        deadlineMs: statementDeadlineMs,
+      }),
     lostAfterMs,
     graceMs,
     intervalMs: config.relayIntervalMs,

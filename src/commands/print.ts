@@ -20,7 +20,8 @@ export function printFields(fields: Readonly<Record<string, unknown>>): void {
 
 function fieldText(value: unknown): string {
   if (value === null || value === undefined) return '-';
-  if (value instanceof Date) return terminalWidth() === null ? value.toISOString() : `${localTime(value)}  (${value.toISOString()})`;
+  if (value instanceof Date)
+    return terminalWidth() === null ? value.toISOString() : `${localTime(value)}  (${value.toISOString()})`;
   return plain(String(value));
 }
 

@@ -10,7 +10,8 @@ export type Body = { readonly text: string; readonly line: number };
  * The bodies of an NDJSON file, one a line; blank lines are passed over.
  *
  * @param file  its path, or `-` for stdin.
- * @throws the system's error, with its `path`, if the file cannot be read. @throws {StartError} while reading, if the file is JSON of another shape.
+ * @throws the system's error, with its `path`, if the file cannot be read. @throws {StartError} while reading, if the
+ *   file is JSON of another shape.
  */
 export async function readBodies(file: string): Promise<AsyncIterable<Body>> {
   if (file === '-') return bodiesOf(process.stdin, file);

@@ -2,7 +2,9 @@ import { Agent, interceptors, request } from 'undici';
 import { pause } from '../runtime/wait.ts';
 import { StartError } from './start-error.ts';
 
-export type PostAnswer = { readonly location: string; readonly replayed: boolean } | { readonly location: null; readonly reason: string };
+export type PostAnswer =
+  | { readonly location: string; readonly replayed: boolean }
+  | { readonly location: null; readonly reason: string };
 export type Closed = { readonly status: string; readonly tookMs: number };
 
 export type ApiClient = {
@@ -24,7 +26,8 @@ export function baseOf(url: string): string {
 /** @param base  as `baseOf` makes it. @throws {StartError} if no API answers there. */
 export async function connectApi(base: string, concurrency: number): Promise<ApiClient> {
   await requireApi(base);
-  // Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that safe.
+  // Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that
+  // safe.
   const client = new Agent({ connections: concurrency, headersTimeout: 60_000 }).compose(
     interceptors.retry({
       maxRetries: 8,
@@ -50,7 +53,10 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
       });
       const text = await answer.body.text();
       if (answer.statusCode === 202) {
-        return { location: String(answer.headers['location']), replayed: answer.headers['idempotency-replayed'] === 'true' };
+        return {
+          location: String(answer.headers['location']),
+          replayed: answer.headers['idempotency-replayed'] === 'true',
+        };
       }
       return { location: null, reason: reasonOf(answer.statusCode, text) };
     } catch (error) {
@@ -61,9 +67,17 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
   /** @returns null while it is open. */
   async function statusOf(location: string, seconds: number): Promise<Closed | null> {
     const answer = await client.request({ ...at(location), method: 'GET', headers: { prefer: `wait=${seconds}` } });
-    const event = (await answer.body.json()) as { status: unknown; created_at: string; processed_at: string | null; updated_at: string };
+    const event = (await answer.body.json()) as {
+      status: unknown;
+      created_at: string;
+      processed_at: string | null;
+      updated_at: string;
+    };
     if (event.status !== 'PROCESSED' && event.status !== 'FAILED' && event.status !== 'SKIPPED') return null;
-    return { status: event.status, tookMs: Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at) };
+    return {
+      status: event.status,
+      tookMs: Date.parse(event.processed_at ?? event.updated_at) - Date.parse(event.created_at),
+    };
   }
 
   return {
@@ -107,5 +121,6 @@ async function requireApi(base: string): Promise<void> {
     const why = (cause as { code?: string }).code ?? String(cause);
     throw new StartError(`no API answers at ${base} (${why}): ${help}`, { cause, mayPass: true });
   }
-  if (status !== 200) throw new StartError(`what answers at ${base} is no Afterword API (${status} for /healthz): ${help}`);
+  if (status !== 200)
+    throw new StartError(`what answers at ${base} is no Afterword API (${status} for /healthz): ${help}`);
 }

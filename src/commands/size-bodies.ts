@@ -14,12 +14,15 @@ export type NextBody = () => Record<string, unknown> & { readonly conversation_i
  * Real bodies in turn.
  * @param file  one body, or one a line; null for the samples of this project.
  * @returns how many there are, and the next one.
- * @throws {StartError} that says which one is no body. @throws the system's error, with its `path`, if the file cannot be read.
+ * @throws {StartError} that says which one is no body. @throws the system's error, with its `path`, if the file cannot
+ *   be read.
  */
 export async function readBodies(file: string | null): Promise<{ readonly count: number; readonly next: NextBody }> {
   const text = await readFile(file ?? samples, 'utf8').catch((cause: unknown) => {
     if (file !== null) throw Object.assign(cause as object, { path: file });
-    throw new StartError('the samples are not installed here: name a file of request bodies with --body FILE', { cause });
+    throw new StartError('the samples are not installed here: name a file of request bodies with --body FILE', {
+      cause,
+    });
   });
   const bodies = parseAll(text);
   for (const [i, body] of bodies.entries()) {
@@ -27,9 +30,12 @@ export async function readBodies(file: string | null): Promise<{ readonly count:
       parseConversationRequest(body);
     } catch (cause) {
       const errors = (cause as { errors?: readonly { pointer: string; detail: string }[] }).errors ?? [];
-      throw new StartError(`body ${i + 1} of ${file} would be refused: ${errors.map((e) => `${e.pointer} ${e.detail}`).join('; ')}`, {
-        cause,
-      });
+      throw new StartError(
+        `body ${i + 1} of ${file} would be refused: ${errors.map((e) => `${e.pointer} ${e.detail}`).join('; ')}`,
+        {
+          cause,
+        },
+      );
     }
   }
   if (bodies.length === 0) throw new StartError(`${file} has no bodies`);
@@ -38,7 +44,11 @@ export async function readBodies(file: string | null): Promise<{ readonly count:
     count: bodies.length,
     next: () => {
       const i = n++;
-      return { ...(bodies[i % bodies.length] as object), conversation_id: `size_${i}`, user_id: `size_user_${i % users}` };
+      return {
+        ...(bodies[i % bodies.length] as object),
+        conversation_id: `size_${i}`,
+        user_id: `size_user_${i % users}`,
+      };
     },
   };
 }

@@ -17,7 +17,9 @@ const pollMs = 200;
 /** Until code is compiled and connections are warm. */
 const warmMs = 1_500;
 const clients = 100;
-/** Without any progress for this long (and a scoring's deadline), something is wrong that more waiting does not mend. */
+/**
+ * Without any progress for this long (and a scoring's deadline), something is wrong that more waiting does not mend.
+ */
 const stuckAfterMs = 30_000;
 /** Access denied to a database, to a table, or to a right. */
 const denied = new Set([1044, 1142, 1227]);
@@ -25,8 +27,9 @@ const denied = new Set([1044, 1142, 1227]);
 export type DrainTrial = size.Trial & { /** The backlog ended before the measurement did. */ readonly dry: boolean };
 
 /**
- * A database and a queue of its own on the user's servers, with a real API and real workers: the whole pipeline, on nobody's data.
- * Everything that waits here ends with the stop signal, with a member that dies, with an event that fails, and when nothing moves.
+ * A database and a queue of its own on the user's servers, with a real API and real workers: the whole pipeline, on
+ * nobody's data. Everything that waits here ends with the stop signal, with a member that dies, with an event that
+ * fails, and when nothing moves.
  */
 export class TrialGround implements AsyncDisposable {
   /** Of the last long fill, events a second. */
@@ -43,7 +46,14 @@ export class TrialGround implements AsyncDisposable {
   #apiUrl = '';
   #accepted = 0;
 
-  private constructor(name: string, config: Config, database: ScratchDatabase, queue: OwnQueue, nextBody: NextBody, stop: AbortSignal) {
+  private constructor(
+    name: string,
+    config: Config,
+    database: ScratchDatabase,
+    queue: OwnQueue,
+    nextBody: NextBody,
+    stop: AbortSignal,
+  ) {
     this.name = name;
     this.#config = config;
     this.#database = database;
@@ -74,10 +84,17 @@ export class TrialGround implements AsyncDisposable {
       );
     });
     undo.defer(() => database.drop());
-    const config: Config = { ...given, databaseUrl: database.url, queueName: `${name}_processing`, queueMaxLength: 5_000_000 };
-    const queue = await createOwnQueue(config.rabbitmqUrl, topologyOf(config), 'afterword size').catch((error: unknown) => {
-      throw brokerAway(config, error);
-    });
+    const config: Config = {
+      ...given,
+      databaseUrl: database.url,
+      queueName: `${name}_processing`,
+      queueMaxLength: 5_000_000,
+    };
+    const queue = await createOwnQueue(config.rabbitmqUrl, topologyOf(config), 'afterword size').catch(
+      (error: unknown) => {
+        throw brokerAway(config, error);
+      },
+    );
     undo.defer(() => queue.remove());
     const ground = new TrialGround(name, config, database, queue, nextBody, stop);
     undo.defer(() => ground.#members.stop());
@@ -124,7 +141,10 @@ export class TrialGround implements AsyncDisposable {
   }
 
   /** Drains what `fill` left for `seconds` (up to six times that until it has drained `fewest`) and says how fast. */
-  async drain(setting: size.Setting, { seconds, fewest }: { readonly seconds: number; readonly fewest: number }): Promise<DrainTrial> {
+  async drain(
+    setting: size.Setting,
+    { seconds, fewest }: { readonly seconds: number; readonly fewest: number },
+  ): Promise<DrainTrial> {
     const { workers, concurrency, threads } = setting;
     const running = await this.#startWorkers(setting);
     try {
@@ -158,8 +178,15 @@ export class TrialGround implements AsyncDisposable {
     }
   }
 
-  /** Open loop at `rate` a second: a request is sent when it is due, and its time counts from then to its row's `processed_at`. */
-  async latency(setting: size.Setting, rate: number, seconds: number): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
+  /**
+   * Open loop at `rate` a second: a request is sent when it is due, and its time counts from then to its row's
+   * `processed_at`.
+   */
+  async latency(
+    setting: size.Setting,
+    rate: number,
+    seconds: number,
+  ): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
     // Warm, as a fleet that serves is: the first seconds of a process are its slowest.
     await this.fill(Math.ceil(Math.min(3_000, rate * 2)));
     const running = await this.#startWorkers(setting);
@@ -233,7 +260,8 @@ export class TrialGround implements AsyncDisposable {
     const [pending, processing, failed] = await Promise.all(
       (['PENDING', 'PROCESSING', 'FAILED'] as const).map((status) => countStatus(store, status, statementDeadlineMs)),
     );
-    if (failed) throw new StartError('the scorer fails on one of these bodies: a measurement of failures is worth nothing');
+    if (failed)
+      throw new StartError('the scorer fails on one of these bodies: a measurement of failures is worth nothing');
     return (pending ?? 0) + (processing ?? 0);
   }
 
@@ -262,7 +290,9 @@ export class TrialGround implements AsyncDisposable {
       // A failure is seen at once, and ends the measurement.
       MAX_ATTEMPTS: '1',
     };
-    const started = await Promise.allSettled(Array.from({ length: workers }, () => this.#members.start('worker', settings)));
+    const started = await Promise.allSettled(
+      Array.from({ length: workers }, () => this.#members.start('worker', settings)),
+    );
     const running = started.flatMap((s) => (s.status === 'fulfilled' ? [s.value.child] : []));
     const failure = started.find((s) => s.status === 'rejected');
     if (failure === undefined) return running;

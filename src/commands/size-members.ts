@@ -31,9 +31,12 @@ export function createMembers(env: Readonly<Record<string, string>>): Members {
         detached: true,
       });
       const ready = new Promise<unknown>((resolve) => child.once('message', resolve));
-      const ended = new Promise<string>((resolve) => child.once('exit', (code, signal) => resolve(signal ?? String(code))));
+      const ended = new Promise<string>((resolve) =>
+        child.once('exit', (code, signal) => resolve(signal ?? String(code))),
+      );
       const first = await Promise.race([ready, ended]);
-      if (typeof first === 'string') throw new StartError(`the ${role} of the measurement ended (${first}): the lines above say why`);
+      if (typeof first === 'string')
+        throw new StartError(`the ${role} of the measurement ended (${first}): the lines above say why`);
       running.add(child);
       return { child, url: String((first as { url?: unknown }).url) };
     },
@@ -51,7 +54,9 @@ export function createMembers(env: Readonly<Record<string, string>>): Members {
     assertAlive() {
       for (const child of running) {
         if (!hasEnded(child)) continue;
-        throw new StartError(`a process of the measurement ended (${child.signalCode ?? child.exitCode}): the lines above say why`);
+        throw new StartError(
+          `a process of the measurement ended (${child.signalCode ?? child.exitCode}): the lines above say why`,
+        );
       }
     },
   };

@@ -12,13 +12,18 @@ const enoughEvents = 400;
 const warmEvents = 30;
 const warmMs = 1_000;
 
-/** The user's scorer alone, in the pool as a worker has it, one body at a time: in one thread, then in one for each core. */
+/**
+ * The user's scorer alone, in the pool as a worker has it, one body at a time: in one thread, then in one for each
+ * core.
+ */
 export async function measureScorer(
   config: Config,
   nextBody: NextBody,
   stop: AbortSignal,
 ): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
-  const bodies = Array.from({ length: 200 }, () => Buffer.from(JSON.stringify(toConversation(parseConversationRequest(nextBody())))));
+  const bodies = Array.from({ length: 200 }, () =>
+    Buffer.from(JSON.stringify(toConversation(parseConversationRequest(nextBody())))),
+  );
   const one = await run(config, 1, bodies, stop);
   const cores = availableParallelism();
   const scorer = {
@@ -48,7 +53,9 @@ async function run(
   const score = async () => {
     const outcome = await pool.score([bodies[i++ % bodies.length] ?? Buffer.alloc(0)]);
     if (outcome.kind !== 'scored')
-      throw new StartError(`the scorer fails on these bodies (${outcome.code}): a measurement of failures is worth nothing`);
+      throw new StartError(
+        `the scorer fails on these bodies (${outcome.code}): a measurement of failures is worth nothing`,
+      );
   };
   try {
     const lanes = (until: () => boolean) =>

@@ -25,7 +25,10 @@ export type SizeOptions = size.Goal & {
 /** How long the machine is looked at before anything is measured. */
 const quietMs = 2_000;
 
-/** Measures this machine with the user's scorer, and says how to size the fleet. @returns exit code: 1 if the goal cannot be had as asked, 3 if the figures are not to be trusted. */
+/**
+ * Measures this machine with the user's scorer, and says how to size the fleet.
+ * @returns exit code: 1 if the goal cannot be had as asked, 3 if the figures are not to be trusted.
+ */
 export async function runSize(config: Config, options: SizeOptions): Promise<number> {
   const stop = createStop(quiet).signal;
   const say = (line: string) => {
@@ -34,7 +37,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   };
   const bodies = await readBodies(options.body);
   const busyBefore = await busyShareFor(quietMs);
-  if (!size.isQuiet(busyBefore)) say(`others use ${Math.round(busyBefore * 100)} % of the CPU: what is measured now is what they leave`);
+  if (!size.isQuiet(busyBefore))
+    say(`others use ${Math.round(busyBefore * 100)} % of the CPU: what is measured now is what they leave`);
   say('the scorer alone');
   const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
@@ -43,7 +47,9 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const { seen, unseen } = size.settingsToMeasure(scorer);
   const window = windowFor(scorer, options.seconds);
   if (size.isWaiting(scorer))
-    say(`it waits ${(scorer.wallMs / 1_000).toFixed(2)} s for each event, so each run takes ${Math.round(window.seconds)} s`);
+    say(
+      `it waits ${(scorer.wallMs / 1_000).toFixed(2)} s for each event, so each run takes ${Math.round(window.seconds)} s`,
+    );
   // Until something is measured: no pipeline of this kind is faster.
   let fastest = 4_000;
   const run = async ({ workers, concurrency }: { workers: number; concurrency: number }): Promise<size.Trial> => {
@@ -67,7 +73,9 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
   // Where scorings wait, any setting but the unseen one follows from the same line.
-  const isRunAnyway = [...seen, unseen].some((s) => s.workers === promising.workers && s.concurrency === promising.concurrency);
+  const isRunAnyway = [...seen, unseen].some(
+    (s) => s.workers === promising.workers && s.concurrency === promising.concurrency,
+  );
   for (const shape of [unseen, ...(isRunAnyway || first.kind === 'waiting' ? [] : [promising])]) {
     const predicted = first.rate(shape.workers, shape.concurrency);
     let trial = await run(shape);
@@ -82,7 +90,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const trials = [...fitted, ...checkTrials];
   const model = size.fitModel(base, trials);
   // With a scorer that waits more in flight is always faster: only the refitted model counts.
-  const setting = model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
+  const setting =
+    model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
   // Slow scorers are measured with fewer events than an accept rate can be told from.
   if (!Number.isFinite(ground.acceptRate)) await ground.fill(size.fewestForRate);
   const measured: size.Measured = {
@@ -97,7 +106,9 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const points: size.LatencyPoint[] = [];
   for (const share of [0.3, 0.6]) {
     const found = await ground.latency(setting, capacity * share, Math.max(options.seconds, 200 / (capacity * share)));
-    say(`at ${share * 100} %: p50 ${Math.round(found.p50Ms)} ms, p99 ${Math.round(found.p99Ms)} ms from accept to processed`);
+    say(
+      `at ${share * 100} %: p50 ${Math.round(found.p50Ms)} ms, p99 ${Math.round(found.p99Ms)} ms from accept to processed`,
+    );
     points.push({ share, ...found });
   }
   const advice = size.advise(measured, model, points as [size.LatencyPoint, size.LatencyPoint], options, setting);
@@ -123,8 +134,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
 }
 
 /**
- * How long a run is measured, and how few events suffice. Deliveries taken together end together, so a run lasts a whole number of waits: three at
- * least, and at least `seconds`.
+ * How long a run is measured, and how few events suffice. Deliveries taken together end together, so a run lasts a
+ * whole number of waits: three at least, and at least `seconds`.
  */
 function windowFor(scorer: size.Scorer, seconds: number): { readonly seconds: number; readonly fewest: number } {
   if (!size.isWaiting(scorer)) return { seconds, fewest: 60 };

@@ -4,7 +4,9 @@ export type Column = {
   readonly head: string;
   /** Characters that are left of it at least in a narrow terminal; not set: it is never shortened. */
   readonly min?: number;
-  /** In a terminal that is too narrow all the same, columns with the lowest rank are left out first; not set: it stays. */
+  /**
+   * In a terminal that is too narrow all the same, columns with the lowest rank are left out first; not set: it stays.
+   */
   readonly rank?: number;
 };
 export type Cell = string | number | Date | null;
@@ -14,11 +16,14 @@ const gap = 2;
 /**
  * Columns for a person; nothing but the lines, so that they can be cut and grepped.
  *
- * @param width  of the terminal: what does not fit is shortened or left out, times are local and short, columns without a value are left out. Null:
- *   there is none, and all is shown as it is.
+ * @param width  of the terminal: what does not fit is shortened or left out, times are local and short, columns without
+ *   a value are left out. Null: there is none, and all is shown as it is.
  */
 export function layTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], width: number | null): string {
-  let shown: Shown[] = columns.map((column, i) => ({ ...column, cells: rows.map((row) => textOf(row[i] ?? null, width !== null)) }));
+  let shown: Shown[] = columns.map((column, i) => ({
+    ...column,
+    cells: rows.map((row) => textOf(row[i] ?? null, width !== null)),
+  }));
   if (width !== null) {
     if (rows.length > 0) shown = shown.filter(({ cells }) => cells.some((cell) => cell !== '-'));
     shown = narrow(shown, width);
@@ -43,7 +48,10 @@ function narrow(columns: readonly Shown[], width: number): Shown[] {
   const excess = () => widths.reduce((sum, n) => sum + n + gap, -gap) - width;
   while (excess() > 0) {
     const [widest] = columns
-      .map((column, i) => ({ i, spare: (widths[i] ?? 0) - Math.max(column.min ?? Number.POSITIVE_INFINITY, column.head.length) }))
+      .map((column, i) => ({
+        i,
+        spare: (widths[i] ?? 0) - Math.max(column.min ?? Number.POSITIVE_INFINITY, column.head.length),
+      }))
       .filter(({ spare }) => spare > 0)
       .sort((a, b) => b.spare - a.spare);
     if (widest === undefined) break;

@@ -82,7 +82,14 @@ function addEvents(events: Command): void {
       run(
         async (
           config,
-          options: Json & { status?: EventStatus; user?: string; error?: string; since?: Date; before?: string; limit: number },
+          options: Json & {
+            status?: EventStatus;
+            user?: string;
+            error?: string;
+            since?: Date;
+            before?: string;
+            limit: number;
+          },
         ) => (await import('./events.ts')).runEventsList(config, options),
       ),
     );
@@ -107,10 +114,16 @@ function addEvents(events: Command): void {
     .option('--limit <n>', 'with --failed: at most', parsers.count, 1_000_000)
     .option('--json', 'print JSON', false)
     .action(
-      runWith(async (config, id: string | undefined, options: Json & { failed: boolean; error?: string; before?: Date; limit: number }) => {
-        if ((id !== undefined) === options.failed) throw usage('name one event, or --failed for all of them');
-        return (await import('./events.ts')).runEventsRetry(config, id, options);
-      }),
+      runWith(
+        async (
+          config,
+          id: string | undefined,
+          options: Json & { failed: boolean; error?: string; before?: Date; limit: number },
+        ) => {
+          if ((id !== undefined) === options.failed) throw usage('name one event, or --failed for all of them');
+          return (await import('./events.ts')).runEventsRetry(config, id, options);
+        },
+      ),
     );
   events
     .command('skip')
@@ -129,7 +142,9 @@ function addEvents(events: Command): void {
     .addOption(durationOption('--older-than <duration>', 'only if accepted longer ago', '10m'))
     .option('--json', 'print JSON', false)
     .action(
-      run(async (config, options: Json & { olderThan: number }) => (await import('./events.ts')).runEventsRepublish(config, options)),
+      run(async (config, options: Json & { olderThan: number }) =>
+        (await import('./events.ts')).runEventsRepublish(config, options),
+      ),
     );
 }
 
@@ -139,7 +154,11 @@ function addDead(dead: Command): void {
     .description('oldest first, beside their events')
     .option('--limit <n>', 'at most', parsers.count, 50)
     .option('--json', 'print JSON', false)
-    .action(run(async (config, options: Json & { limit: number }) => (await import('./dead.ts')).runDeadList(config, options)));
+    .action(
+      run(async (config, options: Json & { limit: number }) =>
+        (await import('./dead.ts')).runDeadList(config, options),
+      ),
+    );
   dead
     .command('show')
     .description('one dead letter')
@@ -172,7 +191,11 @@ function addDead(dead: Command): void {
     .description('drop all dead letters; their events stay FAILED')
     .option('--yes', 'really', false)
     .option('--json', 'print JSON', false)
-    .action(run(async (config, options: Json & { yes: boolean }) => (await import('./dead.ts')).runDeadPurge(config, options)));
+    .action(
+      run(async (config, options: Json & { yes: boolean }) =>
+        (await import('./dead.ts')).runDeadPurge(config, options),
+      ),
+    );
 }
 
 /** A command without arguments: its result is the exit code. */
@@ -183,7 +206,9 @@ function run<O>(work: (config: Config, options: O) => Promise<number>): (options
 }
 
 /** The same with one argument. */
-function runWith<A, O>(work: (config: Config, argument: A, options: O) => Promise<number>): (argument: A, options: O) => Promise<void> {
+function runWith<A, O>(
+  work: (config: Config, argument: A, options: O) => Promise<number>,
+): (argument: A, options: O) => Promise<void> {
   return async (argument, options) => {
     process.exitCode = await work(loadConfig(process.env), argument, options);
   };

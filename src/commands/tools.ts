@@ -10,7 +10,11 @@ import { StartError } from './start-error.ts';
 export const quiet = createLogger({ role: 'tool', level: 'silent', format: 'json' });
 
 export async function openToolStore(config: Config, { anySchema = false } = {}): Promise<Store> {
-  const store = await openDatabase({ ...config, startDeadlineMs: 0, databasePoolSize: 2 }, quiet, new AbortController().signal);
+  const store = await openDatabase(
+    { ...config, startDeadlineMs: 0, databasePoolSize: 2 },
+    quiet,
+    new AbortController().signal,
+  );
   if (anySchema || !(await needsMigration(store, statementDeadlineMs))) return store;
   await store.close();
   throw schemaIsOld();
@@ -18,11 +22,13 @@ export async function openToolStore(config: Config, { anySchema = false } = {}):
 
 /** @throws {StartError} that says what to do. */
 export async function openToolLetters(config: Config): Promise<DeadLetters> {
-  return openDeadLetters({ url: config.rabbitmqUrl, queueName: config.queueName, name: `afterword tool ${process.pid}` }).catch(
-    (error: unknown) => {
-      throw brokerAway(config, error);
-    },
-  );
+  return openDeadLetters({
+    url: config.rabbitmqUrl,
+    queueName: config.queueName,
+    name: `afterword tool ${process.pid}`,
+  }).catch((error: unknown) => {
+    throw brokerAway(config, error);
+  });
 }
 
 export function brokerAway(config: Config, error: unknown): unknown {

@@ -119,7 +119,8 @@ export async function runWorker(config: Config): Promise<void> {
   log.info({ reason: String(stop.signal.reason), inFlight: intake.inFlight }, 'draining');
   await consumer.stopTaking(); // nothing new arrives, the channel stays open for answers
   const givenBack = await intake.drain(config.drainMs);
-  if (givenBack.length > 0) log.warn({ event_ids: givenBack }, 'not finished in time; these events go back to the queue, no attempt used');
+  if (givenBack.length > 0)
+    log.warn({ event_ids: givenBack }, 'not finished in time; these events go back to the queue, no attempt used');
   clearInterval(reporting);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info(notZero(intake.counters), 'stopped');
@@ -128,8 +129,12 @@ export async function runWorker(config: Config): Promise<void> {
 function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {
   const longest = longestWaitMs(config, waits);
   if (longest <= consumerTimeoutMs) return;
-  // Logged at info, because it needs every scoring of a full prefetch to run to its deadline. `afterword doctor` says what to do.
-  log.info({ longestWaitMs: longest, consumerTimeoutMs }, "a delivery could wait longer than the broker's default consumer_timeout");
+  // Logged at info, because it needs every scoring of a full prefetch to run to its deadline. `afterword doctor` says
+  // what to do.
+  log.info(
+    { longestWaitMs: longest, consumerTimeoutMs },
+    "a delivery could wait longer than the broker's default consumer_timeout",
+  );
 }
 
 function databaseSteps(store: Store, worker: string) {

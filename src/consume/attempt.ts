@@ -51,7 +51,12 @@ export function createAttempt(options: {
     running.eventId = event.eventId;
     if (!isOpen(event.status)) return answerClosed(event, delivery);
     if (event.text === null)
-      return settle(event, failed('LOG_MISSING', 'the log of this conversation is not in the database'), delivery, running);
+      return settle(
+        event,
+        failed('LOG_MISSING', 'the log of this conversation is not in the database'),
+        delivery,
+        running,
+      );
     const { text } = event;
     const scoreAndSettle = async () => settle(event, await steps.score(text), delivery, running);
     if (!delivery.redelivered) return scoreAndSettle();
@@ -79,17 +84,31 @@ export function createAttempt(options: {
     return named ? null : 'nameless';
   }
 
-  async function settle(event: LoadedEvent, outcome: Outcome, { redelivered }: Received, running: Running): Promise<Settled> {
+  async function settle(
+    event: LoadedEvent,
+    outcome: Outcome,
+    { redelivered }: Received,
+    running: Running,
+  ): Promise<Settled> {
     running.settling = true;
     await running.marking;
     const { eventId, owner, attemptCount } = event;
-    return steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs: options.now() - running.startedAt });
+    return steps.settle({
+      eventId,
+      owner,
+      attemptCount,
+      outcome,
+      redelivered,
+      runningMs: options.now() - running.startedAt,
+    });
   }
 }
 
 /** A second delivery of a FAILED event is dead-lettered again: its first dead-lettering may have been cut off. */
 function answerClosed(event: LoadedEvent, { redelivered }: Received): Answer {
-  return event.status === 'FAILED' && redelivered ? { verb: 'dead-letter', as: 'failed' } : { verb: 'ack', as: 'duplicate' };
+  return event.status === 'FAILED' && redelivered
+    ? { verb: 'dead-letter', as: 'failed' }
+    : { verb: 'ack', as: 'duplicate' };
 }
 
 function failed(code: string, details: string): Outcome {

@@ -17,15 +17,17 @@ export type Running = {
 };
 
 /** Writes that attempts run: PROCESSING, at this moment. */
-export type MarkProcessing = (attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[]) => Promise<void>;
+export type MarkProcessing = (
+  attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[],
+) => Promise<void>;
 
 /** From this age on an attempt is shown as PROCESSING; quick ones never are, and cost no write. */
 const shownAfterMs = 1_000;
 const sweepMs = 250;
 
 /**
- * The attempts that run, and the sweep that writes so of the slow ones: after a second, and again every `remarkMs` as long as they
- * run. One timer for all of them.
+ * The attempts that run, and the sweep that writes so of the slow ones: after a second, and again every `remarkMs` as
+ * long as they run. One timer for all of them.
  */
 export function createInFlight(options: {
   readonly markProcessing: MarkProcessing;
@@ -39,7 +41,9 @@ export function createInFlight(options: {
   const sweep = setInterval(() => {
     const now = options.now();
     const due = [...running].filter((r) => !r.settling && r.marking === null && isDue(r, now));
-    const attempts = due.flatMap((r) => (r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: now - r.startedAt }]));
+    const attempts = due.flatMap((r) =>
+      r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: now - r.startedAt }],
+    );
     if (attempts.length === 0) return;
     const marking = options
       .markProcessing(attempts)
@@ -60,7 +64,14 @@ export function createInFlight(options: {
 
   return {
     start(eventId: EventId | null): Running {
-      const entry: Running = { eventId, startedAt: options.now(), markedAt: null, marking: null, settling: false, counted: false };
+      const entry: Running = {
+        eventId,
+        startedAt: options.now(),
+        markedAt: null,
+        marking: null,
+        settling: false,
+        counted: false,
+      };
       running.add(entry);
       return entry;
     },

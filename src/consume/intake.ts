@@ -13,7 +13,10 @@ export type Delivery = Received & {
   requeue(): void;
 };
 
-export type Counters = Record<'processed' | 'retry' | 'failed' | 'duplicate' | 'unknown-event' | 'not-ours' | 'bug' | 'requeued', number>;
+export type Counters = Record<
+  'processed' | 'retry' | 'failed' | 'duplicate' | 'unknown-event' | 'not-ours' | 'bug' | 'requeued',
+  number
+>;
 
 export type Intake = {
   /** Takes a delivery and answers it sooner or later, exactly once. */
@@ -30,8 +33,8 @@ export type Intake = {
 };
 
 /**
- * Deliveries in, answers out. At most `concurrency` attempts run at once; the broker sends no more than that either, so a
- * delivery waits only when attempts of a lost channel still run, and is dropped if its own channel goes meanwhile.
+ * Deliveries in, answers out. At most `concurrency` attempts run at once; the broker sends no more than that either, so
+ * a delivery waits only when attempts of a lost channel still run, and is dropped if its own channel goes meanwhile.
  */
 export function createIntake(options: {
   readonly concurrency: number;
@@ -55,7 +58,16 @@ export function createIntake(options: {
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: options.remarkMs, log, now });
   const waiting: Delivery[] = [];
   const unfinished = new Map<Delivery, Running>();
-  const counters: Counters = { processed: 0, retry: 0, failed: 0, duplicate: 0, 'unknown-event': 0, 'not-ours': 0, bug: 0, requeued: 0 };
+  const counters: Counters = {
+    processed: 0,
+    retry: 0,
+    failed: 0,
+    duplicate: 0,
+    'unknown-event': 0,
+    'not-ours': 0,
+    bug: 0,
+    requeued: 0,
+  };
   let draining = false;
 
   function next(): void {
@@ -72,7 +84,9 @@ export function createIntake(options: {
     const running = inFlight.start(named?.eventId ?? null);
     unfinished.set(delivery, running);
     try {
-      const answer = await withCorrelation(named === null ? {} : { event_id: named.eventId }, () => attempt(delivery, running));
+      const answer = await withCorrelation(named === null ? {} : { event_id: named.eventId }, () =>
+        attempt(delivery, running),
+      );
       if (unfinished.delete(delivery)) give(delivery, answer, running);
     } catch (error) {
       if (unfinished.delete(delivery)) await giveBack(delivery, running, error);
@@ -120,7 +134,8 @@ export function createIntake(options: {
     onDelivery(delivery) {
       if (draining) return delivery.requeue();
       // Those of a lost channel are somebody else's by now: what waits is at most one channel's prefetch.
-      for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--) if (!waiting[i]?.live) waiting.splice(i, 1);
+      for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--)
+        if (!waiting[i]?.live) waiting.splice(i, 1);
       waiting.push(delivery);
       next();
     },

@@ -8,15 +8,19 @@ import type { Logger } from '../runtime/log.ts';
 /** Reads events, in the order of their names; null where there is none. */
 export type LoadEvents = (refs: readonly EventRef[]) => Promise<readonly (LoadedEvent | null)[]>;
 /**
- * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the delivery. Of another kind
- *   if the database answers every read of this event, and of this one alone, with an error that does not pass.
+ * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the
+ *   delivery. Of another kind if the database answers every read of this event, and of this one alone, with an error
+ *   that does not pass.
  */
 export type LoadEvent = (ref: EventRef) => Promise<LoadedEvent | null>;
 
 type Loaded = PromiseSettledResult<LoadedEvent | null>;
 
 const maxBatch = 64;
-/** While one batch is on its way, the deliveries that come meanwhile need not wait for it, if they are many: a small read costs nearly what a large one does. */
+/**
+ * While one batch is on its way, the deliveries that come meanwhile need not wait for it, if they are many: a small
+ * read costs nearly what a large one does.
+ */
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
 
@@ -35,9 +39,14 @@ export function createLoader(options: {
         mayPass: () => true,
         giveUp,
         onWait: (error, waitMs) =>
-          log.warn({ err: error, deliveries: refs.length, waitMs }, 'events cannot be read yet; holding their deliveries'),
+          log.warn(
+            { err: error, deliveries: refs.length, waitMs },
+            'events cannot be read yet; holding their deliveries',
+          ),
       }).catch((cause: unknown) => {
-        throw new PipelineError('transient', 'NOT_LOADED', 'the events of these deliveries could not be read', { cause });
+        throw new PipelineError('transient', 'NOT_LOADED', 'the events of these deliveries could not be read', {
+          cause,
+        });
       }),
     maxItems: maxBatch,
     maxInFlight: maxBatchesInFlight,
@@ -48,8 +57,8 @@ export function createLoader(options: {
 }
 
 /**
- * Reads a batch; in halves if it is refused, or too large for its deadline, so that an event which cannot be read does not keep others
- * from it.
+ * Reads a batch; in halves if it is refused, or too large for its deadline, so that an event which cannot be read does
+ * not keep others from it.
  *
  * @throws {PipelineError} transient, if the database is away.
  */
@@ -64,6 +73,9 @@ async function loadApart(loadEvents: LoadEvents, refs: readonly EventRef[]): Pro
       return [{ status: 'rejected', reason: error }];
     }
     const middle = refs.length >> 1;
-    return [...(await loadApart(loadEvents, refs.slice(0, middle))), ...(await loadApart(loadEvents, refs.slice(middle)))];
+    return [
+      ...(await loadApart(loadEvents, refs.slice(0, middle))),
+      ...(await loadApart(loadEvents, refs.slice(middle))),
+    ];
   }
 }

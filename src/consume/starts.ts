@@ -10,17 +10,25 @@ export type StartSteps = {
 };
 
 /**
- * Starts of redelivered events, counted in their rows before they run. A start that kills its process stays counted; every other one is taken
- * back or set to 0 by settling. So the count says how many processes have died with the event, and nothing of channels and connections.
+ * Starts of redelivered events, counted in their rows before they run. A start that kills its process stays counted;
+ * every other one is taken back or set to 0 by settling. So the count says how many processes have died with the event,
+ * and nothing of channels and connections.
  */
 export type Starts = {
   /** Waits while the database is away. @throws {PipelineError} transient. */
   count(eventId: EventId, running: Running, delivery: { readonly live: boolean }): Promise<void>;
-  /** Never throws. What could not be taken back sends the event to the suspects' lane once more, and costs it nothing else. */
+  /**
+   * Never throws. What could not be taken back sends the event to the suspects' lane once more, and costs it nothing
+   * else.
+   */
   takeBack(running: Running): Promise<void>;
 };
 
-export function createStarts(options: { readonly steps: StartSteps; readonly giveUp: AbortSignal; readonly log: Logger }): Starts {
+export function createStarts(options: {
+  readonly steps: StartSteps;
+  readonly giveUp: AbortSignal;
+  readonly log: Logger;
+}): Starts {
   const { steps, log } = options;
 
   /** Repeats a step while the database is away. */
@@ -36,9 +44,11 @@ export function createStarts(options: { readonly steps: StartSteps; readonly giv
     const { eventId } = running;
     if (!running.counted || eventId === null) return;
     running.counted = false;
-    await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits').catch((error: unknown) => {
-      log.debug({ err: error, event_id: eventId }, 'a start stays counted');
-    });
+    await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits').catch(
+      (error: unknown) => {
+        log.debug({ err: error, event_id: eventId }, 'a start stays counted');
+      },
+    );
   }
 
   return {

@@ -1,6 +1,7 @@
 /**
- * Redelivered events that were running when their process died. Those with one such start run together, at most a quarter of the prefetch; those
- * with more run alone in the lane. If the process dies again, there are few suspects, and the next time only one.
+ * Redelivered events that were running when their process died. Those with one such start run together, at most a
+ * quarter of the prefetch; those with more run alone in the lane. If the process dies again, there are few suspects,
+ * and the next time only one.
  */
 type SuspectLane = {
   /**

@@ -23,8 +23,8 @@ export type Conversation = {
 };
 
 /**
- * The JSON text of a conversation, in pieces that belong together. Log and metadata are JSON texts already and go in as they were stored: they are
- * parsed once, in a scoring thread.
+ * The JSON text of a conversation, in pieces that belong together. Log and metadata are JSON texts already and go in as
+ * they were stored: they are parsed once, in a scoring thread.
  */
 export type ConversationText = readonly Uint8Array[];
 

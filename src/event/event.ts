@@ -3,7 +3,9 @@ import { randomUUID } from 'node:crypto';
 /** The fact a client submitted. The id is made by the API (UUIDv7) and is the event's for life. */
 export type EventId = string & { readonly __brand: 'EventId' };
 
-/** `PENDING` and `PROCESSING` are open: they always have a `next_attempt_at`. The others are closed and never have one. */
+/**
+ * `PENDING` and `PROCESSING` are open: they always have a `next_attempt_at`. The others are closed and never have one.
+ */
 export const eventStatuses = ['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'SKIPPED'] as const;
 export type EventStatus = (typeof eventStatuses)[number];
 
@@ -37,8 +39,8 @@ export type EventPointer = Pick<NewEvent, 'eventId' | 'conversationId' | 'userId
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };
 
 /**
- * UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, of which Node keeps a store. Ids of one millisecond
- * have no order among themselves.
+ * UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, of which Node keeps a store. Ids of
+ * one millisecond have no order among themselves.
  */
 export function newEventId(): EventId {
   const time = Date.now().toString(16).padStart(12, '0');

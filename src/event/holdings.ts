@@ -1,7 +1,8 @@
 import type { EventId, EventStatus } from './event.ts';
 import type { FriendshipLevel } from './friendship.ts';
 
-// What an audit reads and judges. Scores are whole ten-thousandths of a point, the precision of the columns, so that sums are exact.
+// What an audit reads and judges. Scores are whole ten-thousandths of a point, the precision of the columns, so that
+// sums are exact.
 
 /** What a user's processed events add up to on one topic; `topicId` null: events without one. */
 export type TopicSum = {
@@ -12,7 +13,10 @@ export type TopicSum = {
   readonly withoutResult: number;
   readonly change: number;
   readonly hasNegative: boolean;
-  /** Sum of `total_turns` of the details; null if another scorer than ours made one of them, whose details say what they like. */
+  /**
+   * Sum of `total_turns` of the details; null if another scorer than ours made one of them, whose details say what they
+   * like.
+   */
   readonly turns: number | null;
   readonly lastEnd: Date;
 };
@@ -30,7 +34,12 @@ export type HeldTopic = {
   readonly lastDate: Date;
 };
 /** A change of one event, in the order of commits. */
-export type Change = { readonly userId: string; readonly topicId: string | null; readonly change: number; readonly processedAt: Date };
+export type Change = {
+  readonly userId: string;
+  readonly topicId: string | null;
+  readonly change: number;
+  readonly processedAt: Date;
+};
 /** Some users as one moment of the database has them. */
 export type UserPage = {
   /** Of users with a negative change: the floor makes the order matter. */

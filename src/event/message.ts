@@ -1,10 +1,12 @@
 import { type EventId, type EventPointer, type EventRef, parseEventId } from './event.ts';
 
 /**
- * What is sent through the broker, and nothing else knows: a pointer. The row is the truth, and a conversation's text is in the database alone.
+ * What is sent through the broker, and nothing else knows: a pointer. The row is the truth, and a conversation's text
+ * is in the database alone.
  *
- * Version 2: `{event_id, conversation_id, user_id, bot_id}`, and the event's id as AMQP `message_id`. Version 1 carried the log as well. Other
- * publishers send only a `conversation_id`. All of them are read; what a body has beyond the two ids is ignored.
+ * Version 2: `{event_id, conversation_id, user_id, bot_id}`, and the event's id as AMQP `message_id`. Version 1 carried
+ * the log as well. Other publishers send only a `conversation_id`. All of them are read; what a body has beyond the two
+ * ids is ignored.
  */
 export const messageVersion = 2;
 
@@ -16,16 +18,31 @@ export type Message = {
   readonly body: Buffer;
 };
 
-const properties = { type: 'conversation.ended', contentType: 'application/json', headers: { version: messageVersion } } as const;
+const properties = {
+  type: 'conversation.ended',
+  contentType: 'application/json',
+  headers: { version: messageVersion },
+} as const;
 
 /** @returns a few hundred bytes, as ids have at most 255 characters. */
 export function encodeMessage({ eventId, conversationId, userId, botId }: EventPointer): Message {
-  const body = Buffer.from(JSON.stringify({ event_id: eventId, conversation_id: conversationId, user_id: userId, bot_id: botId }));
+  const body = Buffer.from(
+    JSON.stringify({ event_id: eventId, conversation_id: conversationId, user_id: userId, bot_id: botId }),
+  );
   return { ...properties, messageId: eventId, body };
 }
 
-/** How a message names its event, best first: its id, which is the event's if we have published it, then what its body says. The body is parsed only if it is asked for. */
-export function* refsOf({ messageId, body }: { readonly messageId: string | undefined; readonly body: Buffer }): Generator<EventRef, void> {
+/**
+ * How a message names its event, best first: its id, which is the event's if we have published it, then what its body
+ * says. The body is parsed only if it is asked for.
+ */
+export function* refsOf({
+  messageId,
+  body,
+}: {
+  readonly messageId: string | undefined;
+  readonly body: Buffer;
+}): Generator<EventRef, void> {
   const byId = refOfId(messageId);
   if (byId !== null) yield byId;
   const byBody = refOfBody(body);
@@ -48,8 +65,13 @@ function refOfBody(body: Buffer): EventRef | null {
   } catch {
     return null;
   }
-  const { event_id, conversation_id } = (value ?? {}) as { readonly event_id?: unknown; readonly conversation_id?: unknown };
+  const { event_id, conversation_id } = (value ?? {}) as {
+    readonly event_id?: unknown;
+    readonly conversation_id?: unknown;
+  };
   const eventId = parseEventId(event_id);
   if (eventId !== null) return { eventId };
-  return typeof conversation_id === 'string' && conversation_id.length <= longestId ? { conversationId: conversation_id } : null;
+  return typeof conversation_id === 'string' && conversation_id.length <= longestId
+    ? { conversationId: conversation_id }
+    : null;
 }

@@ -25,7 +25,13 @@ export type EventWrite =
       readonly code: string;
       readonly details: string;
     }
-  | { readonly kind: 'failed'; readonly eventId: EventId; readonly attemptCount: number; readonly code: string; readonly details: string };
+  | {
+      readonly kind: 'failed';
+      readonly eventId: EventId;
+      readonly attemptCount: number;
+      readonly code: string;
+      readonly details: string;
+    };
 
 export type TopicKey = { readonly userId: string; readonly topicId: string };
 
@@ -35,8 +41,8 @@ export type Held = { readonly friendships: readonly Friendship[]; readonly topic
 /** The steps of one settling transaction, in the order they must be used. */
 export type SettleTransaction = {
   /**
-   * Locks the events, then these users, each in the order of their ids, and reads them and the topics. Events and users that do not exist are
-   * missing from the answer.
+   * Locks the events, then these users, each in the order of their ids, and reads them and the topics. Events and users
+   * that do not exist are missing from the answer.
    */
   lock(
     ids: readonly EventId[],

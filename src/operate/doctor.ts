@@ -27,20 +27,37 @@ export function judgeDatabase(
   // A row of the largest body goes alone. Numbers such as 1e20 grow fivefold as they are written out.
   const packet = Math.max(leastPacket, 5 * plan.maxBodyBytes + 1_048_576);
   return [
-    judge('database version', isAtLeast(db.version, oldest[server]), `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`, {
-      warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
+    judge(
+      'database version',
+      isAtLeast(db.version, oldest[server]),
+      `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`,
+      {
+        warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
+      },
+    ),
+    judge('schema', db.schemaCurrent, db.schemaCurrent ? 'up to date' : 'older than this version', {
+      fail: 'run `afterword migrate`',
     }),
-    judge('schema', db.schemaCurrent, db.schemaCurrent ? 'up to date' : 'older than this version', { fail: 'run `afterword migrate`' }),
     judge('writable', db.writesRefused === null, db.writesRefused ?? 'yes', {
       fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, SET GLOBAL read_only = 0, or GRANT SELECT, INSERT, UPDATE',
     }),
     // 3 is MariaDB's: 1, and durable also before the binary log.
-    judge('durable commits', db.flushAtCommit === 1 || db.flushAtCommit === 3, `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`, {
-      fail: 'a crash of the server loses accepted conversations: set innodb_flush_log_at_trx_commit = 1',
-    }),
-    judge('durable binary log', !db.binaryLog || db.syncBinlog === 1, db.binaryLog ? `sync_binlog = ${db.syncBinlog}` : 'no binary log', {
-      warn: 'after a crash replicas and restores may lack accepted conversations: set sync_binlog = 1',
-    }),
+    judge(
+      'durable commits',
+      db.flushAtCommit === 1 || db.flushAtCommit === 3,
+      `innodb_flush_log_at_trx_commit = ${db.flushAtCommit}`,
+      {
+        fail: 'a crash of the server loses accepted conversations: set innodb_flush_log_at_trx_commit = 1',
+      },
+    ),
+    judge(
+      'durable binary log',
+      !db.binaryLog || db.syncBinlog === 1,
+      db.binaryLog ? `sync_binlog = ${db.syncBinlog}` : 'no binary log',
+      {
+        warn: 'after a crash replicas and restores may lack accepted conversations: set sync_binlog = 1',
+      },
+    ),
     judge('character set', db.charset === 'utf8mb4', db.charset, {
       fail: 'names with emoji would be refused: something between here and the server changes the connection to another character set',
     }),
@@ -65,16 +82,24 @@ export function judgeDatabase(
         warn: "event ids carry the time of this machine, everything else the server's: run NTP on both",
       },
     ),
-    judge('connections', needed + 5 <= db.maxConnections, `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`, {
-      warn: '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with some to spare for people: lower the pool or raise max_connections',
-    }),
+    judge(
+      'connections',
+      needed + 5 <= db.maxConnections,
+      `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`,
+      {
+        warn: '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with some to spare for people: lower the pool or raise max_connections',
+      },
+    ),
     judge('packet size', db.maxAllowedPacket >= packet, `max_allowed_packet = ${db.maxAllowedPacket} bytes`, {
       warn: `large conversations would be refused: set max_allowed_packet to at least ${packet}`,
     }),
   ];
 }
 
-export function judgeBroker(broker: BrokerFacts, plan: { readonly queueType: string; readonly maxLength: number }): Finding[] {
+export function judgeBroker(
+  broker: BrokerFacts,
+  plan: { readonly queueType: string; readonly maxLength: number },
+): Finding[] {
   const { queue, deadQueue } = broker;
   return [
     judge(
@@ -97,7 +122,12 @@ export function judgeBroker(broker: BrokerFacts, plan: { readonly queueType: str
       ? []
       : [{ check: 'queue arguments', status: 'fail', found: 'not as configured', advice: broker.mismatch } as const]),
     queue === null
-      ? { check: 'queue', status: 'warn', found: 'not declared yet', advice: 'the first API or worker that starts declares it' }
+      ? {
+          check: 'queue',
+          status: 'warn',
+          found: 'not declared yet',
+          advice: 'the first API or worker that starts declares it',
+        }
       : judge('queue', queue.consumers > 0, `${queue.name}: ${queue.messages} waiting, ${queue.consumers} consumers`, {
           warn: 'nobody consumes: start workers (`afterword worker`)',
         }),
@@ -138,13 +168,25 @@ export function judgeProcess(facts: {
   readonly scorer: string;
 }): Finding[] {
   return [
-    judge('scorer', facts.scorerFailed === null, facts.scorerFailed ?? `${facts.scorer} scored a conversation in a thread`, {
-      fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
-    }),
-    judge('threads', facts.threads <= facts.cores, `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`, {
-      warn: 'more threads than cores gain nothing, even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
-    }),
-    ...(facts.scorerFailed === null ? [{ check: 'concurrency', status: 'ok', found: concurrencyOf(facts) } as const] : []),
+    judge(
+      'scorer',
+      facts.scorerFailed === null,
+      facts.scorerFailed ?? `${facts.scorer} scored a conversation in a thread`,
+      {
+        fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
+      },
+    ),
+    judge(
+      'threads',
+      facts.threads <= facts.cores,
+      `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`,
+      {
+        warn: 'more threads than cores gain nothing, even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
+      },
+    ),
+    ...(facts.scorerFailed === null
+      ? [{ check: 'concurrency', status: 'ok', found: concurrencyOf(facts) } as const]
+      : []),
     judge(
       'consumer timeout',
       facts.longestWaitMs <= facts.consumerTimeoutMs,
@@ -174,9 +216,16 @@ function concurrencyOf({ inFlight, threads, waits, replicas }: Parameters<typeof
   return `up to ${inFlight} scorings at a time on ${threads} threads${least}${fleet(inFlight)}`;
 }
 
-function judge(check: string, good: boolean, found: string, bad: { readonly warn: string } | { readonly fail: string }): Finding {
+function judge(
+  check: string,
+  good: boolean,
+  found: string,
+  bad: { readonly warn: string } | { readonly fail: string },
+): Finding {
   if (good) return { check, status: 'ok', found };
-  return 'warn' in bad ? { check, status: 'warn', found, advice: bad.warn } : { check, status: 'fail', found, advice: bad.fail };
+  return 'warn' in bad
+    ? { check, status: 'warn', found, advice: bad.warn }
+    : { check, status: 'fail', found, advice: bad.fail };
 }
 
 function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {

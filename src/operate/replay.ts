@@ -16,10 +16,11 @@ export type ReplaySteps = {
 export type Replayed = 'reopened' | 'made due' | 'published' | 'closed';
 
 /**
- * Replays one dead letter. When this resolves the letter may leave its queue: what it stood for is committed in the database or
- * confirmed by the broker. It counts once like everything else, because settling acts on open rows only.
+ * Replays one dead letter. When this resolves the letter may leave its queue: what it stood for is committed in the
+ * database or confirmed by the broker. It counts once like everything else, because settling acts on open rows only.
  *
- * The event's row and not the letter is what runs again: the relay publishes it. Only a letter without a row is published itself.
+ * The event's row and not the letter is what runs again: the relay publishes it. Only a letter without a row is
+ * published itself.
  */
 export async function replay(event: LetterEvent | null, steps: ReplaySteps): Promise<Replayed> {
   if (event === null) {

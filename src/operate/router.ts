@@ -10,7 +10,10 @@ export type Operated =
 
 export type RetryEvent = (conversationId: string) => Promise<Operated>;
 export type SkipEvent = (conversationId: string, reason: string) => Promise<Operated>;
-export type RetryFailed = (filter: { readonly errorCode?: string; readonly before?: Date }, limit: number) => Promise<number>;
+export type RetryFailed = (
+  filter: { readonly errorCode?: string; readonly before?: Date },
+  limit: number,
+) => Promise<number>;
 
 const maxBodyBytes = 16_384;
 
@@ -22,9 +25,16 @@ const bulkRetry = z.strictObject(
       .datetime({ offset: true, error: 'must be an ISO 8601 date and time with zone' })
       .transform((text) => new Date(text))
       .optional(),
-    limit: z.int('must be a whole number').min(1, 'must be at least 1').max(10_000, 'must be at most 10000').default(1_000),
+    limit: z
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(10_000, 'must be at most 10000')
+      .default(1_000),
   },
-  { error: (issue) => (issue.code === 'unrecognized_keys' ? `has unknown fields: ${issue.keys.join(', ')}` : 'must be an object') },
+  {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? `has unknown fields: ${issue.keys.join(', ')}` : 'must be an object',
+  },
 );
 
 const skip = z.object(
@@ -32,7 +42,10 @@ const skip = z.object(
   'must be an object',
 );
 
-/** What a person may do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes what becomes due. */
+/**
+ * What a person may do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes what becomes
+ * due.
+ */
 export function operateRouter(options: {
   readonly retryEvent: RetryEvent;
   readonly skipEvent: SkipEvent;
@@ -49,15 +62,23 @@ export function operateRouter(options: {
 
   router.post('/v1/conversations/:id/retry', async (request, response) => {
     const { id } = request.params;
-    sendJson(response, 202, answer(id, await options.retryEvent(id), 'PENDING', 'only a FAILED conversation can be retried'));
+    sendJson(
+      response,
+      202,
+      answer(id, await options.retryEvent(id), 'PENDING', 'only a FAILED conversation can be retried'),
+    );
   });
 
-  router.post('/v1/conversations/:id/skip', ...jsonBody(maxBodyBytes, { optional: true }), async (request, response) => {
-    const id = String(request.params['id']);
-    const { reason } = parse(skip, request.body ?? {});
-    const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator');
-    sendJson(response, 202, answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
-  });
+  router.post(
+    '/v1/conversations/:id/skip',
+    ...jsonBody(maxBodyBytes, { optional: true }),
+    async (request, response) => {
+      const id = String(request.params['id']);
+      const { reason } = parse(skip, request.body ?? {});
+      const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator');
+      sendJson(response, 202, answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
+    },
+  );
 
   return router;
 }
@@ -76,6 +97,9 @@ function answer(conversationId: string, operated: Operated, status: EventStatus,
 function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ pointer: issue.path.map((p) => `/${String(p)}`).join(''), detail: issue.message }));
+  const errors = parsed.error.issues.map((issue) => ({
+    pointer: issue.path.map((p) => `/${String(p)}`).join(''),
+    detail: issue.message,
+  }));
   throw new Problem(422, 'invalid_request', 'the body has errors', { errors });
 }

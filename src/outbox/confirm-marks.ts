@@ -3,7 +3,10 @@ import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 
-/** One publication of an event; `dueAt` tells it from any other of the same event: what its claim or its last extension set, null if its insert did. */
+/**
+ * One publication of an event; `dueAt` tells it from any other of the same event: what its claim or its last extension
+ * set, null if its insert did.
+ */
 export type Publication = { readonly eventId: EventId; readonly dueAt: Date | null };
 export type StoreMarks = (marks: readonly Publication[]) => Promise<void>;
 
@@ -19,23 +22,31 @@ export type ConfirmMarks = {
 };
 
 /**
- * Half the grace from the publication on: late enough that most events are settled before and the mark touches nothing, early enough that the
- * relay does not take the rest for lost.
+ * Half the grace from the publication on: late enough that most events are settled before and the mark touches nothing,
+ * early enough that the relay does not take the rest for lost.
  */
 const lagOfGrace = 0.5;
-/** Marks that come due within this time are written together: a few hundred at full load, ten times a second and not all of them at once. */
+/**
+ * Marks that come due within this time are written together: a few hundred at full load, ten times a second and not all
+ * of them at once.
+ */
 const gatherMs = 100;
 /** Confirms that come late in the grace are written soon, and still in company. */
 const lateLagMs = 20;
 const maxBatch = 500;
-/** 20 s at 5,000 a second. Marks beyond it are dropped: the relay then publishes these events twice, which is harmless. */
+/**
+ * 20 s at 5,000 a second. Marks beyond it are dropped: the relay then publishes these events twice, which is harmless.
+ */
 const maxHeld = 100_000;
 /** Of a batch that meets locks of others. */
 const mostTries = 3;
 
 type Held = Publication & { readonly writeAt: number };
 
-/** Gathers confirms and writes them in batches, late on purpose. A lost mark costs one duplicate delivery, never an event. */
+/**
+ * Gathers confirms and writes them in batches, late on purpose. A lost mark costs one duplicate delivery, never an
+ * event.
+ */
 export function createConfirmMarks(options: {
   readonly storeMarks: StoreMarks;
   readonly graceMs: number;
@@ -67,7 +78,10 @@ export function createConfirmMarks(options: {
         // A database that is away answers nobody; a batch that was refused says nothing of the others.
         const others = isConflict(error) ? 0 : held.splice(0).length + late.splice(0).length;
         const lost = marks.length + others;
-        options.log.debug({ err: error, marks: lost }, 'confirm marks not written; the relay will publish these events again');
+        options.log.debug(
+          { err: error, marks: lost },
+          'confirm marks not written; the relay will publish these events again',
+        );
       }
     }
   }

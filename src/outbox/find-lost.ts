@@ -11,17 +11,18 @@ const batch = 1_000;
 /** Looks in the time after which an event counts as lost. */
 const looksPerTerm = 4;
 /**
- * The queue must have been empty this long. What was delivered last from an old backlog is written to be in work after a second
- * (consume/in-flight.ts), and until then looks lost.
+ * The queue must have been empty this long. What was delivered last from an old backlog is written to be in work after
+ * a second (consume/in-flight.ts), and until then looks lost.
  */
 const emptyForMs = 5_000;
 
 /**
- * Finds what the broker lost (its data wiped, a queue purged or deleted) in a minute or two, not after `REPUBLISH_AFTER_MS`.
+ * Finds what the broker lost (its data wiped, a queue purged or deleted) in a minute or two, not after
+ * `REPUBLISH_AFTER_MS`.
  *
- * An event that was published longer ago than `lostAfterMs` and is still open is either in the queue, or with a worker, who
- * says so in the row, or nowhere. So when the queue has been empty for a while, what is old and unclaimed is nowhere, and is made
- * due. A backlog, however long and slow, is never taken for lost: its queue is not empty.
+ * An event that was published longer ago than `lostAfterMs` and is still open is either in the queue, or with a worker,
+ * who says so in the row, or nowhere. So when the queue has been empty for a while, what is old and unclaimed is
+ * nowhere, and is made due. A backlog, however long and slow, is never taken for lost: its queue is not empty.
  */
 export async function findLost(options: {
   readonly countQueue: CountQueue;
@@ -40,7 +41,10 @@ export async function findLost(options: {
       let found = 0;
       for (let n = batch; n === batch && !stop.aborted; found += n) n = await options.makeLostDue(batch);
       if (found > 0)
-        log.warn({ events: found }, 'published, still open, and the queue is empty: the broker lost these events; publishing them again');
+        log.warn(
+          { events: found },
+          'published, still open, and the queue is empty: the broker lost these events; publishing them again',
+        );
     } catch (error) {
       isSurelyEmpty(null, performance.now()); // what was seen before a broker went away says nothing of the one that comes back
       log.debug({ err: error }, 'cannot look for lost events now');
@@ -51,8 +55,9 @@ export async function findLost(options: {
 /**
  * Whether the queue has been empty for long enough, look by look.
  *
- * A quorum queue whose leader does not answer in time is reported to have no messages and no consumers (RabbitMQ 3.10, `rabbit_quorum_queue:stat`). A
- * zero without consumers is therefore believed only when every look in `lostAfterMs` has seen it.
+ * A quorum queue whose leader does not answer in time is reported to have no messages and no consumers (RabbitMQ 3.10,
+ * `rabbit_quorum_queue:stat`). A zero without consumers is therefore believed only when every look in `lostAfterMs` has
+ * seen it.
  */
 export function createEmptinessJudge(lostAfterMs: number): (counts: QueueCounts | null, now: number) => boolean {
   let emptySince: number | null = null;

@@ -35,7 +35,10 @@ export function createOutbox(options: {
   const marks = createConfirmMarks(options);
   const publications = createPublications({ ...options, marks });
   const stop = new AbortController();
-  const loops = [runRelay({ ...options, publications, stop: stop.signal }), findLost({ ...options, stop: stop.signal })];
+  const loops = [
+    runRelay({ ...options, publications, stop: stop.signal }),
+    findLost({ ...options, stop: stop.signal }),
+  ];
 
   return {
     publishNew(event) {

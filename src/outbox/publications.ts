@@ -31,16 +31,16 @@ type UnderWay = {
 };
 
 /**
- * A minute, at the default grace. A broker that takes longer for a confirm will not be the faster for a second copy; but it may be this connection
- * alone that is stuck.
+ * A minute, at the default grace. A broker that takes longer for a confirm will not be the faster for a second copy;
+ * but it may be this connection alone that is stuck.
  */
 const mostExtensions = 12;
 const sweepsPerGrace = 4;
 const nothing = Promise.resolve();
 
 /**
- * What is on its way to the broker. While a confirm takes longer than the grace the event is kept from the relays of all processes, which would
- * publish it again to a broker that has enough to do.
+ * What is on its way to the broker. While a confirm takes longer than the grace the event is kept from the relays of
+ * all processes, which would publish it again to a broker that has enough to do.
  */
 export function createPublications(options: {
   readonly publish: PublishMessage;
@@ -55,7 +55,8 @@ export function createPublications(options: {
   const sweep = setInterval(() => {
     const now = performance.now();
     const late = [...underWay.values()].filter(
-      (entry) => entry.extending === null && entry.extensions < mostExtensions && entry.relaysComeAt - now <= graceMs / 2,
+      (entry) =>
+        entry.extending === null && entry.extensions < mostExtensions && entry.relaysComeAt - now <= graceMs / 2,
     );
     if (late.length > 0) void extend(late);
   }, graceMs / sweepsPerGrace);
@@ -101,7 +102,8 @@ export function createPublications(options: {
         before.relaysComeAt = relaysComeAt;
         return before.done;
       }
-      // The ids alone: a caller may pass an event with its text, and what waits for a confirm is bounded by the size of messages.
+      // The ids alone: a caller may pass an event with its text, and what waits for a confirm is bounded by the size of
+      // messages.
       const entry: UnderWay = { eventId, done: nothing, dueAt, relaysComeAt, extensions: 0, extending: null };
       underWay.set(eventId, entry);
       entry.done = confirm(encodeMessage({ eventId, conversationId, userId, botId }), entry);

@@ -15,11 +15,11 @@ export type Postpone = (publications: readonly Publication[]) => Promise<void>;
 const claimLimit = 200;
 
 /**
- * Publishes due events: those whose fast path failed, whose retry has come, or that the broker may have lost. Runs in every
- * process; claims never overlap. Claims nothing while the broker is away, and waits longer after each failure.
+ * Publishes due events: those whose fast path failed, whose retry has come, or that the broker may have lost. Runs in
+ * every process; claims never overlap. Claims nothing while the broker is away, and waits longer after each failure.
  *
- * A backlog that takes longer than `REPUBLISH_AFTER_MS` is not published twice: what is probably in the queue is left alone for another term. If it is not there,
- * `findLost` sees that as soon as the queue is empty.
+ * A backlog that takes longer than `REPUBLISH_AFTER_MS` is not published twice: what is probably in the queue is left
+ * alone for another term. If it is not there, `findLost` sees that as soon as the queue is empty.
  */
 export async function runRelay(options: {
   readonly publications: Publications;

@@ -10,8 +10,9 @@ export type ProbeWrites = () => Promise<void>;
 const brokerAnswerMs = 2_000;
 
 /**
- * `/`: what this is and where to look. `/healthz`: the process lives. `/readyz`: it can accept, which needs a database that takes writes; a broker that is away only degrades
- * it, for accepting does not depend on it. While the process drains it is not ready. `/health/detailed`: what a person looks at.
+ * `/`: what this is and where to look. `/healthz`: the process lives. `/readyz`: it can accept, which needs a database
+ * that takes writes; a broker that is away only degrades it, for accepting does not depend on it. While the process
+ * drains it is not ready. `/health/detailed`: what a person looks at.
  */
 export function healthRouter(options: {
   readonly probeWrites: ProbeWrites;
@@ -24,7 +25,12 @@ export function healthRouter(options: {
 }): Router {
   const router = Router();
   router.get('/', (_request, response) => {
-    const links = { accept: '/v1/conversations/end', conversations: '/v1/conversations', health: '/health/detailed', ready: '/readyz' };
+    const links = {
+      accept: '/v1/conversations/end',
+      conversations: '/v1/conversations',
+      health: '/health/detailed',
+      ready: '/readyz',
+    };
     sendJson(response, 200, { name: 'afterword', version: options.version, links });
   });
   router.get('/healthz', (_request, response) => {
@@ -43,7 +49,10 @@ export function healthRouter(options: {
       node: process.version,
       uptime_seconds: Math.round(process.uptime()),
       memory: { rss_bytes: rss, heap_used_bytes: heapUsed },
-      messages_waiting: await Promise.race([options.queueDepth().catch(() => null), delay(brokerAnswerMs, null, { ref: false })]),
+      messages_waiting: await Promise.race([
+        options.queueDepth().catch(() => null),
+        delay(brokerAnswerMs, null, { ref: false }),
+      ]),
       queues: options.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
     });
   });
@@ -55,7 +64,13 @@ export function healthRouter(options: {
       () => 'down' as const,
     );
     const broker = options.brokerReady() ? 'up' : 'down';
-    const status = options.draining() ? 'draining' : database === 'down' ? 'unavailable' : broker === 'down' ? 'degraded' : 'ready';
+    const status = options.draining()
+      ? 'draining'
+      : database === 'down'
+        ? 'unavailable'
+        : broker === 'down'
+          ? 'degraded'
+          : 'ready';
     return { status, database, broker };
   }
 }

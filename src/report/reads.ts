@@ -8,7 +8,10 @@ import type { EventView } from './views.ts';
 /** Reads those of these conversations that are there, in any order. */
 export type FindEvents = (conversationIds: readonly string[]) => Promise<readonly EventView[]>;
 
-/** Every read is answered within the deadline, the wait for its turn included. @throws {PipelineError} transient, `OVERLOADED` or `DEADLINE`. */
+/**
+ * Every read is answered within the deadline, the wait for its turn included.
+ * @throws {PipelineError} transient, `OVERLOADED` or `DEADLINE`.
+ */
 export type Reads = {
   /** One event; null if there is none. Reads that come together are one statement. */
   event(conversationId: string): Promise<EventView | null>;
@@ -26,7 +29,11 @@ const maxWaiting = 5_000;
  * Bounds what reports ask of the database: they share its connections with the relay, and must not have all of them.
  * @param options.atOnce  connections that reports may use at the same moment.
  */
-export function createReads(options: { readonly findEvents: FindEvents; readonly atOnce: number; readonly deadlineMs: number }): Reads {
+export function createReads(options: {
+  readonly findEvents: FindEvents;
+  readonly atOnce: number;
+  readonly deadlineMs: number;
+}): Reads {
   const { deadlineMs } = options;
   const limit = pLimit(options.atOnce);
   const waiting = () => limit.pendingCount + group.queued;
@@ -40,7 +47,9 @@ export function createReads(options: { readonly findEvents: FindEvents; readonly
 
   const group = createGroupCommit<string, EventView | null>({
     async commit(ids) {
-      const found = new Map((await inTurn(() => options.findEvents(ids))).map((event) => [event.conversation_id, event]));
+      const found = new Map(
+        (await inTurn(() => options.findEvents(ids))).map((event) => [event.conversation_id, event]),
+      );
       return ids.map((id) => ({ status: 'fulfilled', value: found.get(id) ?? null }));
     },
     maxItems: maxBatch,
@@ -51,7 +60,8 @@ export function createReads(options: { readonly findEvents: FindEvents; readonly
   return {
     event: (id) => group.submit(id, deadlineMs),
     async bounded(read) {
-      if (waiting() >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads wait already`);
+      if (waiting() >= maxWaiting)
+        throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads wait already`);
       const made = inTurn(read);
       if (await settlesWithin(made, deadlineMs)) return made;
       made.catch(() => {}); // nobody waits for it any more

@@ -5,7 +5,14 @@ import { type EventId, type EventStatus, eventStatuses, isOpen } from '../event/
 import { Problem } from '../runtime/http/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { Reads } from './reads.ts';
-import { type EventView, type FriendshipView, type Part, presentEvent, presentFriendship, type TextView } from './views.ts';
+import {
+  type EventView,
+  type FriendshipView,
+  type Part,
+  presentEvent,
+  presentFriendship,
+  type TextView,
+} from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
 
 export type FindText = (eventId: string) => Promise<TextView | null>;
@@ -84,7 +91,11 @@ export function reportRouter(options: {
 
   router.get('/v1/conversations', async (request, response) => {
     const { status, user_id: userId, limit, cursor } = parsed(listQuery, request);
-    const filter = { ...(status && { status }), ...(userId !== undefined && { userId }), ...(cursor && { before: cursor }) };
+    const filter = {
+      ...(status && { status }),
+      ...(userId !== undefined && { userId }),
+      ...(cursor && { before: cursor }),
+    };
     // One more than asked for tells whether there is a next page.
     const rows = await reads.bounded(() => options.listEvents(filter, limit + 1));
     const page = rows.slice(0, limit);

@@ -94,6 +94,12 @@ export function presentFriendship({ status, topics }: FriendshipView) {
     streak_day: status.streak_day,
     last_interaction_date: status.last_interaction_date,
     updated_at: status.updated_at,
-    topics: topics.map((t) => ({ topic_id: t.topic_id, score: t.score, turns: t.turns, level: t.level, last_date: t.last_date })),
+    topics: topics.map((t) => ({
+      topic_id: t.topic_id,
+      score: t.score,
+      turns: t.turns,
+      level: t.level,
+      last_date: t.last_date,
+    })),
   };
 }

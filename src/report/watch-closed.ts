@@ -6,7 +6,8 @@ export type FindClosed = (conversationIds: readonly string[]) => Promise<readonl
 
 export type ClosedWatch = {
   /**
-   * Resolves with the event as soon as it is closed; with null when `withinMs` are over, `signal` fires (the client has gone) or the watch ends.
+   * Resolves with the event as soon as it is closed; with null when `withinMs` are over, `signal` fires (the client has
+   * gone) or the watch ends.
    * @returns null if nobody waits: too many do already, or the watch has ended.
    */
   untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<EventView | null> | null;
@@ -18,8 +19,9 @@ const maxWatched = 2_000;
 const maxBatch = 64;
 
 /**
- * Waits until conversations are closed. All waiting callers of the process share the queries, which run every 50 ms while somebody waits, and what
- * is read is what they are answered with: two thousand that end together cost no further read.
+ * Waits until conversations are closed. All waiting callers of the process share the queries, which run every 50 ms
+ * while somebody waits, and what is read is what they are answered with: two thousand that end together cost no further
+ * read.
  *
  * @param end  ends every wait: a drain.
  */
@@ -42,7 +44,11 @@ export function createClosedWatch(findClosed: FindClosed, end: AbortSignal): Clo
     if (polling) setTimeout(poll, pollMs);
   }
 
-  function untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<EventView | null> | null {
+  function untilClosed(
+    conversationId: string,
+    withinMs: number,
+    signal: AbortSignal,
+  ): Promise<EventView | null> | null {
     if (count >= maxWatched || withinMs <= 0 || signal.aborted || end.aborted) return null;
     return new Promise((resolve) => {
       const callers = watched.get(conversationId) ?? new Set();

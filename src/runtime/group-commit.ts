@@ -24,17 +24,20 @@ export type GroupCommitOptions<T, R> = {
   /** Most bytes (or whatever `weigh` counts) of one batch; a heavier single item goes alone. */
   readonly maxWeight?: number;
   readonly weigh?: (item: T) => number;
-  /** Sizes that a batch may have, ascending from 1; the largest that is full is taken. Default: whatever waits, up to `maxItems`. */
+  /**
+   * Sizes that a batch may have, ascending from 1; the largest that is full is taken. Default: whatever waits, up to
+   * `maxItems`.
+   */
   readonly sizes?: readonly number[];
   readonly maxInFlight: number;
   /**
-   * How many must wait for a batch to start beside one that is under way (default 1). A small batch costs nearly what a large one does:
-   * one that waits for the other to end is larger.
+   * How many must wait for a batch to start beside one that is under way (default 1). A small batch costs nearly what a
+   * large one does: one that waits for the other to end is larger.
    */
   readonly furtherFrom?: number;
   /**
-   * Items that will have to be committed soon, those submitted included; none if a batch should not wait for them. A batch otherwise gathers
-   * until as many wait as are still to come, at most `lingerMs` of its first item.
+   * Items that will have to be committed soon, those submitted included; none if a batch should not wait for them. A
+   * batch otherwise gathers until as many wait as are still to come, at most `lingerMs` of its first item.
    */
   readonly expected?: () => number;
   readonly lingerMs?: (item: T) => number;
@@ -66,8 +69,8 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
   function schedule(): void {
     if (scheduled || !mayStart()) return;
     scheduled = true;
-    // One turn of the event loop: what arrives in the same read of a socket travels together, and what a commit has just answered is
-    // no longer expected.
+    // One turn of the event loop: what arrives in the same read of a socket travels together, and what a commit has
+    // just answered is no longer expected.
     setImmediate(() => {
       scheduled = false;
       if (mayStart() && !lingered && moreToCome()) startLinger();
@@ -133,7 +136,8 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
       for (const [i, entry] of batch.entries()) {
         const result = results[i];
         if (result?.status === 'fulfilled') entry.resolve(result.value);
-        else entry.reject(result?.reason ?? new PipelineError('bug', 'NO_ANSWER', 'the batch did not answer for an item'));
+        else
+          entry.reject(result?.reason ?? new PipelineError('bug', 'NO_ANSWER', 'the batch did not answer for an item'));
       }
     } catch (error) {
       for (const entry of batch) entry.reject(error);

@@ -1,8 +1,8 @@
 import { createBackoff, pause } from './wait.ts';
 
 /**
- * How long work is held for a server that is away. Well below the broker's consumer timeout (30 min by default), after which
- * it would close the channel with everything on it.
+ * How long work is held for a server that is away. Well below the broker's consumer timeout (30 min by default), after
+ * which it would close the channel with everything on it.
  */
 const holdMs = 10 * 60_000;
 

@@ -19,7 +19,11 @@ export function withCorrelation<T>(ids: Correlation, work: () => T): T {
  * Promise P8: fields are ids, counts, codes and timings. Errors of others may quote what they
  * choked on (a driver quotes SQL, JSON.parse quotes text), so of an error only type, code and stack places are logged.
  */
-export function createLogger(options: { readonly role: string; readonly level: string; readonly format: 'json' | 'pretty' }): Logger {
+export function createLogger(options: {
+  readonly role: string;
+  readonly level: string;
+  readonly format: 'json' | 'pretty';
+}): Logger {
   return pino({
     level: options.level,
     base: { role: options.role, pid: process.pid },
@@ -29,13 +33,25 @@ export function createLogger(options: { readonly role: string; readonly level: s
     ...(options.format === 'pretty' && {
       transport: {
         target: 'pino-pretty',
-        options: { ignore: 'pid,hostname,role', translateTime: 'SYS:HH:MM:ss.l', singleLine: true, messageFormat: `{role}: {msg}` },
+        options: {
+          ignore: 'pid,hostname,role',
+          translateTime: 'SYS:HH:MM:ss.l',
+          singleLine: true,
+          messageFormat: `{role}: {msg}`,
+        },
       },
     }),
   });
 }
 
-type ErrorLike = { name?: unknown; message?: unknown; code?: unknown; errno?: unknown; stack?: unknown; cause?: unknown };
+type ErrorLike = {
+  name?: unknown;
+  message?: unknown;
+  code?: unknown;
+  errno?: unknown;
+  stack?: unknown;
+  cause?: unknown;
+};
 
 /** What may be said of an error: our own messages are safe by rule, foreign ones are cut to name, code and places. */
 export function describeError(error: unknown): Record<string, unknown> {

@@ -14,7 +14,10 @@ export type DatabaseFacts = {
   /** What the server says to the writes of accepting and settling; null: it takes them. */
   readonly writesRefused: string | null;
   readonly charset: string;
-  /** Seconds after which the server ends a session of ours that says nothing; in a transaction, if the server tells them apart. */
+  /**
+   * Seconds after which the server ends a session of ours that says nothing; in a transaction, if the server tells them
+   * apart.
+   */
   readonly idleLimitS: number;
   /** Minutes that a session of ours is from UTC. */
   readonly sessionOffsetMinutes: number;

@@ -30,9 +30,12 @@ export function checkScore(answer: unknown, scorer: string): CheckedScore | Unus
   }
   const detailsJson = jsonOf({ ...details, scorer });
   if (detailsJson === null)
-    return { problem: 'details hold what JSON cannot (a BigInt, a circle, or a toJSON that throws or answers nothing)' };
+    return {
+      problem: 'details hold what JSON cannot (a BigInt, a circle, or a toJSON that throws or answers nothing)',
+    };
   const bytes = Buffer.byteLength(detailsJson);
-  if (bytes > maxDetailsBytes) return { problem: `details are ${bytes} bytes of JSON; at most ${maxDetailsBytes} are stored` };
+  if (bytes > maxDetailsBytes)
+    return { problem: `details are ${bytes} bytes of JSON; at most ${maxDetailsBytes} are stored` };
   return { change: Math.round(change * precision) / precision, totalTurns, detailsJson };
 }
 

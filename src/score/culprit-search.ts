@@ -17,8 +17,9 @@ export function roundsFor(candidates: number): number {
 }
 
 /**
- * Scores candidates again in separate threads, a quarter of them in each, so that the threads of the pool go on meanwhile. A part that ends its thread
- * is split again, until the one that does it is alone and pays with its attempt. Nobody else does.
+ * Scores candidates again in separate threads, a quarter of them in each, so that the threads of the pool go on
+ * meanwhile. A part that ends its thread is split again, until the one that does it is alone and pays with its attempt.
+ * Nobody else does.
  */
 export function createCulpritSearch(options: {
   /** @returns null once nothing is to be started any more. */

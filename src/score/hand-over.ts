@@ -16,21 +16,25 @@ type HandOver = {
 };
 
 /**
- * Work of this long goes to a thread at once. Waking a thread and hearing from it cost about 70 µs (docs/decisions/0013): at a millisecond
- * that is little, and a millisecond is what nobody notices.
+ * Work of this long goes to a thread at once. Waking a thread and hearing from it cost about 70 µs
+ * (docs/decisions/0013): at a millisecond that is little, and a millisecond is what nobody notices.
  */
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
-/** No thread reports when it becomes idle, so while some are queued the threads are polled: after 1 ms, then at doubling intervals. */
+/**
+ * No thread reports when it becomes idle, so while some are queued the threads are polled: after 1 ms, then at doubling
+ * intervals.
+ */
 const soonestLookMs = 1;
 const latestLookMs = 16;
 
 /**
- * Hands conversations to scoring threads. A thread that holds nothing gets one, or several where the hand-over would cost more than the
- * scoring. A thread that holds some gets more when all of these wait: its event loop is idle at that moment, so the next one begins at once
- * and delays nobody. Scorers that use the CPU thereby run one at a time in each thread, those that wait as many as there are, and those
- * that do both as many as the CPU has time for (docs/decisions/0016).
+ * Hands conversations to scoring threads. A thread that holds nothing gets one, or several where the hand-over would
+ * cost more than the scoring. A thread that holds some gets more when all of these wait: its event loop is idle at that
+ * moment, so the next one begins at once and delays nobody. Scorers that use the CPU thereby run one at a time in each
+ * thread, those that wait as many as there are, and those that do both as many as the CPU has time for
+ * (docs/decisions/0016).
  */
 export async function startHandOver(options: {
   readonly threads: number;
@@ -55,7 +59,8 @@ export async function startHandOver(options: {
     log: options.log,
     onRoom: schedule,
     onScored(count, eachMs) {
-      averageMs = averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
+      averageMs =
+        averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
     },
     onReturned(entries) {
       // Start again with single ones, so that one that ends threads does not share a hand-over.

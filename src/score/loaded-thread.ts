@@ -22,7 +22,9 @@ export type LoadedThread = {
   readonly heldBytes: number;
   isIdle(): boolean;
   give(entries: readonly Entry[]): void;
-  /** Rejects what it holds, and aborts it in the thread. Resolves when that has ended, at the latest after `withinMs`. */
+  /**
+   * Rejects what it holds, and aborts it in the thread. Resolves when that has ended, at the latest after `withinMs`.
+   */
   giveUp(reason: Error, withinMs: number): Promise<void>;
   end(): Promise<void>;
 };
@@ -30,23 +32,32 @@ export type LoadedThread = {
 export type LoadedThreadEvents = {
   /** `count` entries were scored, which took `eachMs` on average. */
   readonly onScored: (count: number, eachMs: number, thread: LoadedThread) => void;
-  /** A scoring in it ignored its abort and still runs: it should be given nothing more, and ended once it holds nothing. */
+  /**
+   * A scoring in it ignored its abort and still runs: it should be given nothing more, and ended once it holds nothing.
+   */
   readonly onOverdue: (thread: LoadedThread) => void;
   /** The thread has ended by itself, or was hung and is ended. */
   readonly onLost: (thread: LoadedThread, lost: Lost) => void;
 };
 
-/** What a thread held when it was lost, without the entry that is known to have ended it, if one is: that was told so. */
+/**
+ * What a thread held when it was lost, without the entry that is known to have ended it, if one is: that was told so.
+ */
 type Left = {
   /** One of these may have ended the thread, but which is not known. */
   readonly candidates: readonly Entry[];
   readonly innocent: readonly Entry[];
 };
 
-type Lost = Left & Pick<ThreadEnd, 'hung' | 'code'> & { /** Entries. */ readonly held: number; readonly livedMs: number };
+type Lost = Left &
+  Pick<ThreadEnd, 'hung' | 'code'> & { /** Entries. */ readonly held: number; readonly livedMs: number };
 
 /** @throws if the thread cannot be started. */
-export async function startLoadedThread(startThread: StartThread, events: LoadedThreadEvents, stop: AbortSignal): Promise<LoadedThread> {
+export async function startLoadedThread(
+  startThread: StartThread,
+  events: LoadedThreadEvents,
+  stop: AbortSignal,
+): Promise<LoadedThread> {
   /** By the number of their item, in the order in which they were given. */
   const held = new Map<number, Entry>();
   let heldBytes = 0;
@@ -116,10 +127,15 @@ export async function startLoadedThread(startThread: StartThread, events: Loaded
 const outOfMemory = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /**
- * Who ended the thread. The first entry that it was ever given did, as long as it is the only one; what earlier ones left behind may have ended any other.
- * One whose call never returned did, unless memory ran out, to which all of them add.
+ * Who ended the thread. The first entry that it was ever given did, as long as it is the only one; what earlier ones
+ * left behind may have ended any other. One whose call never returned did, unless memory ran out, to which all of them
+ * add.
  */
-function judge(held: ReadonlyMap<number, Entry>, end: ThreadEnd, hasOverdue: boolean): Left & { readonly culprit: Entry | null } {
+function judge(
+  held: ReadonlyMap<number, Entry>,
+  end: ThreadEnd,
+  hasOverdue: boolean,
+): Left & { readonly culprit: Entry | null } {
   const begun = [...held].filter(([id]) => ((end.begun - id) | 0) >= 0).map(([, entry]) => entry);
   const running = end.running && end.code !== outOfMemory ? held.get(end.begun) : undefined;
   const alone = end.begun === 1 ? begun[0] : undefined;

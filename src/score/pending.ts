@@ -19,7 +19,10 @@ export type PendingScoring = {
   abort(reason: DOMException): void;
 };
 
-/** A scoring's own waiting is what its deadline counts. Whatever others do meanwhile, this many deadlines on the clock are the end. */
+/**
+ * A scoring's own waiting is what its deadline counts. Whatever others do meanwhile, this many deadlines on the clock
+ * are the end.
+ */
 export const mostDeadlines = 2;
 
 /** How long a scoring may go on after its abort, milliseconds: to close what it holds open, not to do more work. */

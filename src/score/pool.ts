@@ -12,7 +12,10 @@ import { startThread } from './thread.ts';
 export type ScorePool = {
   /** What the scorer declares of its scorings: that they wait, that they do not, or (null) nothing. */
   readonly waits: boolean | null;
-  /** Scores a conversation. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects but at the end. */
+  /**
+   * Scores a conversation. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects
+   * but at the end.
+   */
   score(text: ConversationText): Promise<Outcome>;
   /** Conversations that wait for a thread. */
   readonly waiting: number;
@@ -32,7 +35,10 @@ export type ScorePoolOptions = {
   readonly log: Logger;
 };
 
-/** Share of a thread's heap that the texts it holds may have: parsed, and with what a scorer makes of them, they are several times larger. */
+/**
+ * Share of a thread's heap that the texts it holds may have: parsed, and with what a scorer makes of them, they are
+ * several times larger.
+ */
 const bodiesOfHeap = 1 / 16;
 
 const beside = (name: string) => new URL(`./${name}${extname(import.meta.filename)}`, import.meta.url);
@@ -42,17 +48,25 @@ const beside = (name: string) => new URL(`./${name}${extname(import.meta.filenam
  * @throws if the scorer module cannot be loaded in a thread: a fleet that cannot score should not start.
  */
 export async function startScorePool(options: ScorePoolOptions): Promise<ScorePool> {
-  const scorerUrl = options.scorerModule ? pathToFileURL(resolve(options.scorerModule)).href : beside('friendship/scorer').href;
+  const scorerUrl = options.scorerModule
+    ? pathToFileURL(resolve(options.scorerModule)).href
+    : beside('friendship/scorer').href;
   const { weights, timeoutMs, threadMemoryMb: memoryMb, log } = options;
   const handOver = await startHandOver({
     threads: options.threads,
     maxThreadBytes: memoryMb * 1_024 * 1_024 * bodiesOfHeap,
-    startThread: (events, stop) => startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb }, events, stop),
+    startThread: (events, stop) =>
+      startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb }, events, stop),
     stop: options.stop,
     log,
   }).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new PipelineError('permanent', 'SCORER_MODULE', `the scorer ${options.scorerModule ?? ''} cannot be used: ${reason}`, { cause });
+    throw new PipelineError(
+      'permanent',
+      'SCORER_MODULE',
+      `the scorer ${options.scorerModule ?? ''} cannot be used: ${reason}`,
+      { cause },
+    );
   });
 
   let closing: Promise<void> | null = null;

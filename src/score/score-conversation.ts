@@ -55,11 +55,15 @@ function failure(scorer: Scorer, error: unknown, signal: AbortSignal): Outcome {
 function toOutcome(scorer: Scorer, answer: unknown): Outcome {
   const name = nameOf(scorer);
   const checked = checkScore(answer, name);
-  if ('problem' in checked) return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${name}: ${checked.problem}` };
+  if ('problem' in checked)
+    return { kind: 'failed', permanent: true, code: 'SCORER_ANSWER', details: `${name}: ${checked.problem}` };
   return { kind: 'scored', ...checked };
 }
 
-/** Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain word. */
+/**
+ * Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain
+ * word.
+ */
 function describe(scorer: Scorer, error: unknown): string {
   const { name, stack } = (error ?? {}) as { name?: unknown; stack?: unknown };
   const kind = typeof name === 'string' && /^\w{1,60}$/.test(name) ? name : typeof error;

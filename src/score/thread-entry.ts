@@ -25,14 +25,17 @@ export type Order =
   | { readonly kind: 'give-up' };
 
 /**
- * Replies, in one list with the numbers of their items. Those that are ready while others of the same order are pending are posted as a message
- * of their own. The answer to the order has all of them again: it travels on another port, where it may overtake the message, or find
- * it lost with the thread.
+ * Replies, in one list with the numbers of their items. Those that are ready while others of the same order are pending
+ * are posted as a message of their own. The answer to the order has all of them again: it travels on another port,
+ * where it may overtake the message, or find it lost with the thread.
  */
 export type Replies = {
   readonly ids: readonly number[];
   readonly outcomes: readonly Outcome[];
-  /** How long these took on average, milliseconds: from begin to end if they waited, else their share of what the group took. */
+  /**
+   * How long these took on average, milliseconds: from begin to end if they waited, else their share of what the group
+   * took.
+   */
   readonly eachMs: number;
   /** A scoring among these ignored its abort and goes on. Only the end of its thread ends it. */
   readonly overdue: boolean;
@@ -87,7 +90,8 @@ async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   const all = Promise.all(pending.map(({ over }) => over.then((end) => ended.push(end))));
   // An async function that waits for nothing is done before the event loop turns.
   if (pending.length > 0) await settlesThisTurn(all);
-  if (ended.length === items.length) return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
+  if (ended.length === items.length)
+    return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
 
   for (const scoring of pending) {
     watch(scoring);
@@ -110,7 +114,8 @@ function begin(id: number, text: Uint8Array): Ended | PendingScoring {
   showBegin(settings.signs);
   const begun = scoreConversation(scorer, text, { weights: settings.weights, signal: control.signal });
   showReturn(settings.signs);
-  if (begun instanceof Promise) return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
+  if (begun instanceof Promise)
+    return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
   return { id, outcome: begun, tookMs: performance.now() - beganAt, overdue: false };
 }
 
@@ -131,7 +136,10 @@ async function settlesThisTurn(work: Promise<unknown>): Promise<void> {
   clearImmediate(immediate);
 }
 
-/** @returns a function that posts what has ended since it was called last, unless the answer itself is about to bring it. */
+/**
+ * @returns a function that posts what has ended since it was called last, unless the answer itself is about to bring
+ *   it.
+ */
 function createPost(ended: readonly Ended[], expected: number): () => void {
   let posted = 0;
   let scheduled = false;

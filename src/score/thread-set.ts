@@ -22,10 +22,11 @@ const mostTimes = 2;
 const stableMs = 10_000;
 
 /**
- * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing more. Until threads have really
- * ended there are never more than twice `count` because of that.
+ * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing
+ * more. Until threads have really ended there are never more than twice `count` because of that.
  *
- * @throws if the first threads cannot be started. One that cannot be replaced later is tried again, with growing delays.
+ * @throws if the first threads cannot be started. One that cannot be replaced later is tried again, with growing
+ *   delays.
  */
 export async function startThreadSet(options: {
   readonly count: number;
@@ -43,10 +44,14 @@ export async function startThreadSet(options: {
   const ready = new Set<LoadedThread>();
   /** Given nothing more; they still hold something. */
   const leaving = new Set<LoadedThread>();
-  /** On their way out. One that is in native code, such as a child process that it waits for, ends when that returns. */
+  /**
+   * On their way out. One that is in native code, such as a child process that it waits for, ends when that returns.
+   */
   let ending = 0;
   let starting = 0;
-  /** For threads that are lost without having held anything: a scorer that ends them by itself, whatever it is given. */
+  /**
+   * For threads that are lost without having held anything: a scorer that ends them by itself, whatever it is given.
+   */
   const idleLosses = createBackoff(200, 10_000);
   const closing = new AbortController();
   const search = createCulpritSearch({ start: startPatiently, onInnocent: options.onReturned });
@@ -59,7 +64,10 @@ export async function startThreadSet(options: {
     },
     onOverdue(thread) {
       if (!ready.delete(thread)) return;
-      log.warn({ held: thread.held }, 'a scoring ignored its abort; its thread is replaced, and ends when the others in it have finished');
+      log.warn(
+        { held: thread.held },
+        'a scoring ignored its abort; its thread is replaced, and ends when the others in it have finished',
+      );
       leaving.add(thread);
       if (thread.held === 0) dismiss(thread);
       fillUp();
@@ -92,7 +100,11 @@ export async function startThreadSet(options: {
   }
 
   function fillUp(waitMs = 0): void {
-    while (!closing.signal.aborted && ready.size + starting < count && ready.size + starting + leaving.size + ending < mostTimes * count) {
+    while (
+      !closing.signal.aborted &&
+      ready.size + starting < count &&
+      ready.size + starting + leaving.size + ending < mostTimes * count
+    ) {
       starting++;
       void startPatiently(events, waitMs).then((thread) => {
         starting--;
@@ -126,7 +138,9 @@ export async function startThreadSet(options: {
     return null;
   }
 
-  const first = await Promise.allSettled(Array.from({ length: count }, () => startLoadedThread(options.startThread, events, options.stop)));
+  const first = await Promise.allSettled(
+    Array.from({ length: count }, () => startLoadedThread(options.startThread, events, options.stop)),
+  );
   for (const start of first) if (start.status === 'fulfilled') ready.add(start.value);
   const failed = first.find((start) => start.status === 'rejected');
   if (failed !== undefined) {

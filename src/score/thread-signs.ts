@@ -1,6 +1,6 @@
 /**
- * What a scoring thread shows to the process through shared memory, which can be read while the thread's event loop does not turn: whether
- * it turns, how many scorings it has begun, and whose code it is in.
+ * What a scoring thread shows to the process through shared memory, which can be read while the thread's event loop
+ * does not turn: whether it turns, how many scorings it has begun, and whose code it is in.
  */
 const beats = 0;
 const begun = 1;
@@ -41,8 +41,8 @@ export function readBegun(signs: ThreadSigns): number {
 }
 
 /**
- * @returns whether a call of the scorer has not returned: that of the item which has begun last. Code that runs after an `await` of a scorer is not
- * known to belong to its item.
+ * @returns whether a call of the scorer has not returned: that of the item which has begun last. Code that runs after
+ * an `await` of a scorer is not known to belong to its item.
  */
 export function readRunning(signs: ThreadSigns): boolean {
   return Atomics.load(signs, running) !== 0;

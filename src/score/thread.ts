@@ -47,7 +47,10 @@ type ThreadOptions = {
 export type ThreadEvents = {
   /** Some replies come a second time (score/thread-entry.ts). */
   readonly onReplies: (replies: Replies) => void;
-  /** Called at most once, and never after `end`, also for a thread that holds nothing. Nothing may be given to it any more. */
+  /**
+   * Called at most once, and never after `end`, also for a thread that holds nothing. Nothing may be given to it any
+   * more.
+   */
   readonly onEnd: (end: ThreadEnd) => void;
 };
 
@@ -61,8 +64,9 @@ const looksPerDeadline = 10;
 export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
 
 /**
- * Starts a thread and loads the scorer in it. Each is a Piscina of its own, and not one of several in a common one, because a thread whose
- * scoring ignores its abort is replaced at once and ends later, when the others in it have finished (docs/decisions/0016).
+ * Starts a thread and loads the scorer in it. Each is a Piscina of its own, and not one of several in a common one,
+ * because a thread whose scoring ignores its abort is replaced at once and ends later, when the others in it have
+ * finished (docs/decisions/0016).
  *
  * @throws if the scorer cannot be loaded, takes too long for that, or `stop` fires meanwhile.
  */
@@ -80,7 +84,8 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     taskQueue: new FixedQueue(),
     resourceLimits: { maxOldGenerationSizeMb: options.memoryMb },
     recordTiming: false,
-    // Waiting in `Atomics.wait` between orders would be no faster, and would stop the timers and sockets of a scorer meanwhile.
+    // Waiting in `Atomics.wait` between orders would be no faster, and would stop the timers and sockets of a scorer
+    // meanwhile.
     atomics: 'disabled',
   });
   // Also emitted for a thread that died at work, which its orders report by themselves.
@@ -117,13 +122,15 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     return closing;
   }
 
-  const { waits } = await before(pool.run({ kind: 'hello', port: theirs }, { transferList: [theirs] }) as Promise<Hello>, stop).catch(
-    (error: unknown) => {
-      void close();
-      throw error;
-    },
-  );
-  // Piscina starts another worker in its place, which is not told of the port: a thread that is lost is replaced as a whole.
+  const { waits } = await before(
+    pool.run({ kind: 'hello', port: theirs }, { transferList: [theirs] }) as Promise<Hello>,
+    stop,
+  ).catch((error: unknown) => {
+    void close();
+    throw error;
+  });
+  // Piscina starts another worker in its place, which is not told of the port: a thread that is lost is replaced as a
+  // whole.
   pool.threads[0]?.once('exit', () => ended({ hung: false, code: null }));
   return {
     waits,
@@ -159,7 +166,8 @@ const startMs = 30_000;
 async function before<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   const over = AbortSignal.any([stop, AbortSignal.timeout(startMs)]);
   const gaveUp = Promise.withResolvers<never>();
-  const giveUp = () => gaveUp.reject(new Error(stop.aborted ? 'stopped while it was loaded' : `it was not loaded within ${startMs} ms`));
+  const giveUp = () =>
+    gaveUp.reject(new Error(stop.aborted ? 'stopped while it was loaded' : `it was not loaded within ${startMs} ms`));
   over.addEventListener('abort', giveUp, { once: true });
   if (over.aborted) giveUp();
   try {
@@ -170,7 +178,10 @@ async function before<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
   }
 }
 
-/** Calls `onStill` when a busy thread has shown no sign of life for `missedLooks` looks. Looks are counted, not time: a machine that slept is no hang. */
+/**
+ * Calls `onStill` when a busy thread has shown no sign of life for `missedLooks` looks. Looks are counted, not time: a
+ * machine that slept is no hang.
+ */
 function watchBeats(options: {
   readonly beats: () => number;
   readonly isBusy: () => boolean;
@@ -189,7 +200,10 @@ function watchBeats(options: {
   return () => clearInterval(timer);
 }
 
-/** Texts as views of one buffer of their own: the pieces are views of the sockets' buffers, which a transfer would take along. */
+/**
+ * Texts as views of one buffer of their own: the pieces are views of the sockets' buffers, which a transfer would take
+ * along.
+ */
 function copyTogether(items: readonly Given[]): (Item & { readonly text: Uint8Array<ArrayBuffer> })[] {
   const buffer = new ArrayBuffer(items.reduce((sum, { bytes }) => sum + bytes, 0));
   let at = 0;

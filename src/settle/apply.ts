@@ -24,7 +24,11 @@ type Processing = {
  *
  * @returns an answer for each attempt, in order; valid only once the transaction has committed.
  */
-export async function applyBatch(tx: SettleTransaction, attempts: readonly AttemptResult[], policy: SettlePolicy): Promise<Settled[]> {
+export async function applyBatch(
+  tx: SettleTransaction,
+  attempts: readonly AttemptResult[],
+  policy: SettlePolicy,
+): Promise<Settled[]> {
   const owners = ownersOf(attempts.flatMap(({ owner, outcome }) => (outcome.kind === 'scored' ? [owner] : [])));
   const locked = await tx.lock([...new Set(attempts.map((a) => a.eventId))], owners);
   const byId = new Map(locked.events.map((r) => [r.eventId, r]));
@@ -65,7 +69,9 @@ type Owners = { readonly userIds: readonly string[]; readonly topics: readonly T
 
 function ownersOf(owners: readonly Owner[]): Owners {
   const topics = new Map(
-    owners.flatMap(({ userId, topicId }) => (topicId === null ? [] : [[topicKey(userId, topicId), { userId, topicId }] as const])),
+    owners.flatMap(({ userId, topicId }) =>
+      topicId === null ? [] : [[topicKey(userId, topicId), { userId, topicId }] as const],
+    ),
   );
   return { userIds: [...new Set(owners.map((o) => o.userId))], topics: [...topics.values()] };
 }
@@ -78,10 +84,16 @@ async function createMissing(tx: SettleTransaction, processing: readonly Process
   const { userIds, topics } = ownersOf(missing);
   const created = await tx.lockUsers(userIds, topics);
   const isOld = ({ userId }: TopicMetrics) => users.has(userId);
-  return { friendships: [...held.friendships, ...created.friendships], topics: [...held.topics.filter(isOld), ...created.topics] };
+  return {
+    friendships: [...held.friendships, ...created.friendships],
+    topics: [...held.topics.filter(isOld), ...created.topics],
+  };
 }
 
-/** Adds the processed events to their users and topics, in the order in which they ended, and says what is to be written of each. */
+/**
+ * Adds the processed events to their users and topics, in the order in which they ended, and says what is to be written
+ * of each.
+ */
 function addUp(
   processing: readonly Processing[],
   held: Held,
@@ -104,7 +116,13 @@ function addUp(
       const topic = topics.get(key) ?? topicsBefore.get(key) ?? newTopic(userId, topicId, endTime);
       topics.set(key, addToTopic(topic, event, friendship.level));
     }
-    return { kind: 'processed', eventId, change: outcome.change, level: friendship.level, detailsJson: outcome.detailsJson };
+    return {
+      kind: 'processed',
+      eventId,
+      change: outcome.change,
+      level: friendship.level,
+      detailsJson: outcome.detailsJson,
+    };
   });
 
   return { friendships: [...friendships.values()], topics: [...topics.values()], events };

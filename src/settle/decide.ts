@@ -4,11 +4,19 @@ import type { Outcome } from '../event/outcome.ts';
 /** What becomes of one attempt, given the locked row. Pure: section 6 of the design as a function. */
 export type Decision =
   | { readonly kind: 'process'; readonly outcome: Extract<Outcome, { kind: 'scored' }> }
-  | { readonly kind: 'retry'; readonly attemptCount: number; readonly delayMs: number; readonly code: string; readonly details: string }
+  | {
+      readonly kind: 'retry';
+      readonly attemptCount: number;
+      readonly delayMs: number;
+      readonly code: string;
+      readonly details: string;
+    }
   | { readonly kind: 'failed'; readonly attemptCount: number; readonly code: string; readonly details: string }
   /** Closed or counted already: a redelivery, a replay, a second publish. */
   | { readonly kind: 'duplicate' }
-  /** Closed as FAILED, and the broker has this delivery a second time: its first dead-lettering may have been cut off. */
+  /**
+   * Closed as FAILED, and the broker has this delivery a second time: its first dead-lettering may have been cut off.
+   */
   | { readonly kind: 'dead-letter-again' };
 
 export function decide(

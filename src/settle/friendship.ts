@@ -1,4 +1,10 @@
-import { type Friendship, type FriendshipLevel, friendshipLevels, levelOf, type TopicMetrics } from '../event/friendship.ts';
+import {
+  type Friendship,
+  type FriendshipLevel,
+  friendshipLevels,
+  levelOf,
+  type TopicMetrics,
+} from '../event/friendship.ts';
 
 /** What one processed event adds to its user. */
 export type FriendshipChange = {
@@ -19,7 +25,11 @@ export function newFriendship(userId: string): Friendship {
  *
  * @param calendarDay  number of the calendar day of a time; days that follow each other differ by 1.
  */
-export function addToFriendship(before: Friendship, event: FriendshipChange, calendarDay: (time: Date) => number): Friendship {
+export function addToFriendship(
+  before: Friendship,
+  event: FriendshipChange,
+  calendarDay: (time: Date) => number,
+): Friendship {
   const score = add(before.score, event.change);
   const last = before.lastInteraction;
   // An event older than the last one changes neither date nor streak.
@@ -68,7 +78,13 @@ function add(a: number, b: number): number {
 /** Calendar days of a time zone, as numbers. Building the formatter is the dear part, so it is made once. */
 export function createCalendar(timeZone: string): (time: Date) => number {
   // This locale writes 2026-01-31; taking that apart is cheaper than having the parts made one by one.
-  const format = new Intl.DateTimeFormat('en-CA', { timeZone, calendar: 'iso8601', year: 'numeric', month: '2-digit', day: '2-digit' });
+  const format = new Intl.DateTimeFormat('en-CA', {
+    timeZone,
+    calendar: 'iso8601',
+    year: 'numeric',
+    month: '2-digit',
+    day: '2-digit',
+  });
   return (time) => {
     const [year = 0, month = 1, day = 1] = format.format(time).split('-').map(Number);
     return Date.UTC(year, month - 1, day) / 86_400_000;

@@ -11,14 +11,18 @@ import { applyBatch, type SettlePolicy } from './apply.ts';
  *
  * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction holds an event or a user.
  */
-export type InSettleTransaction = <T>(work: (tx: SettleTransaction) => Promise<T>, locks: 'wait' | 'nowait') => Promise<T>;
+export type InSettleTransaction = <T>(
+  work: (tx: SettleTransaction) => Promise<T>,
+  locks: 'wait' | 'nowait',
+) => Promise<T>;
 
 export type Settler = {
   /**
-   * Resolves when the attempt's result is committed. While the database is away the result is held and written again with
-   * growing delays: the score is made, and a requeue would only have it made again.
+   * Resolves when the attempt's result is committed. While the database is away the result is held and written again
+   * with growing delays: the score is made, and a requeue would only have it made again.
    *
-   * @throws {PipelineError} transient, when `giveUp` fires or the result was held for ten minutes: requeue the delivery.
+   * @throws {PipelineError} transient, when `giveUp` fires or the result was held for ten minutes: requeue the
+   *   delivery.
    */
   settle(attempt: AttemptResult): Promise<Settled>;
 };
@@ -28,12 +32,15 @@ const maxBatch = 100;
 const maxBatchBytes = 2 * 1_024 * 1_024;
 /** Code of an attempt that could not be settled with its batch. */
 const leftOver = 'LEFT_OVER';
-/** Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain (docs/decisions/0013). */
+/**
+ * Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain
+ * (docs/decisions/0013).
+ */
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
 /**
- * How long a result may wait for others that are still being scored: a quarter of the time it took to come, so that its event is never
- * much later for it.
+ * How long a result may wait for others that are still being scored: a quarter of the time it took to come, so that its
+ * event is never much later for it.
  */
 const lingerShare = 0.25;
 const lingerMs = (attempt: AttemptResult) => Math.min(100, attempt.runningMs * lingerShare);
@@ -54,7 +61,10 @@ export function createSettler(options: {
     options.inTransaction((tx) => applyBatch(tx, attempts, options.policy), locks);
 
   /** @param alone  one attempt that others need not wait for any more: held until what stands in its way has passed. */
-  async function commit(given: readonly AttemptResult[], { alone } = { alone: false }): Promise<PromiseSettledResult<Settled>[]> {
+  async function commit(
+    given: readonly AttemptResult[],
+    { alone } = { alone: false },
+  ): Promise<PromiseSettledResult<Settled>[]> {
     let attempts = given;
     let failures = 0;
     try {
@@ -63,7 +73,10 @@ export function createSettler(options: {
         mayPass: (error) => faultOf(error) !== 'permanent' && (alone || !isOfOne(error, ++failures)),
         giveUp: options.giveUp,
         onWait: (error, waitMs) => {
-          options.log.warn({ err: error, results: given.length, waitMs }, 'results cannot be written yet; holding them');
+          options.log.warn(
+            { err: error, results: given.length, waitMs },
+            'results cannot be written yet; holding them',
+          );
           attempts = given.map(again);
         },
       });
@@ -76,10 +89,13 @@ export function createSettler(options: {
   }
 
   /**
-   * Something in the batch is held by another transaction. Each attempt by itself and without waiting for locks; those that fail are left to
-   * `settle`, so that the next batch need not wait for them.
+   * Something in the batch is held by another transaction. Each attempt by itself and without waiting for locks; those
+   * that fail are left to `settle`, so that the next batch need not wait for them.
    */
-  async function settleEach(attempts: readonly AttemptResult[], cause: unknown): Promise<PromiseSettledResult<Settled>[]> {
+  async function settleEach(
+    attempts: readonly AttemptResult[],
+    cause: unknown,
+  ): Promise<PromiseSettledResult<Settled>[]> {
     const results: PromiseSettledResult<Settled>[] = [];
     let isAway = false;
     for (const attempt of attempts) {
@@ -110,7 +126,10 @@ export function createSettler(options: {
     options.log.error({ err: cause, event_id: only.eventId }, 'the database refuses the result; failing the event');
     const code = cause instanceof PipelineError ? cause.code : 'RESULT_REFUSED';
     return commit([
-      { ...only, outcome: { kind: 'failed', permanent: true, code, details: 'the database refuses what the scorer answered' } },
+      {
+        ...only,
+        outcome: { kind: 'failed', permanent: true, code, details: 'the database refuses what the scorer answered' },
+      },
     ]);
   }
 
@@ -121,8 +140,8 @@ export function createSettler(options: {
     weigh: ({ outcome }) => (outcome.kind === 'scored' ? outcome.detailsJson.length : 0),
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
-    // Gather only while messages wait for a thread: small commits would then take CPU from the scorers. At other times, holding a result back
-    // only delays it.
+    // Gather only while messages wait for a thread: small commits would then take CPU from the scorers. At other times,
+    // holding a result back only delays it.
     expected: () => (options.unscored() > 0 ? options.running() : 0),
     lingerMs,
     maxQueued: options.maxQueued,
@@ -141,12 +160,18 @@ export function createSettler(options: {
   };
 }
 
-/** Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a duplicate. */
+/**
+ * Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a
+ * duplicate.
+ */
 function again(attempt: AttemptResult): AttemptResult {
   return { ...attempt, redelivered: true };
 }
 
-/** Whether one row of a batch may be the trouble, and not the database: at once for a lock that is held, otherwise if it fails repeatedly. */
+/**
+ * Whether one row of a batch may be the trouble, and not the database: at once for a lock that is held, otherwise if it
+ * fails repeatedly.
+ */
 function isOfOne(error: unknown, failures: number): boolean {
   const code = codeOf(error);
   return code === 'DATABASE_LOCKED' || (failures >= 2 && code !== 'DATABASE_UNAVAILABLE');

@@ -3,8 +3,8 @@ import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /**
- * Shows attempts that have run for a while as PROCESSING, and again from time to time that they still run (`updated_at`), so
- * that nobody takes them for lost. Touches nothing that is closed by now.
+ * Shows attempts that have run for a while as PROCESSING, and again from time to time that they still run
+ * (`updated_at`), so that nobody takes them for lost. Touches nothing that is closed by now.
  */
 export async function markProcessing(
   store: Store,
@@ -17,12 +17,19 @@ export async function markProcessing(
       `UPDATE conversation_events FORCE INDEX (PRIMARY)
        SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3), attempt_started_at = CASE event_id ${started} END
        WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING')`,
-      [options.worker, ...attempts.flatMap((a) => [a.eventId, Math.round(a.runningMs * 1_000)]), attempts.map((a) => a.eventId).sort()],
+      [
+        options.worker,
+        ...attempts.flatMap((a) => [a.eventId, Math.round(a.runningMs * 1_000)]),
+        attempts.map((a) => a.eventId).sort(),
+      ],
     ),
   );
 }
 
-/** Counts the start of a redelivered event before it runs: if it kills this process, the next one knows. Settling sets the count back to 0. */
+/**
+ * Counts the start of a redelivered event before it runs: if it kills this process, the next one knows. Settling sets
+ * the count back to 0.
+ */
 export async function countStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(
@@ -35,8 +42,9 @@ export async function countStart(store: Store, eventId: EventId, deadlineMs: num
 /** Takes back a counted start whose event goes back to the queue unfinished and unharmed. */
 export async function uncountStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
-    connection.query('UPDATE conversation_events SET suspect_starts = suspect_starts - 1 WHERE event_id = ? AND suspect_starts > 0', [
-      eventId,
-    ]),
+    connection.query(
+      'UPDATE conversation_events SET suspect_starts = suspect_starts - 1 WHERE event_id = ? AND suspect_starts > 0',
+      [eventId],
+    ),
   );
 }

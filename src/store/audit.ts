@@ -5,7 +5,12 @@ import { type Connection, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /** The last id of the page of `size` users that starts after `after`; null if that page reaches the end. */
-export async function endOfUserPage(store: Store, after: string, size: number, deadlineMs: number): Promise<string | null> {
+export async function endOfUserPage(
+  store: Store,
+  after: string,
+  size: number,
+  deadlineMs: number,
+): Promise<string | null> {
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ user_id: string }[]>(
       'SELECT user_id FROM friendship_status FORCE INDEX (PRIMARY) WHERE user_id > ? ORDER BY user_id LIMIT 1 OFFSET ?',
@@ -79,17 +84,24 @@ export async function usersSince(
       [page.from, page.size],
     ),
   );
-  return { users: rows.map((r) => r.user_id), next: rows.length === page.size ? (rows.at(-1)?.event_id ?? null) : null };
+  return {
+    users: rows.map((r) => r.user_id),
+    next: rows.length === page.size ? (rows.at(-1)?.event_id ?? null) : null,
+  };
 }
 
-/** Open events that nothing would ever bring back, closed ones that would be, and open ones that are due for longer than `overdueMs`. */
+/**
+ * Open events that nothing would ever bring back, closed ones that would be, and open ones that are due for longer than
+ * `overdueMs`.
+ */
 export async function findOddEvents(
   store: Store,
   options: { readonly overdueMs: number; readonly limit: number; readonly deadlineMs: number },
 ): Promise<Record<'openAndNeverDue' | 'closedAndDue' | 'overdue', OddEvent[]>> {
   const select = 'SELECT event_id, status, next_attempt_at FROM conversation_events FORCE INDEX';
   type Row = { event_id: EventId; status: EventStatus; next_attempt_at: Date | null };
-  const odd = (rows: Row[]) => rows.map((r) => ({ eventId: r.event_id, status: r.status, nextAttemptAt: r.next_attempt_at }));
+  const odd = (rows: Row[]) =>
+    rows.map((r) => ({ eventId: r.event_id, status: r.status, nextAttemptAt: r.next_attempt_at }));
   return withConnection(store, options.deadlineMs, async (connection) => ({
     openAndNeverDue: odd(
       await connection.query<Row[]>(
@@ -126,7 +138,10 @@ export async function countStatus(store: Store, status: EventStatus, deadlineMs:
   return Number(row?.n ?? 0);
 }
 
-/** A page of FAILED events, in the order of their ids. Those of the last `settledMs` are left out: their letters are on the way. */
+/**
+ * A page of FAILED events, in the order of their ids. Those of the last `settledMs` are left out: their letters are on
+ * the way.
+ */
 export async function failedPage(
   store: Store,
   page: { readonly after: EventId; readonly size: number; readonly settledMs: number },
@@ -143,7 +158,12 @@ export async function failedPage(
 }
 
 /** Those of these events that are FAILED and have been for `settledMs`. */
-export async function stillFailed(store: Store, ids: readonly EventId[], settledMs: number, deadlineMs: number): Promise<EventId[]> {
+export async function stillFailed(
+  store: Store,
+  ids: readonly EventId[],
+  settledMs: number,
+  deadlineMs: number,
+): Promise<EventId[]> {
   if (ids.length === 0) return [];
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ event_id: EventId }[]>(
@@ -156,12 +176,19 @@ export async function stillFailed(store: Store, ids: readonly EventId[], settled
 }
 
 async function readChanges(connection: Connection, userIds: readonly string[]): Promise<Change[]> {
-  const rows = await connection.query<{ user_id: string; agent_tag: string | null; change_sum: number; processed_at: Date }[]>(
+  const rows = await connection.query<
+    { user_id: string; agent_tag: string | null; change_sum: number; processed_at: Date }[]
+  >(
     `SELECT user_id, agent_tag, CAST(friendship_score_change * 10000 AS SIGNED) AS change_sum, processed_at
      FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE user_id IN (?) AND status = 'PROCESSED' ORDER BY processed_at`,
     [userIds],
   );
-  return rows.map((r) => ({ userId: r.user_id, topicId: r.agent_tag, change: Number(r.change_sum), processedAt: r.processed_at }));
+  return rows.map((r) => ({
+    userId: r.user_id,
+    topicId: r.agent_tag,
+    change: Number(r.change_sum),
+    processedAt: r.processed_at,
+  }));
 }
 
 function which(users: Users): [string, readonly unknown[]] {

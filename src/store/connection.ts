@@ -11,13 +11,13 @@ export type Connection = {
   /** Text protocol. @throws {PipelineError} */
   query<T = unknown>(...statement: Statement): Promise<T>;
   /**
-   * Prepared on first use and kept by the connection: neither side then reads the statement's text, nor escapes its values. For texts
-   * of which there are few, each run often. @throws {PipelineError}
+   * Prepared on first use and kept by the connection: neither side then reads the statement's text, nor escapes its
+   * values. For texts of which there are few, each run often. @throws {PipelineError}
    */
   prepared<T = unknown>(...statement: Statement): Promise<T>;
   /**
-   * Several statements in one packet, and their results: one round trip instead of one each. The server stops at the first that
-   * fails; what ran before it is for the caller's transaction to undo. @throws {PipelineError}
+   * Several statements in one packet, and their results: one round trip instead of one each. The server stops at the
+   * first that fails; what ran before it is for the caller's transaction to undo. @throws {PipelineError}
    */
   batch(statements: readonly Statement[]): Promise<unknown[]>;
 };
@@ -72,7 +72,11 @@ export function withConnection<T>(
 }
 
 /** `withConnection` inside one READ COMMITTED transaction; anything thrown rolls back. */
-export function inTransaction<T>(store: Store, deadlineMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+export function inTransaction<T>(
+  store: Store,
+  deadlineMs: number,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
   return withConnection(store, deadlineMs, async (connection) => {
     await connection.query('START TRANSACTION');
     const result = await work(connection);

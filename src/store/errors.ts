@@ -35,15 +35,22 @@ const transientErrnos = new Set([
   1615, // prepared statement unknown, or to be prepared again (behind a proxy, after a change of the table)
 ]);
 
-/** Statements of ours that no server can run as they are: our mistake, or a schema that somebody changed. Source: the same references. */
+/**
+ * Statements of ours that no server can run as they are: our mistake, or a schema that somebody changed. Source: the
+ * same references.
+ */
 const bugErrnos = new Set([1046, 1052, 1054, 1064, 1109, 1110, 1136, 1146, 1149, 1210, 1231, 1305, 1318, 1364]);
 
-/** Another transaction holds a row for longer than we wait: lock wait timeout, NOWAIT (MariaDB answers 1205 to that). */
+/**
+ * Another transaction holds a row for longer than we wait: lock wait timeout, NOWAIT (MariaDB answers 1205 to that).
+ */
 const lockedErrnos = new Set([1205, 3572]);
 const deadlock = 1213;
 
 /** The row itself is refused: too long, wrong value, constraint, packet too large. */
-const refusedErrnos = new Set([1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3157, 3819, 3903, 4025, 4038]);
+const refusedErrnos = new Set([
+  1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3157, 3819, 3903, 4025, 4038,
+]);
 
 /** A unique key is taken. */
 const duplicate = 1062;
@@ -60,7 +67,12 @@ export function isConnectionLost(error: PipelineError): boolean {
   return lostCodes.has((error.cause as DriverError | undefined)?.code);
 }
 
-type DriverError = { readonly errno?: unknown; readonly code?: unknown; readonly fatal?: unknown; readonly sqlState?: unknown };
+type DriverError = {
+  readonly errno?: unknown;
+  readonly code?: unknown;
+  readonly fatal?: unknown;
+  readonly sqlState?: unknown;
+};
 
 /** Sorts a driver's error once, here, where its numbers are understood. Ours pass through. */
 export function classify(error: unknown): PipelineError {
@@ -68,24 +80,39 @@ export function classify(error: unknown): PipelineError {
   const e = (typeof error === 'object' && error !== null ? error : {}) as DriverError;
   const code = String(e.code ?? 'UNKNOWN');
   if (typeof e.errno === 'number' && transientErrnos.has(e.errno)) {
-    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database refuses for now (errno ${e.errno})`, { cause: error });
-  }
-  if (typeof e.errno === 'number' && lockedErrnos.has(e.errno)) {
-    return new PipelineError('transient', 'DATABASE_LOCKED', `another transaction holds a row (errno ${e.errno})`, { cause: error });
-  }
-  if (e.errno === deadlock) {
-    return new PipelineError('transient', 'DATABASE_DEADLOCK', 'the database ended this transaction in favour of another', {
+    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database refuses for now (errno ${e.errno})`, {
       cause: error,
     });
   }
+  if (typeof e.errno === 'number' && lockedErrnos.has(e.errno)) {
+    return new PipelineError('transient', 'DATABASE_LOCKED', `another transaction holds a row (errno ${e.errno})`, {
+      cause: error,
+    });
+  }
+  if (e.errno === deadlock) {
+    return new PipelineError(
+      'transient',
+      'DATABASE_DEADLOCK',
+      'the database ended this transaction in favour of another',
+      {
+        cause: error,
+      },
+    );
+  }
   if (typeof e.errno === 'number' && refusedErrnos.has(e.errno)) {
-    return new PipelineError('permanent', 'ROW_REFUSED', `the database refuses the row (errno ${e.errno})`, { cause: error });
+    return new PipelineError('permanent', 'ROW_REFUSED', `the database refuses the row (errno ${e.errno})`, {
+      cause: error,
+    });
   }
   // No SQL state: it never came from the server, so the connection is the trouble.
   if (e.fatal === true || e.sqlState === undefined) {
-    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database cannot be reached (${code})`, { cause: error });
+    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database cannot be reached (${code})`, {
+      cause: error,
+    });
   }
   // Proxies have numbers of their own, and rights may come back: what nobody knows may pass.
   const kind = bugErrnos.has(Number(e.errno)) ? 'bug' : 'transient';
-  return new PipelineError(kind, 'DATABASE_ERROR', `unexpected database error (errno ${String(e.errno)})`, { cause: error });
+  return new PipelineError(kind, 'DATABASE_ERROR', `unexpected database error (errno ${String(e.errno)})`, {
+    cause: error,
+  });
 }

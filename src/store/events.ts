@@ -19,7 +19,10 @@ const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name,
 export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<ShownEvent | null> {
   const [column, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
   return withConnection(store, deadlineMs, async (connection) => {
-    const [row] = await connection.prepared<ShownEvent[]>(`SELECT ${columns} FROM conversation_events WHERE ${column} = ?`, [id]);
+    const [row] = await connection.prepared<ShownEvent[]>(
+      `SELECT ${columns} FROM conversation_events WHERE ${column} = ?`,
+      [id],
+    );
     return row === undefined ? null : parsed(row);
   });
 }
@@ -28,16 +31,29 @@ export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Prom
 const sizes = [1, 4, 16, 64];
 
 /** Those of these conversations that are there, in no order. At most 64. */
-export function findEvents(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<ShownEvent[]> {
+export function findEvents(
+  store: Store,
+  conversationIds: readonly string[],
+  deadlineMs: number,
+): Promise<ShownEvent[]> {
   return readEvents(store, conversationIds, '', deadlineMs);
 }
 
 /** Those of these conversations that are closed by now, in no order. At most 64. */
-export function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<ShownEvent[]> {
+export function findClosed(
+  store: Store,
+  conversationIds: readonly string[],
+  deadlineMs: number,
+): Promise<ShownEvent[]> {
   return readEvents(store, conversationIds, "AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')", deadlineMs);
 }
 
-function readEvents(store: Store, conversationIds: readonly string[], further: string, deadlineMs: number): Promise<ShownEvent[]> {
+function readEvents(
+  store: Store,
+  conversationIds: readonly string[],
+  further: string,
+  deadlineMs: number,
+): Promise<ShownEvent[]> {
   const size = sizes.find((n) => n >= conversationIds.length) ?? conversationIds.length;
   const ids = [...conversationIds, ...Array<string>(size - conversationIds.length).fill('')];
   return withConnection(store, deadlineMs, async (connection) => {
@@ -52,16 +68,17 @@ function readEvents(store: Store, conversationIds: readonly string[], further: s
 /** What was said, and what the caller sent along; null if there is none. */
 export function findText(store: Store, eventId: string, deadlineMs: number): Promise<StoredText | null> {
   return withConnection(store, deadlineMs, async (connection) => {
-    const [row] = await connection.prepared<StoredText[]>('SELECT conversation_log, metadata FROM conversation_logs WHERE event_id = ?', [
-      eventId,
-    ]);
+    const [row] = await connection.prepared<StoredText[]>(
+      'SELECT conversation_log, metadata FROM conversation_logs WHERE event_id = ?',
+      [eventId],
+    );
     return row ?? null;
   });
 }
 
 /**
- * Events newest first (event ids carry their time), after `before` in that order and down to `from`: a keyset page, whose cost does not
- * grow with the page's number.
+ * Events newest first (event ids carry their time), after `before` in that order and down to `from`: a keyset page,
+ * whose cost does not grow with the page's number.
  */
 export function listEvents(
   store: Store,
@@ -81,9 +98,14 @@ export function listEvents(
     ['event_id < ?', filter.before],
     ['event_id >= ?', filter.from],
   ].filter(([, value]) => value !== undefined);
-  // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of others.
+  // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of
+  // others.
   const index =
-    filter.userId !== undefined ? 'ix_conversation_events_user' : filter.status !== undefined ? 'ix_conversation_events_status' : 'PRIMARY';
+    filter.userId !== undefined
+      ? 'ix_conversation_events_user'
+      : filter.status !== undefined
+        ? 'ix_conversation_events_status'
+        : 'PRIMARY';
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([condition]) => condition).join(' AND ')}`;
   return withConnection(store, options.deadlineMs, async (connection) => {
     const rows = await connection.query<ShownEvent[]>(
@@ -97,7 +119,10 @@ export function listEvents(
 /** The driver hands JSON over as text. */
 function parsed(row: ShownEvent): ShownEvent {
   const details = row.score_calculation_details;
-  return { ...row, score_calculation_details: typeof details === 'string' ? (JSON.parse(details) as unknown) : details };
+  return {
+    ...row,
+    score_calculation_details: typeof details === 'string' ? (JSON.parse(details) as unknown) : details,
+  };
 }
 
 /** A user's friendship with its topics, most points first; null for a user without a processed event. */

@@ -1,5 +1,14 @@
 export { countStart, markProcessing, uncountStart } from './attempts.ts';
-export { countStatus, endOfUserPage, failedPage, findOddEvents, processedTimes, readUserPage, stillFailed, usersSince } from './audit.ts';
+export {
+  countStatus,
+  endOfUserPage,
+  failedPage,
+  findOddEvents,
+  processedTimes,
+  readUserPage,
+  stillFailed,
+  usersSince,
+} from './audit.ts';
 export {
   type FriendshipRow,
   findClosed,

@@ -13,7 +13,8 @@ export type Inserted =
 const columns =
   'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, status, next_attempt_at, created_at, updated_at';
 
-const row = "(?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
+const row =
+  "(?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
 
 /**
  * Stores a batch as PENDING, due after `graceMs`: events and logs in one transaction.
@@ -26,7 +27,8 @@ export async function insertEvents(
   options: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<PromiseSettledResult<Inserted>[]> {
   const began = performance.now();
-  const insert = () => insertBatch(store, events, { ...options, deadlineMs: options.deadlineMs - (performance.now() - began) });
+  const insert = () =>
+    insertBatch(store, events, { ...options, deadlineMs: options.deadlineMs - (performance.now() - began) });
   try {
     const inserted = await insert().catch((error: unknown) => {
       if (mayRepeat(error)) return insert();
@@ -45,8 +47,9 @@ export async function insertEvents(
 }
 
 /**
- * Whether a batch may be stored by a second try at once: a deadlock has a winner, who is through, and a connection that was idle may have been
- * closed just as it was used. What the first try may have stored all the same counts as stored by the second.
+ * Whether a batch may be stored by a second try at once: a deadlock has a winner, who is through, and a connection that
+ * was idle may have been closed just as it was used. What the first try may have stored all the same counts as stored
+ * by the second.
  */
 function mayRepeat(error: unknown): boolean {
   return error instanceof PipelineError && (error.code === 'DATABASE_DEADLOCK' || isConnectionLost(error));
@@ -74,20 +77,28 @@ function insertBatch(
 }
 
 /**
- * Two round trips on a connection without autocommit: the logs, prepared, so that nobody parses or escapes them, and with the events the COMMIT. A
- * conversation that is there already is an error, at which the server stops before the COMMIT; so no log is ever without its event.
+ * Two round trips on a connection without autocommit: the logs, prepared, so that nobody parses or escapes them, and
+ * with the events the COMMIT. A conversation that is there already is an error, at which the server stops before the
+ * COMMIT; so no log is ever without its event.
  */
 async function insertNew(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<void> {
   await connection.prepared(...logsOf(events));
-  await connection.batch([[`INSERT INTO conversation_events (${columns}) VALUES ${rows(events)}`, values(events, graceMs)], ['COMMIT']]);
+  await connection.batch([
+    [`INSERT INTO conversation_events (${columns}) VALUES ${rows(events)}`, values(events, graceMs)],
+    ['COMMIT'],
+  ]);
 }
 
 /**
- * Two round trips as well: undo what was tried, store the events that are new; then their logs and the COMMIT, so that rows of others are
- * locked no longer than one answer takes. `ON DUPLICATE KEY UPDATE` to the same value and not `INSERT IGNORE`, which would also ignore data
- * that does not fit.
+ * Two round trips as well: undo what was tried, store the events that are new; then their logs and the COMMIT, so that
+ * rows of others are locked no longer than one answer takes. `ON DUPLICATE KEY UPDATE` to the same value and not
+ * `INSERT IGNORE`, which would also ignore data that does not fit.
  */
-async function insertMissing(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<Map<NewEvent, Inserted>> {
+async function insertMissing(
+  connection: Connection,
+  events: readonly NewEvent[],
+  graceMs: number,
+): Promise<Map<NewEvent, Inserted>> {
   const [, , found] = await connection.batch([
     ['ROLLBACK'],
     [
@@ -113,7 +124,8 @@ type StoredRow = { readonly event_id: EventId; readonly conversation_id: string;
 
 /** Ours carry our event id. */
 function judge(event: NewEvent, stored: StoredRow | undefined): Inserted {
-  if (stored === undefined) throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');
+  if (stored === undefined)
+    throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');
   if (stored.event_id === event.eventId) return asNew(event);
   return { kind: stored.request_digest.equals(event.digest) ? 'replay' : 'conflict', eventId: stored.event_id };
 }

@@ -15,7 +15,9 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
          @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
     );
     // In a transaction only MariaDB has a limit of its own.
-    const [idle] = await connection.query<Row[]>('SELECT @@SESSION.wait_timeout /*M! , @@SESSION.idle_transaction_timeout */');
+    const [idle] = await connection.query<Row[]>(
+      'SELECT @@SESSION.wait_timeout /*M! , @@SESSION.idle_transaction_timeout */',
+    );
     const [threads] = await connection.query<Row[]>("SHOW GLOBAL STATUS LIKE 'Threads_connected'");
     const askedAt = Date.now();
     const [clock] = await connection.query<Row[]>('SELECT UTC_TIMESTAMP(3) AS now');

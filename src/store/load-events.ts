@@ -23,8 +23,8 @@ type Row = {
 };
 
 /**
- * As bytes: nobody here reads the text. Of closed events it is not read at all. CONVERT and not CAST, which answers NULL for what is larger
- * than `max_allowed_packet`.
+ * As bytes: nobody here reads the text. Of closed events it is not read at all. CONVERT and not CAST, which answers
+ * NULL for what is larger than `max_allowed_packet`.
  */
 const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
     e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log,
@@ -32,17 +32,24 @@ const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.b
   FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
 
 /**
- * Reads events with their logs, in one statement for all that are named by their event's id. @returns null where there is none, in order.
+ * Reads events with their logs, in one statement for all that are named by their event's id. @returns null where there
+ * is none, in order.
  *
- * In a transaction, one packet: a proxy that sends reads to replicas leaves transactions with the primary. A replica that lags would not know an event, or
- * know an old count of its attempts.
+ * In a transaction, one packet: a proxy that sends reads to replicas leaves transactions with the primary. A replica
+ * that lags would not know an event, or know an old count of its attempts.
  */
-export function loadEvents(store: Store, refs: readonly EventRef[], deadlineMs: number): Promise<(LoadedEvent | null)[]> {
+export function loadEvents(
+  store: Store,
+  refs: readonly EventRef[],
+  deadlineMs: number,
+): Promise<(LoadedEvent | null)[]> {
   return withConnection(store, deadlineMs, async (connection) => {
     const ids = refs.flatMap((ref) => ('eventId' in ref ? [ref.eventId] : []));
     const conversations = refs.flatMap((ref) => ('conversationId' in ref ? [ref.conversationId] : []));
     const byId = new Map((await read(connection, 'e.event_id', ids)).map((row) => [row.event_id, row]));
-    const byConversation = new Map((await read(connection, 'e.conversation_id', conversations)).map((row) => [row.conversation_id, row]));
+    const byConversation = new Map(
+      (await read(connection, 'e.conversation_id', conversations)).map((row) => [row.conversation_id, row]),
+    );
     return refs.map((ref) => {
       const row = 'eventId' in ref ? byId.get(ref.eventId) : byConversation.get(ref.conversationId);
       return row === undefined ? null : toLoaded(row);
@@ -50,9 +57,17 @@ export function loadEvents(store: Store, refs: readonly EventRef[], deadlineMs: 
   });
 }
 
-async function read(connection: Connection, column: 'e.event_id' | 'e.conversation_id', values: readonly string[]): Promise<Row[]> {
+async function read(
+  connection: Connection,
+  column: 'e.event_id' | 'e.conversation_id',
+  values: readonly string[],
+): Promise<Row[]> {
   if (values.length === 0) return [];
-  const [, rows] = await connection.batch([['START TRANSACTION'], [`${select} WHERE ${column} IN (?)`, [values]], ['COMMIT']]);
+  const [, rows] = await connection.batch([
+    ['START TRANSACTION'],
+    [`${select} WHERE ${column} IN (?)`, [values]],
+    ['COMMIT'],
+  ]);
   return rows as Row[];
 }
 

@@ -3,7 +3,10 @@ import { type Connection, withConnection } from './connection.ts';
 import { migrations, migrationsTableName } from './migrations/index.ts';
 import type { Store } from './open-store.ts';
 
-/** Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. (MySQL 9 has no MD5.) */
+/**
+ * Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. (MySQL 9 has
+ * no MD5.)
+ */
 const lockName = "CONCAT('afterword_migrate_', LEFT(SHA2(DATABASE(), 256), 32))";
 
 /**
@@ -29,7 +32,10 @@ export async function migrate(store: Store, lockSeconds = 120): Promise<string[]
   }
 }
 
-/** @returns true if the schema lacks a migration that this version needs. @throws {PipelineError} also `SCHEMA_UNRELEASED`. */
+/**
+ * @returns true if the schema lacks a migration that this version needs.
+ * @throws {PipelineError} also `SCHEMA_UNRELEASED`.
+ */
 export async function needsMigration(store: Store, deadlineMs: number): Promise<boolean> {
   const ran = await withConnection(store, deadlineMs, async (connection) => {
     await refuseUnreleased(connection);
@@ -41,8 +47,8 @@ export async function needsMigration(store: Store, deadlineMs: number): Promise<
 }
 
 /**
- * Before the first release the text was a column of the event, and later there was no `published_at`. Their migrations have the names of today's, and such
- * events would look as if their text was lost.
+ * Before the first release the text was a column of the event, and later there was no `published_at`. Their migrations
+ * have the names of today's, and such events would look as if their text was lost.
  */
 async function refuseUnreleased(connection: Connection): Promise<void> {
   const found = await connection.query<unknown[]>(

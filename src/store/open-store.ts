@@ -8,7 +8,8 @@ export type Store = {
   /** Connections without autocommit, which accepts are stored on: no round trip begins their transactions. */
   readonly accepts: mysql2.Pool;
   /**
-   * TypeORM on the same pool, for migrations. Loaded at its first use: processes that serve do without it, start sooner and are 11 MiB smaller.
+   * TypeORM on the same pool, for migrations. Loaded at its first use: processes that serve do without it, start sooner
+   * and are 11 MiB smaller.
    */
   orm(): Promise<DataSource>;
   close(): Promise<void>;
@@ -19,9 +20,9 @@ export type Store = {
  * Strict mode: what does not fit is refused, not cut. UTC: `DATETIME` columns hold UTC. A lock wait of 5 s is a
  * fault here, not patience: every transaction of ours is a few milliseconds long.
  *
- * A host that loses power or network in the middle of a transaction says nothing, and the server would keep its locks for `wait_timeout`, 8 h by
- * default. So a session that says nothing is ended after a minute, and one in a transaction after 15 s where the server can tell
- * (MariaDB; for MySQL that is a comment).
+ * A host that loses power or network in the middle of a transaction says nothing, and the server would keep its locks
+ * for `wait_timeout`, 8 h by default. So a session that says nothing is ended after a minute, and one in a transaction
+ * after 15 s where the server can tell (MariaDB; for MySQL that is a comment).
  */
 const session = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
@@ -50,7 +51,10 @@ export async function openStore(
   const accepting = options.acceptConnections ?? 0;
   const pool = createPool(url, options.poolSize - accepting, options.connectTimeoutMs, session);
   // It connects when it is used: a process that accepts nothing has none of these.
-  const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [...session, 'SET SESSION autocommit = 0']);
+  const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [
+    ...session,
+    'SET SESSION autocommit = 0',
+  ]);
   let orm: Promise<DataSource> | null = null;
   return {
     pool,
@@ -76,7 +80,8 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
     connectionLimit: size,
     connectTimeout: connectTimeoutMs,
     enableKeepAlive: true,
-    // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only ends a mistake.
+    // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only ends a
+    // mistake.
     queueLimit: 1_000,
     charset: 'utf8mb4',
     timezone: 'Z',
@@ -95,7 +100,10 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
 }
 
 /** One connection that is used and ended. */
-async function connectOnce(url: string, options: { readonly connectTimeoutMs: number; readonly stop?: AbortSignal }): Promise<void> {
+async function connectOnce(
+  url: string,
+  options: { readonly connectTimeoutMs: number; readonly stop?: AbortSignal },
+): Promise<void> {
   options.stop?.throwIfAborted();
   const connection = mysql2.createConnection({ uri: url, connectTimeout: options.connectTimeoutMs });
   const { promise: abandoned, reject: abandon } = Promise.withResolvers<never>();
@@ -107,7 +115,9 @@ async function connectOnce(url: string, options: { readonly connectTimeoutMs: nu
   try {
     await Promise.race([
       abandoned,
-      new Promise<void>((resolve, reject) => connection.query('SELECT 1', (error) => (error ? reject(error) : resolve()))),
+      new Promise<void>((resolve, reject) =>
+        connection.query('SELECT 1', (error) => (error ? reject(error) : resolve())),
+      ),
     ]);
     connection.end();
   } catch (error) {

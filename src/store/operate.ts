@@ -7,7 +7,10 @@ export type Operated =
   | { readonly kind: 'wrong-state'; readonly status: EventStatus }
   | { readonly kind: 'not-found' };
 
-/** FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt succeeds. */
+/**
+ * FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt
+ * succeeds.
+ */
 const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)`;
 
 export function retryEvent(store: Store, conversationId: string, deadlineMs: number): Promise<Operated> {
@@ -28,7 +31,8 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
 }
 
 /**
- * Reopens FAILED events, oldest first, after `filter.after`: whoever goes on from `last` meets none twice, even if some fail again meanwhile.
+ * Reopens FAILED events, oldest first, after `filter.after`: whoever goes on from `last` meets none twice, even if some
+ * fail again meanwhile.
  * @returns how many, at most `limit`, and the last of them.
  */
 export function retryFailed(
@@ -95,8 +99,9 @@ export async function makeDue(store: Store, eventId: EventId, deadlineMs: number
 }
 
 /**
- * Makes open events due at once that were accepted before `before`, also those that wait for a retry; not those that a relay is
- * publishing in this moment (`graceMs`). Goes through them by their ids, each once: call again with `next` until it is null.
+ * Makes open events due at once that were accepted before `before`, also those that wait for a retry; not those that a
+ * relay is publishing in this moment (`graceMs`). Goes through them by their ids, each once: call again with `next`
+ * until it is null.
  */
 export async function republishOpen(
   store: Store,

@@ -4,7 +4,8 @@ import { migrations, migrationsTableName } from './migrations/index.ts';
 import { schemas } from './schemas.ts';
 
 /**
- * TypeORM on our pool: it keeps the schema. Statements of the pipeline and of its readers are written by hand, prepared, and need no ORM.
+ * TypeORM on our pool: it keeps the schema. Statements of the pipeline and of its readers are written by hand,
+ * prepared, and need no ORM.
  *
  * @throws the driver's error if the database cannot be reached.
  */

@@ -3,8 +3,8 @@ import { type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /**
- * One publication of an event. `dueAt`: the due time that keeps relays off the event meanwhile; null: what its insert set, `graceMs` after `created_at`.
- * Whoever writes another due time has begun something new.
+ * One publication of an event. `dueAt`: the due time that keeps relays off the event meanwhile; null: what its insert
+ * set, `graceMs` after `created_at`. Whoever writes another due time has begun something new.
  */
 export type Publication = { readonly eventId: EventId; readonly dueAt: Date | null };
 /** `maybeQueued`: it was published before and not long ago, and is probably in the queue or in work. */
@@ -12,7 +12,14 @@ export type ClaimedEvent = EventPointer & { readonly maybeQueued: boolean };
 /** Events that are ours to publish until `dueAt`. */
 export type Claimed = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
 
-type Row = { event_id: EventId; conversation_id: string; user_id: string; bot_id: string; maybe_queued: 0 | 1 | null; due_at: Date };
+type Row = {
+  event_id: EventId;
+  conversation_id: string;
+  user_id: string;
+  bot_id: string;
+  maybe_queued: 0 | 1 | null;
+  due_at: Date;
+};
 
 /** After this many terms without a settlement an event is published again, whatever is in the queue. */
 const mostTermsQueued = 4;
@@ -25,7 +32,12 @@ const update = 'UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attemp
  */
 export function claimDue(
   store: Store,
-  options: { readonly limit: number; readonly graceMs: number; readonly republishAfterMs: number; readonly deadlineMs: number },
+  options: {
+    readonly limit: number;
+    readonly graceMs: number;
+    readonly republishAfterMs: number;
+    readonly deadlineMs: number;
+  },
 ): Promise<Claimed> {
   return withConnection(store, options.deadlineMs, async (connection) => {
     const [, rows] = (await connection.batch([
@@ -53,9 +65,9 @@ export function claimDue(
 }
 
 /**
- * Confirmed events need no relay until `republishAfterMs` have passed. A mark may come late, and means one publication: the row must still
- * have the due time that this one began with. Whoever wrote another one since (an attempt that failed, an operator's retry) has its
- * way, also if that was while this statement waited for the row.
+ * Confirmed events need no relay until `republishAfterMs` have passed. A mark may come late, and means one publication:
+ * the row must still have the due time that this one began with. Whoever wrote another one since (an attempt that
+ * failed, an operator's retry) has its way, also if that was while this statement waited for the row.
  *
  * @param options.graceMs  as the new events were inserted with.
  */
@@ -70,13 +82,19 @@ export function markConfirmed(
   });
 }
 
-/** Leaves claimed events that may be queued alone for another `republishAfterMs`, with the `published_at` that they have. */
+/**
+ * Leaves claimed events that may be queued alone for another `republishAfterMs`, with the `published_at` that they
+ * have.
+ */
 export function postpone(
   store: Store,
   publications: readonly Publication[],
   options: { readonly graceMs: number; readonly republishAfterMs: number; readonly deadlineMs: number },
 ): Promise<void> {
-  return moveDue(store, publications, 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND', { ...options, value: options.republishAfterMs * 1_000 });
+  return moveDue(store, publications, 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND', {
+    ...options,
+    value: options.republishAfterMs * 1_000,
+  });
 }
 
 /**
@@ -89,7 +107,9 @@ export async function extendDue(
   options: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<Date> {
   const now = await withConnection(store, options.deadlineMs, (connection) =>
-    connection.query<{ due_at: Date }[]>('SELECT UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at', [options.graceMs * 1_000]),
+    connection.query<{ due_at: Date }[]>('SELECT UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at', [
+      options.graceMs * 1_000,
+    ]),
   );
   const dueAt = now[0]?.due_at ?? new Date(0);
   await moveDue(store, publications, '?', { ...options, value: dueAt });
@@ -105,7 +125,8 @@ async function moveDue(
 ): Promise<void> {
   await withConnection(store, options.deadlineMs, async (connection) => {
     for (const [time, ofOneClaim] of Map.groupBy(publications, ({ dueAt }) => dueAt?.getTime() ?? null)) {
-      const [unchanged, value] = time === null ? ['created_at + INTERVAL ? MICROSECOND', options.graceMs * 1_000] : ['?', new Date(time)];
+      const [unchanged, value] =
+        time === null ? ['created_at + INTERVAL ? MICROSECOND', options.graceMs * 1_000] : ['?', new Date(time)];
       await connection.query(
         `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ${set} WHERE event_id IN (?) AND next_attempt_at = ${unchanged}`,
         [options.value, ofOneClaim.map(({ eventId }) => eventId).sort(), value],
@@ -117,13 +138,19 @@ async function moveDue(
 /**
  * Makes events due that were published over `lostAfterMs` ago and that no worker has said it holds since.
  *
- * Due times nearer than `furthestRetryMs` are mostly retries that wait, and are not looked at; published events come there by themselves.
+ * Due times nearer than `furthestRetryMs` are mostly retries that wait, and are not looked at; published events come
+ * there by themselves.
  *
  * @returns how many.
  */
 export function makeLostDue(
   store: Store,
-  options: { readonly lostAfterMs: number; readonly furthestRetryMs: number; readonly limit: number; readonly deadlineMs: number },
+  options: {
+    readonly lostAfterMs: number;
+    readonly furthestRetryMs: number;
+    readonly limit: number;
+    readonly deadlineMs: number;
+  },
 ): Promise<number> {
   return withConnection(store, options.deadlineMs, async (connection) => {
     const { affectedRows } = await connection.query<{ affectedRows: number }>(

@@ -16,13 +16,15 @@ const updated = {
 } as const;
 
 const statements = [
-  ...Object.entries(inserted).map(([table, columns]) => `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${table} WHERE FALSE`),
+  ...Object.entries(inserted).map(
+    ([table, columns]) => `INSERT INTO ${table} (${columns}) SELECT ${columns} FROM ${table} WHERE FALSE`,
+  ),
   ...Object.entries(updated).map(([table, change]) => `UPDATE ${table} SET ${change} = ''`),
 ];
 
 /**
- * Asks for every kind of write that accepting and settling need, of no row: one round trip that writes nothing, and that a read-only server, a
- * replica or a missing right refuses as it would refuse the real one.
+ * Asks for every kind of write that accepting and settling need, of no row: one round trip that writes nothing, and
+ * that a read-only server, a replica or a missing right refuses as it would refuse the real one.
  *
  * @throws {PipelineError} what the server says, in `cause`.
  */
@@ -36,6 +38,7 @@ const deniedErrnos = new Set<unknown>([1044, 1142, 1143, 1227]);
 
 /** @returns the server's words if an error says that a right is missing, else null. */
 export function missingRight(error: unknown): string | null {
-  const cause = error instanceof PipelineError ? (error.cause as { errno?: unknown; message?: string } | undefined) : undefined;
+  const cause =
+    error instanceof PipelineError ? (error.cause as { errno?: unknown; message?: string } | undefined) : undefined;
   return cause !== undefined && deniedErrnos.has(cause.errno) ? (cause.message ?? 'denied') : null;
 }

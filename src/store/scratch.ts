@@ -2,7 +2,10 @@ import { withConnection } from './connection.ts';
 import { migrate } from './migrate.ts';
 import { openStore, type Store } from './open-store.ts';
 
-/** A database beside the one of `DATABASE_URL`, on the same server, for a measurement that must touch nothing of anybody's. */
+/**
+ * A database beside the one of `DATABASE_URL`, on the same server, for a measurement that must touch nothing of
+ * anybody's.
+ */
 export type ScratchDatabase = {
   readonly url: string;
   readonly store: Store;
@@ -26,7 +29,8 @@ export async function createScratchDatabase(url: string, name: string): Promise<
       store,
       empty: () =>
         withConnection(store, deadlineMs, async (connection) => {
-          for (const table of ['conversation_events', 'conversation_logs']) await connection.query(`TRUNCATE TABLE ${table}`);
+          for (const table of ['conversation_events', 'conversation_logs'])
+            await connection.query(`TRUNCATE TABLE ${table}`);
         }),
       async drop() {
         await store.close();

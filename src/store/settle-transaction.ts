@@ -5,8 +5,8 @@ import { type Connection, type Statement, withConnection } from './connection.ts
 import type { Store } from './open-store.ts';
 
 /**
- * One settling transaction in two round trips, begin and lock, write and commit; a third for users that are new. A batch of ten is mostly
- * waiting for answers, and each trip that is saved is saved by all ten (docs/decisions/0013).
+ * One settling transaction in two round trips, begin and lock, write and commit; a third for users that are new. A
+ * batch of ten is mostly waiting for answers, and each trip that is saved is saved by all ten (docs/decisions/0013).
  */
 export function settleTransaction<T>(
   store: Store,
@@ -29,7 +29,14 @@ type FriendshipRow = {
   streak_day: number;
   last_interaction_date: Date | null;
 };
-type TopicRow = { user_id: string; topic_id: string; score: number; turns: number; level: FriendshipLevel; last_date: Date };
+type TopicRow = {
+  user_id: string;
+  topic_id: string;
+  score: number;
+  turns: number;
+  level: FriendshipLevel;
+  last_date: Date;
+};
 
 type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
 
@@ -66,7 +73,10 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
         ],
         ...readUsers(sorted, topics, lock),
       ]);
-      return { friendships: (friendships as FriendshipRow[]).map(toFriendship), topics: (topicRows as TopicRow[]).map(toTopic) };
+      return {
+        friendships: (friendships as FriendshipRow[]).map(toFriendship),
+        topics: (topicRows as TopicRow[]).map(toTopic),
+      };
     },
 
     write({ friendships, topics, events }) {
@@ -94,7 +104,14 @@ function toFriendship(r: FriendshipRow): Friendship {
 }
 
 function toTopic(r: TopicRow): TopicMetrics {
-  return { userId: r.user_id, topicId: r.topic_id, score: r.score, turns: r.turns, level: r.level, lastDate: r.last_date };
+  return {
+    userId: r.user_id,
+    topicId: r.topic_id,
+    score: r.score,
+    turns: r.turns,
+    level: r.level,
+    lastDate: r.last_date,
+  };
 }
 
 function readUsers(sorted: readonly string[], topics: readonly TopicKey[], lock: Lock): Statement[] {
@@ -132,9 +149,13 @@ function writeTopics(rows: readonly TopicMetrics[]): Statement {
   ];
 }
 
-/** One UPDATE for all of them; a join against a derived table of the values would be written to disk by MariaDB (docs/decisions/0013). */
+/**
+ * One UPDATE for all of them; a join against a derived table of the values would be written to disk by MariaDB
+ * (docs/decisions/0013).
+ */
 function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed' }>[]): Statement {
-  const byEvent = (value: (write: (typeof writes)[number]) => unknown): readonly unknown[] => writes.flatMap((w) => [w.eventId, value(w)]);
+  const byEvent = (value: (write: (typeof writes)[number]) => unknown): readonly unknown[] =>
+    writes.flatMap((w) => [w.eventId, value(w)]);
   const choice = `CASE event_id ${writes.map(() => 'WHEN ? THEN ?').join(' ')} END`;
   return [
     `UPDATE conversation_events FORCE INDEX (PRIMARY)
@@ -142,12 +163,18 @@ function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed'
        friendship_score_change = ${choice}, new_friendship_level = ${choice}, score_calculation_details = ${choice},
        error_code = NULL, error_details = NULL, suspect_starts = 0
      WHERE event_id IN (?)`,
-    [...byEvent((w) => w.change), ...byEvent((w) => w.level), ...byEvent((w) => w.detailsJson), writes.map((w) => w.eventId)],
+    [
+      ...byEvent((w) => w.change),
+      ...byEvent((w) => w.level),
+      ...byEvent((w) => w.detailsJson),
+      writes.map((w) => w.eventId),
+    ],
   ];
 }
 
 function writeUnsuccessful(write: Exclude<EventWrite, { kind: 'processed' }>): Statement {
-  const [status, delayMicros] = write.kind === 'failed' ? ['FAILED', null] : ['PENDING', Math.round(write.delayMs * 1_000)];
+  const [status, delayMicros] =
+    write.kind === 'failed' ? ['FAILED', null] : ['PENDING', Math.round(write.delayMs * 1_000)];
   return [
     `UPDATE conversation_events SET status = ?, attempt_count = ?, error_code = ?, error_details = ?, suspect_starts = 0,
        next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)

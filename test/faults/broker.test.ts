@@ -26,40 +26,48 @@ afterAll(async () => {
 });
 
 const processed = (n: number) =>
-  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), { timeout: 120_000, interval: 200 });
+  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), {
+    timeout: 120_000,
+    interval: 200,
+  });
 
 test.each([
   ['stopped', 'stop'],
   ['killed', 'kill'],
-] as const)('broker %s while conversations come in: every one is accepted, and scored after its return', async (_name, end) => {
-  const before = (await statuses(space.database))['PROCESSED'] ?? 0;
-  let ended = false;
-  const ending = delay(300)
-    .then(() => servers.broker[end]())
-    .then(() => {
-      ended = true;
+] as const)(
+  'broker %s while conversations come in: every one is accepted, and scored after its return',
+  async (_name, end) => {
+    const before = (await statuses(space.database))['PROCESSED'] ?? 0;
+    let ended = false;
+    const ending = delay(300)
+      .then(() => servers.broker[end]())
+      .then(() => {
+        ended = true;
+      });
+    let sent = 0;
+    while (!ended || sent < 300) {
+      const batch = samples()
+        .slice(0, 50)
+        .map((body) => ({ ...body, conversation_id: `conv_${end}_${sent++}` }));
+      for (const answer of await postAll(api.url, batch, 25)) expect(answer.status).toBe(202);
+    }
+    await ending;
+    // With no broker at all: still accepted, ready though degraded.
+    const alone = Array.from({ length: 100 }, () => conversation());
+    for (const answer of await postAll(api.url, alone)) expect(answer.status).toBe(202);
+    expect(await call(api.url, 'GET', '/readyz')).toMatchObject({
+      status: 200,
+      body: { status: 'degraded', database: 'up', broker: 'down' },
     });
-  let sent = 0;
-  while (!ended || sent < 300) {
-    const batch = samples()
-      .slice(0, 50)
-      .map((body) => ({ ...body, conversation_id: `conv_${end}_${sent++}` }));
-    for (const answer of await postAll(api.url, batch, 25)) expect(answer.status).toBe(202);
-  }
-  await ending;
-  // With no broker at all: still accepted, ready though degraded.
-  const alone = Array.from({ length: 100 }, () => conversation());
-  for (const answer of await postAll(api.url, alone)) expect(answer.status).toBe(202);
-  expect(await call(api.url, 'GET', '/readyz')).toMatchObject({
-    status: 200,
-    body: { status: 'degraded', database: 'up', broker: 'down' },
-  });
 
-  await servers.broker.start();
-  await processed(before + sent + 100);
-  expect(await wrongSums(space.database)).toEqual([]);
-  await vi.waitFor(async () => expect((await call(api.url, 'GET', '/readyz')).body.status).toBe('ready'), { timeout: 30_000 });
-});
+    await servers.broker.start();
+    await processed(before + sent + 100);
+    expect(await wrongSums(space.database)).toEqual([]);
+    await vi.waitFor(async () => expect((await call(api.url, 'GET', '/readyz')).body.status).toBe('ready'), {
+      timeout: 30_000,
+    });
+  },
+);
 
 test('an API and a worker that start without a broker serve, and find it when it comes', async () => {
   const before = (await statuses(space.database))['PROCESSED'] ?? 0;

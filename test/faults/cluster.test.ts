@@ -11,7 +11,10 @@ import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { createProxy, type TcpProxy } from '../support/proxy.ts';
 import { startTraffic } from '../support/traffic.ts';
 
-/** Three brokers with one quorum queue, and in front of them what every such deployment has: something that leads to a living one. */
+/**
+ * Three brokers with one quorum queue, and in front of them what every such deployment has: something that leads to a
+ * living one.
+ */
 
 let folder: string;
 let database: Server;
@@ -28,8 +31,15 @@ beforeAll(async () => {
   database = found.database.server;
   cluster = await startCluster(found.database.how === 'docker' ? 'docker' : 'private');
   front = await createProxy(() => new URL(cluster.nodes[leadTo]?.url ?? ''));
-  space = await createNamespace({ database: database.url, rabbitmq: front.through(cluster.nodes[0]?.url ?? '') }, faultEnv);
-  members.push(await startMember('api', space.env), await startMember('worker', space.env), await startMember('worker', space.env));
+  space = await createNamespace(
+    { database: database.url, rabbitmq: front.through(cluster.nodes[0]?.url ?? '') },
+    faultEnv,
+  );
+  members.push(
+    await startMember('api', space.env),
+    await startMember('worker', space.env),
+    await startMember('worker', space.env),
+  );
 }, 300_000);
 afterAll(async () => {
   for (const member of members) expect(await member.stop()).toBe(0);
@@ -52,10 +62,13 @@ test.each([
   await traffic.more(100);
   // All of it with two of three.
   await traffic.stop();
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: before + traffic.accepted.size }), {
-    timeout: 120_000,
-    interval: 200,
-  });
+  await vi.waitFor(
+    async () => expect(await statuses(space.database)).toEqual({ PROCESSED: before + traffic.accepted.size }),
+    {
+      timeout: 120_000,
+      interval: 200,
+    },
+  );
   expect(await wrongSums(space.database)).toEqual([]);
   expect(traffic.strange).toEqual([]);
   await cluster.nodes[victim]?.start();

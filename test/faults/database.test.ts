@@ -31,7 +31,10 @@ afterAll(async () => {
 });
 
 const processed = (n: number) =>
-  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), { timeout: 60_000, interval: 200 });
+  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), {
+    timeout: 60_000,
+    interval: 200,
+  });
 
 test('database stopped: 503 with Retry-After and no hang, then everything goes on without a restart', async () => {
   expect((await post(api.url, conversation())).status).toBe(202);
@@ -47,14 +50,18 @@ test('database stopped: 503 with Retry-After and no hang, then everything goes o
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
   }
   expect(await call(api.url, 'GET', '/healthz')).toMatchObject({ status: 200 });
-  expect(await call(api.url, 'GET', '/readyz')).toMatchObject({ status: 503, body: { status: 'unavailable', database: 'down' } });
+  expect(await call(api.url, 'GET', '/readyz')).toMatchObject({
+    status: 503,
+    body: { status: 'unavailable', database: 'down' },
+  });
   expect((await call(api.url, 'GET', '/v1/conversations/x')).status).toBe(503);
 
   await servers.database.start();
   const body = conversation();
   await vi.waitFor(async () => expect((await post(api.url, body)).status).toBe(202), { timeout: 30_000 });
   await vi.waitFor(
-    async () => expect((await call(api.url, 'GET', `/v1/conversations/${body.conversation_id}`)).body.status).toBe('PROCESSED'),
+    async () =>
+      expect((await call(api.url, 'GET', `/v1/conversations/${body.conversation_id}`)).body.status).toBe('PROCESSED'),
     {
       timeout: 30_000,
     },
@@ -62,10 +69,15 @@ test('database stopped: 503 with Retry-After and no hang, then everything goes o
 });
 
 test('database killed during accepts and settles: what was answered 202 is there and scored once', async () => {
-  const bodies = Array.from({ length: 1_500 }, (_, i) => conversation({ user_id: `user_${i % 7}`, metadata: { act: 'burn', ms: 2 } }));
+  const bodies = Array.from({ length: 1_500 }, (_, i) =>
+    conversation({ user_id: `user_${i % 7}`, metadata: { act: 'burn', ms: 2 } }),
+  );
   let killed = false;
   const kill = vi
-    .waitFor(async () => expect((await statuses(space.database))['PROCESSED']).toBeGreaterThan(50), { timeout: 30_000, interval: 20 })
+    .waitFor(async () => expect((await statuses(space.database))['PROCESSED']).toBeGreaterThan(50), {
+      timeout: 30_000,
+      interval: 20,
+    })
     .then(async () => {
       await servers.database.kill();
       killed = true;
@@ -92,7 +104,9 @@ test('database killed during accepts and settles: what was answered 202 is there
     { timeout: 90_000, interval: 200 },
   );
   const stored = new Set(
-    (await rows<{ id: string }>(space.database, 'SELECT conversation_id AS id FROM conversation_events')).map((row) => row.id),
+    (await rows<{ id: string }>(space.database, 'SELECT conversation_id AS id FROM conversation_events')).map(
+      (row) => row.id,
+    ),
   );
   expect(accepted.filter((id) => !stored.has(id))).toEqual([]);
   expect(accepted.length).toBeGreaterThan(50);
@@ -128,7 +142,8 @@ test('a database that falls silent: 503 in time for every kind of request, no co
   }
   await proxy.restore();
   await vi.waitFor(async () => expect((await post(cut.url, conversation())).status).toBe(202), { timeout: 30_000 });
-  const read = async () => expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
+  const read = async () =>
+    expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
   await vi.waitFor(read, { timeout: 30_000 });
   // And once more, so that it ends while its connections are dead.
   proxy.silence('up', 'down');

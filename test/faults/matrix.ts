@@ -32,7 +32,10 @@ export function proveEach(faults: readonly Fault[]): void {
     const whileBroken = async () => {
       const codes = await Promise.all([api.stop(), worker.stop()]);
       // A poison may have taken the worker before.
-      expect(codes).toEqual([0, expect.toSatisfy((code) => code === 0 || (code === 'SIGKILL' && stream === poisonous))]);
+      expect(codes).toEqual([
+        0,
+        expect.toSatisfy((code) => code === 0 || (code === 'SIGKILL' && stream === poisonous)),
+      ]);
     };
     const poisonous = faults.findIndex((f) => f.name.includes('poison')) === Number(stream.slice(1)) ? stream : '';
 
@@ -62,9 +65,16 @@ export function proveEach(faults: readonly Fault[]): void {
 
 function printMatrix(proofs: readonly Struck[]): void {
   const lines = proofs.map(({ fault, proof, repeats, seconds }) =>
-    [fault, proof.accepted, proof.processed, proof.failed, repeats, proof.lost.length, proof.wrongSums.length, seconds.toFixed(1)].join(
-      ' | ',
-    ),
+    [
+      fault,
+      proof.accepted,
+      proof.processed,
+      proof.failed,
+      repeats,
+      proof.lost.length,
+      proof.wrongSums.length,
+      seconds.toFixed(1),
+    ].join(' | '),
   );
   process.stdout.write(
     [

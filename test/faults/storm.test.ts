@@ -28,8 +28,17 @@ test(`${strikes} faults in the order of STORM_SEED=${seed}`, { timeout: 600_000 
     say: (line) => process.stdout.write(`· storm ${seed}: ${line}\n`),
   });
   const { proof, traffic } = storm;
-  process.stdout.write(`· storm ${seed}: ${proof.accepted} accepted, ${proof.processed} processed, ${proof.failed} failed\n`);
+  process.stdout.write(
+    `· storm ${seed}: ${proof.accepted} accepted, ${proof.processed} processed, ${proof.failed} failed\n`,
+  );
   expect(traffic.contradicted).toEqual([]);
   expect(traffic.strange).toEqual([]);
-  expect(proof).toMatchObject({ lost: [], wrongSums: [], wronglyEnded: [], withoutLetter: [], wrongReplays: [], violations: [] });
+  expect(proof).toMatchObject({
+    lost: [],
+    wrongSums: [],
+    wronglyEnded: [],
+    withoutLetter: [],
+    wrongReplays: [],
+    violations: [],
+  });
 });

@@ -15,7 +15,11 @@ beforeAll(async () => {
   servers = await startOwnServers();
   space = await createNamespace(
     { database: servers.database.url, rabbitmq: servers.broker.url },
-    { LOG_LEVEL: 'info', SCORER_MODULE: fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url)), SCORING_THREADS: '2' },
+    {
+      LOG_LEVEL: 'info',
+      SCORER_MODULE: fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url)),
+      SCORING_THREADS: '2',
+    },
   );
   api = await startMember('api', space.env);
 });
@@ -26,7 +30,9 @@ afterAll(async () => {
 });
 
 test('workers killed in mid-scoring, again and again: everything is scored, every sum exact', async () => {
-  const bodies = Array.from({ length: 400 }, (_, i) => conversation({ user_id: `user_${i % 5}`, metadata: { act: 'burn', ms: 10 } }));
+  const bodies = Array.from({ length: 400 }, (_, i) =>
+    conversation({ user_id: `user_${i % 5}`, metadata: { act: 'burn', ms: 10 } }),
+  );
   expect((await postAll(api.url, bodies)).every((a) => a.status === 202)).toBe(true);
   const done = async () => (await statuses(space.database))['PROCESSED'] ?? 0;
   for (let round = 1; round <= 5; round++) {
@@ -37,9 +43,14 @@ test('workers killed in mid-scoring, again and again: everything is scored, ever
   }
   expect(await done()).toBeLessThan(400);
   const last = await startMember('worker', space.env);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 400 }), { timeout: 60_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 400 }), {
+    timeout: 60_000,
+    interval: 100,
+  });
   expect(await wrongSums(space.database)).toEqual([]);
-  expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0 OR suspect_starts > 0')).toEqual([]);
+  expect(
+    await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0 OR suspect_starts > 0'),
+  ).toEqual([]);
   expect(await last.stop()).toBe(0);
 });
 
@@ -61,20 +72,26 @@ test('an event that kills its process each time ends as POISON, and its neighbou
   };
   const supervised = supervise();
   await vi.waitFor(
-    async () => expect(await status(poison.conversation_id)).toMatchObject({ status: 'FAILED', error: { code: 'POISON' } }),
+    async () =>
+      expect(await status(poison.conversation_id)).toMatchObject({ status: 'FAILED', error: { code: 'POISON' } }),
     {
       timeout: 120_000,
       interval: 200,
     },
   );
   for (const { conversation_id } of neighbours) {
-    await vi.waitFor(async () => expect(await status(conversation_id)).toMatchObject({ status: 'PROCESSED', attempt_count: 0 }), {
-      timeout: 30_000,
-    });
+    await vi.waitFor(
+      async () => expect(await status(conversation_id)).toMatchObject({ status: 'PROCESSED', attempt_count: 0 }),
+      {
+        timeout: 30_000,
+      },
+    );
   }
   // Once unmarked, then the three starts that are counted.
   expect(deaths).toBe(4);
-  await vi.waitFor(async () => expect((await broker.takeAll(space.deadQueue)).map((m) => m.properties.messageId)).toHaveLength(1));
+  await vi.waitFor(async () =>
+    expect((await broker.takeAll(space.deadQueue)).map((m) => m.properties.messageId)).toHaveLength(1),
+  );
   expect(await wrongSums(space.database)).toEqual([]);
   await worker.stop();
   await supervised;
@@ -88,8 +105,10 @@ test('connections that are reset again and again while scorings run for long: no
   const slow = [1, 2].map(() => conversation({ user_id: 'patient', metadata: { act: 'wait', ms: 9_000 } }));
   await postAll(api.url, slow);
   const workers = await Promise.all([startMember('worker', env), startMember('worker', env)]);
-  const consuming = () => workers.every(({ lines }) => lines.filter((line) => line.includes('"broker connected"')).length >= 2 * sessions);
-  // The first delivery is not counted, the second and third are; the fourth would find two starts, of processes that live.
+  const consuming = () =>
+    workers.every(({ lines }) => lines.filter((line) => line.includes('"broker connected"')).length >= 2 * sessions);
+  // The first delivery is not counted, the second and third are; the fourth would find two starts, of processes that
+  // live.
   let sessions = 1;
   for (; sessions <= 5; sessions++) {
     await vi.waitFor(() => expect(consuming()).toBe(true), { timeout: 30_000, interval: 20 });
@@ -127,11 +146,17 @@ test('an API killed with accepts under way: an answered 202 survives, and is sco
   victim.signal('SIGKILL');
   await flood;
   const worker = await startMember('worker', { ...space.env, PUBLISH_GRACE_MS: '1000' });
-  await vi.waitFor(async () => expect((await statuses(space.database))['PENDING'] ?? 0).toBe(0), { timeout: 60_000, interval: 100 });
+  await vi.waitFor(async () => expect((await statuses(space.database))['PENDING'] ?? 0).toBe(0), {
+    timeout: 60_000,
+    interval: 100,
+  });
   const stored = new Set(
-    (await rows<{ id: string }>(space.database, "SELECT conversation_id AS id FROM conversation_events WHERE status = 'PROCESSED'")).map(
-      (r) => r.id,
-    ),
+    (
+      await rows<{ id: string }>(
+        space.database,
+        "SELECT conversation_id AS id FROM conversation_events WHERE status = 'PROCESSED'",
+      )
+    ).map((r) => r.id),
   );
   expect(accepted.filter((id) => !stored.has(id))).toEqual([]);
   expect(await wrongSums(space.database)).toEqual([]);

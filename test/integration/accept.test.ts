@@ -25,11 +25,16 @@ describe('202', () => {
     expect(answer.status).toBe(202);
     expect(answer.body).toMatchObject({ status: 'accepted', message: expect.any(String), conversation_id: 'conv/ä 1' });
     expect(answer.body.event_id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
-    expect(answer.headers).toMatchObject({ location: '/v1/conversations/conv%2F%C3%A4%201', 'x-request-id': 'from-the-caller' });
+    expect(answer.headers).toMatchObject({
+      location: '/v1/conversations/conv%2F%C3%A4%201',
+      'x-request-id': 'from-the-caller',
+    });
     expect(Number(answer.headers['retry-after'])).toBeGreaterThan(0);
-    const [row] = await rows<Record<string, unknown>>(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [
-      answer.body.event_id,
-    ]);
+    const [row] = await rows<Record<string, unknown>>(
+      space.database,
+      'SELECT * FROM conversation_events WHERE event_id = ?',
+      [answer.body.event_id],
+    );
     expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, duration_seconds: 1200 });
     expect(row?.['next_attempt_at']).toBeInstanceOf(Date);
     expect((await call(api.url, 'GET', String(answer.headers['location']))).body.conversation_id).toBe('conv/ä 1');
@@ -71,8 +76,16 @@ describe('202', () => {
       conversation({ ...owned, next_attempt_at: '2020-01-01', processed_at: 'x', raw_conversation_log: 7 }),
     );
     expect(answer.status).toBe(202);
-    const [row] = await rows(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [answer.body.event_id]);
-    expect(row).toMatchObject({ status: 'PENDING', attempt_count: 0, error_code: null, friendship_score_change: null, processed_at: null });
+    const [row] = await rows(space.database, 'SELECT * FROM conversation_events WHERE event_id = ?', [
+      answer.body.event_id,
+    ]);
+    expect(row).toMatchObject({
+      status: 'PENDING',
+      attempt_count: 0,
+      error_code: null,
+      friendship_score_change: null,
+      processed_at: null,
+    });
   });
 
   test('an empty agent_tag is none', async () => {
@@ -87,15 +100,24 @@ describe('202', () => {
 
   test('ids compare byte by byte', async () => {
     const ids = ['conv_case_A', 'conv_case_a', 'conv_case_á', 'conv_case_a '];
-    const events = await Promise.all(ids.map(async (id) => (await post(api.url, conversation({ conversation_id: id }))).body.event_id));
+    const events = await Promise.all(
+      ids.map(async (id) => (await post(api.url, conversation({ conversation_id: id }))).body.event_id),
+    );
     expect(new Set(events).size).toBe(4);
   });
 
   test('emoji, right-to-left text and NUL in the text are stored as they are', async () => {
     const texts = ['😀 rất vui', 'שלום', 'a\u0000b'];
-    const answer = await post(api.url, conversation({ conversation_log: texts.map((text) => ({ speaker: 'user', text })) }));
+    const answer = await post(
+      api.url,
+      conversation({ conversation_log: texts.map((text) => ({ speaker: 'user', text })) }),
+    );
     const found = await call(api.url, 'GET', `${answer.headers['location']}?include=log`);
-    expect(found.body.conversation_log.map((turn: { text: string }) => turn.text)).toEqual(['😀 rất vui', 'שלום', 'a\u0000b']);
+    expect(found.body.conversation_log.map((turn: { text: string }) => turn.text)).toEqual([
+      '😀 rất vui',
+      'שלום',
+      'a\u0000b',
+    ]);
   });
 });
 
@@ -151,9 +173,17 @@ describe('refusals', () => {
     ['end before start', conversation({ end_time: '2026-01-31T19:00:00Z' }), '/end_time'],
     ['an end that is days ahead', conversation({ end_time: '2099-01-31T19:00:00Z' }), '/end_time'],
     ['both names of the log', conversation({ conversation_logs: [] }), '/conversation_logs'],
-    ['too many items', conversation({ conversation_log: Array(2001).fill({ speaker: 'user', text: 'a' }) }), '/conversation_log'],
+    [
+      'too many items',
+      conversation({ conversation_log: Array(2001).fill({ speaker: 'user', text: 'a' }) }),
+      '/conversation_log',
+    ],
     ['half a surrogate pair in an id', conversation({ user_id: 'abc\ud800' }), '/user_id'],
-    ['half a surrogate pair in a text', withLog([{ speaker: 'user', text: 'half \ud83d' }]), '/conversation_log/0/text'],
+    [
+      'half a surrogate pair in a text',
+      withLog([{ speaker: 'user', text: 'half \ud83d' }]),
+      '/conversation_log/0/text',
+    ],
     ['half a surrogate pair in the metadata', conversation({ metadata: { a: [{ b: '\udfff' }] } }), '/metadata/a/0/b'],
     ['half a surrogate pair in a name', conversation({ metadata: { a: { '\ud800': 1 } } }), '/metadata/a'],
     ['a log that is missing', withLog(undefined), '/conversation_log'],
@@ -162,7 +192,11 @@ describe('refusals', () => {
     ['an item of both shapes', withLog([{ character: 'user', text: 'x' }]), '/conversation_log/0/content'],
     ['an item of both shapes, the other way', withLog([{ speaker: 'user', content: 'x' }]), '/conversation_log/0/text'],
     ['an item of nobody', withLog([{ content: 'x' }]), '/conversation_log/0/character'],
-    ['metadata nested too deep', conversation({ metadata: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) }), '/metadata'],
+    [
+      'metadata nested too deep',
+      conversation({ metadata: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) }),
+      '/metadata',
+    ],
     ['a missing field', { ...conversation(), bot_id: undefined }, '/bot_id'],
   ])('422: %s', async (_name, body, pointer) => {
     const answer = await post(api.url, body);
@@ -228,7 +262,9 @@ describe('refusals', () => {
     const { hostname, port } = new URL(api.url);
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname, () => {
-        socket.write('POST /v1/conversations/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"a"');
+        socket.write(
+          'POST /v1/conversations/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"a"',
+        );
         socket.destroy();
       });
       socket.once('close', () => resolve());
@@ -259,7 +295,11 @@ test('a server that has no room for prepared statements is served all the same',
 });
 
 test('conversations that were accepted before cost their batch no connection', async () => {
-  const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, acceptConnections: 1, connectTimeoutMs: 5_000 });
+  const store = await openStore(space.env['DATABASE_URL'] ?? '', {
+    poolSize: 2,
+    acceptConnections: 1,
+    connectTimeoutMs: 5_000,
+  });
   const options = { graceMs: 60_000, deadlineMs: 5_000 };
   const connected = vi.fn();
   store.accepts.on('connection', connected);
@@ -267,7 +307,10 @@ test('conversations that were accepted before cost their batch no connection', a
   const again = await insertEvents(store, [{ ...newEvent(1), eventId: newEvent(3).eventId }, newEvent(2)], options);
   await insertEvents(store, [newEvent(4)], options);
   await store.close();
-  expect(again).toMatchObject([{ value: { kind: 'replay', eventId: newEvent(1).eventId } }, { value: { kind: 'new' } }]);
+  expect(again).toMatchObject([
+    { value: { kind: 'replay', eventId: newEvent(1).eventId } },
+    { value: { kind: 'new' } },
+  ]);
   expect(connected).toHaveBeenCalledOnce();
   const logs = await rows(space.database, 'SELECT event_id FROM conversation_logs WHERE event_id IN (?)', [
     [1, 2, 3, 4].map((n) => newEvent(n).eventId),

@@ -4,7 +4,10 @@ import { createConsumer, type Delivery, topologyNames } from '../../src/broker/i
 import { createLogger } from '../../src/runtime/log.ts';
 import { openBroker } from '../support/broker.ts';
 
-/** Acks leave together, some of them as one frame: whatever the order of the answers, the broker must have understood each as it was meant. */
+/**
+ * Acks leave together, some of them as one frame: whatever the order of the answers, the broker must have understood
+ * each as it was meant.
+ */
 
 const queueName = `acks_${process.pid}_processing`;
 const names = topologyNames(queueName);
@@ -59,7 +62,10 @@ test('out of order, in several turns, between dead letters and returns: what sta
   const left = (await broker.takeAll(names.queue)).map((message) => message.content.toString());
   expect(left.sort()).toEqual(['11', '6', '8']);
   await vi.waitFor(async () => expect(await broker.depth(names.deadQueue)).toBe(2));
-  expect((await broker.takeAll(names.deadQueue)).map((message) => message.content.toString()).sort()).toEqual(['1', '9']);
+  expect((await broker.takeAll(names.deadQueue)).map((message) => message.content.toString()).sort()).toEqual([
+    '1',
+    '9',
+  ]);
   await broker.close();
   await dispose();
 });
@@ -72,8 +78,9 @@ test('two hundred in random order: each is acked once, the channel never complai
     delivery.ack();
     if (n % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
-  // All two hundred of the next ones fit under the prefetch only when the queue has counted every ack. A close before that may lose some:
-  // the broker passes single acks on to a quorum queue in a window of a few dozen, and drops those that wait when the channel closes.
+  // All two hundred of the next ones fit under the prefetch only when the queue has counted every ack. A close before
+  // that may lose some: the broker passes single acks on to a quorum queue in a window of a few dozen, and drops those
+  // that wait when the channel closes.
   for (let i = count; i < 2 * count; i++) broker.publish(queueName, `${i}`);
   await vi.waitFor(() => expect(deliveries).toHaveLength(2 * count), { timeout: 10_000 });
   expect(deliveries.every((delivery) => delivery.live)).toBe(true);

@@ -30,7 +30,9 @@ beforeAll(async () => {
       IF(a.i = 0 AND b.i >= 20, 'SCORER_FAILED', NULL), '2026-01-02', '2026-01-02'
     FROM n a JOIN n b`);
   // One user's score fell once: its changes are read one by one.
-  await database.query("UPDATE conversation_events SET friendship_score_change = -1 WHERE conversation_id = 'conv_5_8'");
+  await database.query(
+    "UPDATE conversation_events SET friendship_score_change = -1 WHERE conversation_id = 'conv_5_8'",
+  );
   await database.query(`
     INSERT INTO friendship_status (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
     SELECT user_id, SUM(friendship_score_change), 'PHASE2_ACQUAINTANCE', 1, MAX(end_time), '2026-01-02'
@@ -53,7 +55,9 @@ test.each<[string, Date | null]>([
 ])(
   'an audit %s on a million rows reads index ranges, and finds the one user that is wrong',
   async (_name, since) => {
-    await space.database.query("UPDATE friendship_status SET friendship_score = friendship_score + 0.0001 WHERE user_id = 'user_7'");
+    await space.database.query(
+      "UPDATE friendship_status SET friendship_score = friendship_score + 0.0001 WHERE user_id = 'user_7'",
+    );
     const sources = {
       ...auditSources(loadConfig(space.env), store, { overdueMs: 300_000 }),
       deadLetters: () => Promise.resolve({ obstacle: 'not here' }),
@@ -61,13 +65,19 @@ test.each<[string, Date | null]>([
     const statements = await recordStatements(store, async () => {
       const report = await audit(sources, { since, letters: false });
       expect(report.checked).toMatchObject({ users, processed: events - users, pending: 20, failed: users - 20 });
-      expect(report.violations).toEqual([{ rule: 'friendship', user_id: 'user_7', detail: 'score 999.0001, the events come to 999' }]);
+      expect(report.violations).toEqual([
+        { rule: 'friendship', user_id: 'user_7', detail: 'score 999.0001, the events come to 999' },
+      ]);
       await sources.stillFailed(await sources.failedPage({ after: '' as never, size: 100 }));
     });
-    await space.database.query("UPDATE friendship_status SET friendship_score = friendship_score - 0.0001 WHERE user_id = 'user_7'");
+    await space.database.query(
+      "UPDATE friendship_status SET friendship_score = friendship_score - 0.0001 WHERE user_id = 'user_7'",
+    );
 
     // One of each shape: values differ, plans should not.
-    const shapes = Map.groupBy(statements, (sql) => sql.replace(/'[^']*'|\b\d+\b/g, '?').replace(/\((\?, )+\?\)/g, '(?)'));
+    const shapes = Map.groupBy(statements, (sql) =>
+      sql.replace(/'[^']*'|\b\d+\b/g, '?').replace(/\((\?, )+\?\)/g, '(?)'),
+    );
     expect(shapes.size).toBeGreaterThanOrEqual(10);
     for (const [sql = ''] of shapes.values()) {
       for (const step of await explain(space.database, sql)) {

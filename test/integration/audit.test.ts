@@ -33,15 +33,25 @@ const { json, afterword, status, becomes, failOnce } = onDuty(() => ({ space, ap
 
 test('a fleet that works breaks nothing, with retries, failures and skips behind it', async () => {
   const [id = ''] = await failOnce(2, { user_id: 'audited', agent_tag: 'pets' });
-  const fine = Array.from({ length: 20 }, (_, i) => conversation({ user_id: `audited_${i % 3}`, agent_tag: i % 2 ? 'pets' : null }));
+  const fine = Array.from({ length: 20 }, (_, i) =>
+    conversation({ user_id: `audited_${i % 3}`, agent_tag: i % 2 ? 'pets' : null }),
+  );
   await postAll(api.url, fine);
   for (const { conversation_id } of fine) await becomes(conversation_id, 'PROCESSED');
   const { code, body } = await json('audit', '--letters');
-  expect(body).toMatchObject({ ok: true, violations: [], notes: [], checked: { processed: 20, failed: 2, dead_letters: 2, users: 3 } });
+  expect(body).toMatchObject({
+    ok: true,
+    violations: [],
+    notes: [],
+    checked: { processed: 20, failed: 2, dead_letters: 2, users: 3 },
+  });
   expect(code).toBe(0);
   const text = await afterword('audit', '--since', '1h');
   expect(text.output).toContain('no violations found');
-  expect((await json('audit', '--since', '2099-01-01T00:00:00Z')).body.checked).toMatchObject({ users: 0, processed: 0 });
+  expect((await json('audit', '--since', '2099-01-01T00:00:00Z')).body.checked).toMatchObject({
+    users: 0,
+    processed: 0,
+  });
   expect(await status(id)).toMatchObject({ status: 'FAILED' });
 });
 
@@ -58,7 +68,12 @@ test.each<[string, string[], string, object]>([
     'topic',
     { user_id: 'audited_2', topic_id: 'pets' },
   ],
-  ['a friendship that is gone', ["DELETE FROM friendship_status WHERE user_id = 'audited_0'"], 'friendship', { user_id: 'audited_0' }],
+  [
+    'a friendship that is gone',
+    ["DELETE FROM friendship_status WHERE user_id = 'audited_0'"],
+    'friendship',
+    { user_id: 'audited_0' },
+  ],
   [
     'an event that is due and nobody publishes',
     [
@@ -109,13 +124,19 @@ test('a FAILED event whose letter is gone is noted, and a violation if asked', a
   await vi.waitFor(
     async () => {
       const { code, body } = await json('audit', '--letters');
-      expect(body.violations).toContainEqual(expect.objectContaining({ rule: 'dead-letter', event_id: first?.properties.messageId }));
+      expect(body.violations).toContainEqual(
+        expect.objectContaining({ rule: 'dead-letter', event_id: first?.properties.messageId }),
+      );
       expect(code).toBe(1);
     },
     { timeout: 20_000 },
   );
   const { code, body } = await json('audit');
-  expect(body).toMatchObject({ ok: true, failed_without_letter: 2, notes: [expect.stringContaining('2 FAILED events')] });
+  expect(body).toMatchObject({
+    ok: true,
+    failed_without_letter: 2,
+    notes: [expect.stringContaining('2 FAILED events')],
+  });
   expect(code).toBe(0);
 });
 
@@ -130,12 +151,21 @@ test('without a broker the database is audited all the same; without a database 
     checked: { dead_letters: null },
   });
   const told = await runCommand(['audit'], without);
-  expect(told).toMatchObject({ code: 3, output: expect.stringMatching(/\nundecided: dead letters could not be compared/) });
+  expect(told).toMatchObject({
+    code: 3,
+    output: expect.stringMatching(/\nundecided: dead letters could not be compared/),
+  });
   // What was asked for and cannot be told is no success.
   const asked = await runCommand(['audit', '--letters'], without);
-  expect(asked).toMatchObject({ code: 1, output: expect.stringMatching(/FAIL {2}every failed event has its dead letter/) });
+  expect(asked).toMatchObject({
+    code: 1,
+    output: expect.stringMatching(/FAIL {2}every failed event has its dead letter/),
+  });
   const nothing = await runCommand(['audit'], { ...space.env, DATABASE_URL: 'mysql://u:secret@127.0.0.1:1/x' });
-  expect(nothing).toMatchObject({ code: 1, output: expect.stringContaining('cannot use the database mysql://u:***@127.0.0.1:1/x') });
+  expect(nothing).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('cannot use the database mysql://u:***@127.0.0.1:1/x'),
+  });
   expect(nothing.output).not.toContain('secret');
 });
 
@@ -149,7 +179,9 @@ async function copyOf(source: Namespace): Promise<Namespace> {
      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'conversation_events' AND COLUMN_NAME <> 'duration_seconds'`,
   );
   const list = columns.map((c) => c.name).join(', ');
-  await copy.database.query(`INSERT INTO conversation_events (${list}) SELECT ${list} FROM ${name}.conversation_events`);
+  await copy.database.query(
+    `INSERT INTO conversation_events (${list}) SELECT ${list} FROM ${name}.conversation_events`,
+  );
   for (const table of ['friendship_status', 'friendship_topic_metrics']) {
     await copy.database.query(`INSERT INTO ${table} SELECT * FROM ${name}.${table}`);
   }

@@ -7,7 +7,9 @@ import { peakMiB } from '../support/memory.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { openRaw, type RawClient, rawPost } from '../support/raw-http.ts';
 
-/** However much waits outside, a process holds what its bounds say. Peaks of resident memory, after more of the same. */
+/**
+ * However much waits outside, a process holds what its bounds say. Peaks of resident memory, after more of the same.
+ */
 
 let space: Namespace;
 let broker: BrokerHand;
@@ -16,7 +18,11 @@ const members: Member[] = [];
 beforeEach(async () => {
   space = await createNamespace(
     { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
-    { LOG_LEVEL: 'fatal', SCORER_MODULE: fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url)), SCORING_THREADS: '1' },
+    {
+      LOG_LEVEL: 'fatal',
+      SCORER_MODULE: fileURLToPath(new URL('../fixtures/obedient-scorer.ts', import.meta.url)),
+      SCORING_THREADS: '1',
+    },
   );
   broker = await openBroker(inject('rabbitmqUrl'));
 });
@@ -33,8 +39,9 @@ async function start(role: string, env: Record<string, string> = {}): Promise<Me
 }
 
 /**
- * A heap takes its room in the first rounds; what leaks goes on growing in all that follow. When a heap collects is its own affair, and one round that
- * peaks says nothing: the median of the last rounds must not exceed `settled` by a fifth.
+ * A heap takes its room in the first rounds; what leaks goes on growing in all that follow. When a heap collects is its
+ * own affair, and one round that peaks says nothing: the median of the last rounds must not exceed `settled` by a
+ * fifth.
  */
 function expectFlat(peaks: readonly number[], settled: number, mostMiB: number, what: string): void {
   process.stdout.write(`· ${what}: peaks ${peaks.map((peak) => Math.round(peak)).join(', ')} MiB\n`);
@@ -46,7 +53,9 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-test('10,000 clients before a database that does not answer: 503 for each, and memory stays', { timeout: 300_000 }, async () => {
+test('10,000 clients before a database that does not answer: 503 for each, and memory stays', {
+  timeout: 300_000,
+}, async () => {
   const clients = 10_000;
   const api = await start('api');
   expect((await post(api.url, conversation())).status).toBe(202);
@@ -58,7 +67,8 @@ test('10,000 clients before a database that does not answer: 503 for each, and m
   try {
     for (let wave = 0; wave < 8; wave++) {
       const open: RawClient[] = [];
-      for (let i = 0; i < clients; i += 500) open.push(...(await Promise.all(Array.from({ length: 500 }, () => openRaw(api.url)))));
+      for (let i = 0; i < clients; i += 500)
+        open.push(...(await Promise.all(Array.from({ length: 500 }, () => openRaw(api.url)))));
       for (const [i, client] of open.entries()) client.write(requests[i % requests.length] ?? '');
       const answers = await Promise.all(open.map((client) => client.statuses(1)));
       expect(answers.flat()).toEqual(Array(clients).fill(503));
@@ -85,10 +95,16 @@ test('a backlog of 200,000 stays in the broker', { timeout: 300_000 }, async () 
     worker.signal('SIGSTOP');
     for (let i = 0; i < backlog; i += 1_000) {
       for (let n = 0; n < 1_000; n++) broker.publish(space.queue, message, { messageId: event_id });
-      await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeGreaterThan(i), { timeout: 60_000, interval: 5 });
+      await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeGreaterThan(i), {
+        timeout: 60_000,
+        interval: 5,
+      });
     }
     worker.signal('SIGCONT');
-    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeLessThan(backlog - 4_000), { timeout: 60_000, interval: 50 });
+    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeLessThan(backlog - 4_000), {
+      timeout: 60_000,
+      interval: 50,
+    });
     peaks.push(await peakMiB(worker.pid));
   }
   await broker.channel.purgeQueue(space.queue);
@@ -107,7 +123,10 @@ test('a slow scorer holds its prefetch and no more', { timeout: 300_000 }, async
       metadata: { act: 'burn', ms: 2 },
     }));
     for (const answer of await postAll(api.url, bodies)) expect(answer.status).toBe(202);
-    await vi.waitFor(async () => expect((await statuses(space.database))['PENDING'] ?? 0).toBe(0), { timeout: 120_000, interval: 200 });
+    await vi.waitFor(async () => expect((await statuses(space.database))['PENDING'] ?? 0).toBe(0), {
+      timeout: 120_000,
+      interval: 200,
+    });
     peaks.push(await peakMiB(worker.pid));
   }
   expectFlat(peaks, (peaks[0] ?? 0) * 1.5, 350, 'slow scorer, 300 and 3,000 waiting');
@@ -119,7 +138,9 @@ test('bodies at the limit: some wait outside with 503, and memory stays', { time
   const peaks: number[] = [];
   const seen = new Map<number, number>();
   for (let round = 0; round < 10; round++) {
-    const bodies = Array.from({ length: 40 }, () => conversation({ conversation_log: [{ speaker: 'user', text: large }] }));
+    const bodies = Array.from({ length: 40 }, () =>
+      conversation({ conversation_log: [{ speaker: 'user', text: large }] }),
+    );
     const answers = await Promise.all(bodies.map((body) => post(api.url, body).catch(() => ({ status: 503 }))));
     for (const { status } of answers) seen.set(status, (seen.get(status) ?? 0) + 1);
     peaks.push(await peakMiB(api.pid));

@@ -70,7 +70,9 @@ test('send: what is refused is counted by reason, and the rest goes through', as
       '422 invalid_request (/user_id must have 3 to 255 characters)': { count: 1, lines: [3] },
     },
   });
-  const shown = await send(await file([conversation(), '[]', conversation({ user_id: 'x' }), conversation({ user_id: 'y' })]));
+  const shown = await send(
+    await file([conversation(), '[]', conversation({ user_id: 'x' }), conversation({ user_id: 'y' })]),
+  );
   expect(shown.output).toMatch(/2 × 422 invalid_request \(\/user_id must have 3 to 255 characters\), lines 3, 4/);
   expect(shown.output).toMatch(/1 × 422 invalid_request \(the body must be an object\), line 2/);
 });
@@ -78,11 +80,14 @@ test('send: what is refused is counted by reason, and the rest goes through', as
 test.each([
   ['a list', JSON.stringify([conversation()]), "jq -c '.[]'"],
   ['pretty-printed', JSON.stringify(conversation(), null, 2), 'jq -c .'],
-])('send: JSON of another shape (%s) is told before anything is posted, with what makes lines of it', async (_name, text, jq) => {
-  const { code, output } = await send(await file([text]));
-  expect(code).toBe(78);
-  expect(output).toContain(jq);
-});
+])(
+  'send: JSON of another shape (%s) is told before anything is posted, with what makes lines of it',
+  async (_name, text, jq) => {
+    const { code, output } = await send(await file([text]));
+    expect(code).toBe(78);
+    expect(output).toContain(jq);
+  },
+);
 
 test('send: an address with a path, as of an API behind a proxy', async () => {
   const paths: string[] = [];
@@ -91,13 +96,20 @@ test('send: an address with a path, as of an API behind a proxy', async () => {
     incoming.resume().once('end', () => {
       answer.statusCode = incoming.method === 'POST' ? 202 : 200;
       answer.setHeader('Location', '/v1/conversations/any');
-      answer.end(JSON.stringify({ status: 'PROCESSED', created_at: '2026-01-01T00:00:00Z', processed_at: '2026-01-01T00:00:01Z' }));
+      answer.end(
+        JSON.stringify({
+          status: 'PROCESSED',
+          created_at: '2026-01-01T00:00:00Z',
+          processed_at: '2026-01-01T00:00:01Z',
+        }),
+      );
     });
   }).listen(0, '127.0.0.1');
   await once(proxy, 'listening');
   const base = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
   const path = await file([conversation()]);
-  for (const url of [`${base}/scores/`, `${base}/v1`]) expect((await runCommand(['send', path, '--wait', '--url', url], {})).code).toBe(0);
+  for (const url of [`${base}/scores/`, `${base}/v1`])
+    expect((await runCommand(['send', path, '--wait', '--url', url], {})).code).toBe(0);
   proxy.close();
   expect(paths).toEqual([
     'GET /scores/healthz',
@@ -110,7 +122,10 @@ test('send: an address with a path, as of an API behind a proxy', async () => {
 });
 
 test('send: a folder, an address that is none', async () => {
-  expect(await send(folder)).toMatchObject({ code: 2, output: expect.stringContaining(`this is a folder, not a file: ${folder}`) });
+  expect(await send(folder)).toMatchObject({
+    code: 2,
+    output: expect.stringContaining(`this is a folder, not a file: ${folder}`),
+  });
   const path = await file([conversation()]);
   const { code, output } = await runCommand(['send', path, '--url', 'somewhere'], {});
   expect(code).toBe(78);
@@ -118,14 +133,24 @@ test('send: a folder, an address that is none', async () => {
 });
 
 test('send: a file that is not there, an API that is not there', async () => {
-  expect(await send(join(folder, 'none'))).toMatchObject({ code: 2, output: expect.stringContaining('there is no file') });
+  expect(await send(join(folder, 'none'))).toMatchObject({
+    code: 2,
+    output: expect.stringContaining('there is no file'),
+  });
   const path = await file([conversation()]);
   const away = await runCommand(['send', path, '--url', 'http://127.0.0.1:1'], {});
-  expect(away).toMatchObject({ code: 1, output: expect.stringContaining('no API answers at http://127.0.0.1:1 (ECONNREFUSED)') });
+  expect(away).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('no API answers at http://127.0.0.1:1 (ECONNREFUSED)'),
+  });
 });
 
 test('a database that cannot be had is named, with what to do; a wrong password is not waited for', async () => {
-  const away = await runCommand(['api'], { ...space.env, DATABASE_URL: 'mysql://a:secret@127.0.0.1:1/x', START_DEADLINE_MS: '1' });
+  const away = await runCommand(['api'], {
+    ...space.env,
+    DATABASE_URL: 'mysql://a:secret@127.0.0.1:1/x',
+    START_DEADLINE_MS: '1',
+  });
   expect(away.code).toBe(1);
   expect(away.output).toContain('cannot use the database mysql://a:***@127.0.0.1:1/x (ECONNREFUSED)');
   const url = new URL(space.env['DATABASE_URL'] ?? '');

@@ -70,9 +70,11 @@ test('a key given twice counts as its last, and __proto__ is a key like any othe
   );
   const answer = await post(api.url, text);
   expect(answer.status).toBe(202);
-  expect(await rows(space.database, 'SELECT user_id, status FROM conversation_events WHERE event_id = ?', [answer.body.event_id])).toEqual([
-    { user_id: 'second', status: 'PENDING' },
-  ]);
+  expect(
+    await rows(space.database, 'SELECT user_id, status FROM conversation_events WHERE event_id = ?', [
+      answer.body.event_id,
+    ]),
+  ).toEqual([{ user_id: 'second', status: 'PENDING' }]);
   expect((await post(api.url, conversation())).status).toBe(202);
 });
 
@@ -101,9 +103,12 @@ test('many clients that announce much and send little do not keep others out', a
 test('bodies that fill what is held at most are refused in the middle, with 503; the rest goes on after them', async () => {
   const greedy = await Promise.all(Array.from({ length: 12 }, () => openRaw(api.url)));
   for (const client of greedy) client.write(rawPost('a'.repeat(limit / 2), { 'content-length': limit }));
-  await vi.waitFor(() => expect(greedy.filter((client) => client.seen().includes(503)).length).toBeGreaterThanOrEqual(4), {
-    timeout: 10_000,
-  });
+  await vi.waitFor(
+    () => expect(greedy.filter((client) => client.seen().includes(503)).length).toBeGreaterThanOrEqual(4),
+    {
+      timeout: 10_000,
+    },
+  );
   expect(greedy.every((client) => client.seen().every((status) => status === 503))).toBe(true);
   expect(await held('request_body_bytes')).toBeLessThanOrEqual(4 * limit);
   for (const client of greedy) client.socket.destroy();
@@ -129,7 +134,12 @@ test.each([
   ['no HTTP', 'GET / HELLO/9\r\n\r\n', 400, 'bad_request'],
   ['a method that HTTP does not have', 'FETCH / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'unknown_method'],
   ['no Host', 'GET /healthz HTTP/1.1\r\n\r\n', 400, 'host_missing'],
-  ['headers without end', `GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+  [
+    'headers without end',
+    `GET / HTTP/1.1\r\nHost: a\r\nX-Long: ${'a'.repeat(20_000)}\r\n\r\n`,
+    431,
+    'headers_too_large',
+  ],
   [
     'an expectation nobody knows',
     'POST /v1/conversations/end HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}',
@@ -142,7 +152,12 @@ test.each([
     413,
     'body_too_large',
   ],
-  ['a path that takes another method', 'DELETE /v1/conversations/end HTTP/1.1\r\nHost: a\r\n\r\n', 405, 'method_not_allowed'],
+  [
+    'a path that takes another method',
+    'DELETE /v1/conversations/end HTTP/1.1\r\nHost: a\r\n\r\n',
+    405,
+    'method_not_allowed',
+  ],
 ])('%s is answered with a problem document', async (_name, bytes, status, code) => {
   const client = await openRaw(api.url);
   client.write(bytes);

@@ -21,7 +21,10 @@ beforeEach(async () => {
 afterEach(() => space.dispose());
 
 const processing = () =>
-  vi.waitFor(async () => expect((await statuses(space.database))['PROCESSING']).toBeGreaterThan(0), { timeout: 20_000, interval: 50 });
+  vi.waitFor(async () => expect((await statuses(space.database))['PROCESSING']).toBeGreaterThan(0), {
+    timeout: 20_000,
+    interval: 50,
+  });
 
 test('SIGTERM: what runs is finished and settled, what waits goes back, exit code 0', async () => {
   const api = await startMember('api', space.env);
@@ -64,7 +67,10 @@ test('work that does not finish within DRAIN_MS goes back with no attempt used, 
     ),
   ).toEqual([]);
   const next = await startMember('worker', space.env);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 4 }), { timeout: 30_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 4 }), {
+    timeout: 30_000,
+    interval: 100,
+  });
   expect(await wrongSums(space.database)).toEqual([]);
   for (const member of [api, next]) expect(await member.stop()).toBe(0);
 });
@@ -82,8 +88,14 @@ test('a second signal stops at once', async () => {
 });
 
 test('a fleet starts its members, restarts one that dies, and drains them all', async () => {
-  const fleet = await startMember('fleet', { ...space.env, SCORING_THREADS: '', WORKER_REPLICAS: '2', LOG_LEVEL: 'info' });
-  const lines = () => fleet.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
+  const fleet = await startMember('fleet', {
+    ...space.env,
+    SCORING_THREADS: '',
+    WORKER_REPLICAS: '2',
+    LOG_LEVEL: 'info',
+  });
+  const lines = () =>
+    fleet.lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, unknown>);
   const url = await vi.waitFor(() => {
     const line = lines().find(({ msg }) => msg === 'api is up');
     if (!line) throw new Error('the api has not said where it is');
@@ -118,16 +130,24 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
 });
 
 test('a member that meets a password which is being changed does not end its fleet', async () => {
-  const own = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') }, {}, { ownUser: true });
+  const own = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    {},
+    { ownUser: true },
+  );
   const { username, password } = new URL(own.env['DATABASE_URL'] ?? '');
   const setPassword = (to: string) => own.database.query(`ALTER USER '${username}'@'%' IDENTIFIED BY '${to}'`);
   const fleet = await startMember('fleet', { ...own.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
   const workers = () =>
-    fleet.lines.flatMap((line) => (/"role":"worker-1".*"msg":"consuming"/.test(line) ? [Number(JSON.parse(line).pid)] : []));
+    fleet.lines.flatMap((line) =>
+      /"role":"worker-1".*"msg":"consuming"/.test(line) ? [Number(JSON.parse(line).pid)] : [],
+    );
   await vi.waitFor(() => expect(workers()).toHaveLength(1), { timeout: 20_000 });
   await setPassword('changed');
   process.kill(workers()[0] ?? 0, 'SIGKILL');
-  await vi.waitFor(() => expect(fleet.lines.join()).toMatch(/"exit":"78".*"msg":"member died; restarting"/), { timeout: 20_000 });
+  await vi.waitFor(() => expect(fleet.lines.join()).toMatch(/"exit":"78".*"msg":"member died; restarting"/), {
+    timeout: 20_000,
+  });
   await setPassword(password);
   await vi.waitFor(() => expect(workers()).toHaveLength(2), { timeout: 40_000 });
   expect(await fleet.stop()).toBe(0);
@@ -137,7 +157,9 @@ test('a member that meets a password which is being changed does not end its fle
 test('members whose supervisor is killed drain by themselves', async () => {
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
   const pids = await vi.waitFor(() => {
-    const all = fleet.lines.filter((line) => line.startsWith('{')).map((line) => (JSON.parse(line) as { pid: number }).pid);
+    const all = fleet.lines
+      .filter((line) => line.startsWith('{'))
+      .map((line) => (JSON.parse(line) as { pid: number }).pid);
     const members = new Set(all.filter((pid) => pid !== fleet.pid));
     expect(members.size).toBe(2);
     return members;

@@ -32,7 +32,12 @@ test('with every thread burning CPU, heartbeats go on and the API answers', asyn
   const bodies = Array.from({ length: 12 }, () => conversation({ metadata: { act: 'burn', ms: 1_500 } }));
   expect((await postAll(api.url, bodies)).every((a) => a.status === 202)).toBe(true);
   // The dry run burns in the API's own process, in a thread.
-  const dryRun = call(api.url, 'POST', '/v1/conversations/score', conversation({ metadata: { act: 'burn', ms: 3_000 } }));
+  const dryRun = call(
+    api.url,
+    'POST',
+    '/v1/conversations/score',
+    conversation({ metadata: { act: 'burn', ms: 3_000 } }),
+  );
   let answered = 0;
   const done = dryRun.then(() => true);
   while (!(await Promise.race([done, new Promise<false>((resolve) => setTimeout(resolve, 50, false))]))) {

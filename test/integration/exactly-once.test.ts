@@ -10,7 +10,11 @@ let workers: Member[];
 
 beforeAll(async () => {
   const urls = { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') };
-  space = await createNamespace(urls, { MESSAGE_CONCURRENCY_PER_WORKER: '32', SCORING_THREADS: '1', LOG_LEVEL: 'info' });
+  space = await createNamespace(urls, {
+    MESSAGE_CONCURRENCY_PER_WORKER: '32',
+    SCORING_THREADS: '1',
+    LOG_LEVEL: 'info',
+  });
   api = await startMember('api', space.env);
   workers = await Promise.all([startMember('worker', space.env), startMember('worker', space.env)]);
 });
@@ -20,7 +24,10 @@ afterAll(async () => {
 });
 
 const processed = (n: number) =>
-  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), { timeout: 50_000, interval: 100 });
+  vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: n }), {
+    timeout: 50_000,
+    interval: 100,
+  });
 
 test('100 clients that post one conversation at once make one row, one score, one event id', async () => {
   const body = conversation({ user_id: 'one_user' });
@@ -59,7 +66,9 @@ test('a message that is delivered again, by hand and fifty times, changes nothin
   const broker = await openBroker(inject('rabbitmqUrl'));
   const body = conversation({ user_id: 'echoed' });
   const { body: accepted } = await post(api.url, body);
-  await vi.waitFor(async () => expect((await call(api.url, 'GET', '/v1/users/echoed/friendship')).status).toBe(200), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await call(api.url, 'GET', '/v1/users/echoed/friendship')).status).toBe(200), {
+    timeout: 10_000,
+  });
   const before = (await call(api.url, 'GET', '/v1/users/echoed/friendship')).body;
   const message = { ...body, event_id: accepted.event_id, metadata: { session_emotion: 'interesting' } };
   for (let i = 0; i < 50; i++) broker.publish(space.queue, message, { messageId: accepted.event_id });
@@ -71,12 +80,15 @@ test('a message that is delivered again, by hand and fifty times, changes nothin
   });
   await post(api.url, after);
   await vi.waitFor(
-    async () => expect((await call(api.url, 'GET', `/v1/conversations/${after.conversation_id}`)).body.status).toBe('PROCESSED'),
+    async () =>
+      expect((await call(api.url, 'GET', `/v1/conversations/${after.conversation_id}`)).body.status).toBe('PROCESSED'),
     {
       timeout: 10_000,
     },
   );
-  expect((await call(api.url, 'GET', '/v1/users/echoed/friendship')).body.friendship_score).toBe(before.friendship_score + 1);
+  expect((await call(api.url, 'GET', '/v1/users/echoed/friendship')).body.friendship_score).toBe(
+    before.friendship_score + 1,
+  );
   expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE user_id = ?', ['echoed'])).toHaveLength(2);
   await broker.close();
 });

@@ -5,7 +5,10 @@ import { type Answer, call, conversation, post, rows, wrongSums } from '../suppo
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** Whatever is posted or published: a clear refusal or a score, never a 5xx, never a crash, never a word of it in the logs. */
+/**
+ * Whatever is posted or published: a clear refusal or a score, never a 5xx, never a crash, never a word of it in the
+ * logs.
+ */
 
 /** Bodies at the door, by fifties; more by hand: FUZZ_BODIES=1000000 scripts/test integration fuzz */
 const bodies = Number(process.env['FUZZ_BODIES'] ?? 20_000);
@@ -62,9 +65,19 @@ const text = fc
     fc.string({ unit: 'binary', maxLength: 300 }),
   )
   .map((s) => `${s}${secret}`);
-const id = fc.oneof({ weight: 8, arbitrary: fc.uuid() }, text, nasty, fc.constant('conv_again'), fc.integer(), fc.constant(null));
+const id = fc.oneof(
+  { weight: 8, arbitrary: fc.uuid() },
+  text,
+  nasty,
+  fc.constant('conv_again'),
+  fc.integer(),
+  fc.constant(null),
+);
 const time = fc.oneof(
-  { weight: 8, arbitrary: fc.constantFrom('2026-01-31T20:00:00Z', '2026-01-31T20:30:00+07:00', '2026-01-31T21:00:00.123Z') },
+  {
+    weight: 8,
+    arbitrary: fc.constantFrom('2026-01-31T20:00:00Z', '2026-01-31T20:30:00+07:00', '2026-01-31T21:00:00.123Z'),
+  },
   fc.date({ noInvalidDate: true }).map((d) => d.toISOString()),
   text,
   fc.integer(),
@@ -80,7 +93,10 @@ const time = fc.oneof(
 );
 const item = fc.oneof(
   { weight: 6, arbitrary: fc.record({ speaker: fc.constantFrom('user', 'pika', 'BOT', 'USER', 'nobody', ''), text }) },
-  { weight: 3, arbitrary: fc.record({ character: fc.constantFrom('USER', 'BOT_RESPONSE_CONVERSATION', 'x'), content: text }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ character: fc.constantFrom('USER', 'BOT_RESPONSE_CONVERSATION', 'x'), content: text }),
+  },
   fc.record({ speaker: fc.jsonValue(), text: fc.jsonValue(), turn_id: fc.jsonValue(), timestamp: time }),
   fc.jsonValue(),
 );
@@ -96,7 +112,10 @@ const metadata = fc.oneof(
     ),
   },
   fc.dictionary(
-    fc.oneof(fc.constantFrom('__proto__', 'constructor', 'toString', 'user_initiated_questions', 'new_memories_count'), text),
+    fc.oneof(
+      fc.constantFrom('__proto__', 'constructor', 'toString', 'user_initiated_questions', 'new_memories_count'),
+      text,
+    ),
     fc.jsonValue(),
   ),
   fc.jsonValue(),
@@ -156,7 +175,11 @@ const asBytes = fc.oneof({ weight: 3, arbitrary: almostGood }, request).chain((v
       return damaged;
     }),
     // A key twice, the second time with something else.
-    fc.jsonValue().map((other) => Buffer.from(`${json.slice(0, -1)},"user_id":${JSON.stringify(other)},"metadata":{"__proto__":{"a":1}}}`)),
+    fc
+      .jsonValue()
+      .map((other) =>
+        Buffer.from(`${json.slice(0, -1)},"user_id":${JSON.stringify(other)},"metadata":{"__proto__":{"a":1}}}`),
+      ),
     fc.constant(Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), bytes])),
     fc.constant(Buffer.from(json, 'utf16le')),
   );
@@ -165,7 +188,9 @@ const anyBytes = fc.oneof(
   { weight: 12, arbitrary: asBytes },
   fc.jsonValue({ maxDepth: 8 }).map((value) => Buffer.from(JSON.stringify(value))),
   fc.uint8Array({ maxLength: 400 }).map((bytes) => Buffer.from(bytes)),
-  fc.tuple(fc.constantFrom('[', '{"a":', '"\\u'), fc.integer({ min: 1, max: 20_000 })).map(([part, n]) => Buffer.from(part.repeat(n))),
+  fc
+    .tuple(fc.constantFrom('[', '{"a":', '"\\u'), fc.integer({ min: 1, max: 20_000 }))
+    .map(([part, n]) => Buffer.from(part.repeat(n))),
 );
 const contentType = fc.oneof(
   { weight: 20, arbitrary: fc.constant('application/json') },
@@ -185,30 +210,39 @@ describe('POST /v1/conversations/end', () => {
   test(`${bodies} bodies: accepted, or refused with a problem document`, { timeout: 3_600_000 }, async () => {
     const seen = new Map<number, number>();
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(anyBytes, contentType), { minLength: atOnce, maxLength: atOnce }), async (posts) => {
-        const answers = await Promise.all(posts.map(([body, type]) => post(api.url, body, { 'content-type': type })));
-        for (const answer of answers) {
-          seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1);
-          expectAcceptedOrRefused(answer);
-        }
-      }),
+      fc.asyncProperty(
+        fc.array(fc.tuple(anyBytes, contentType), { minLength: atOnce, maxLength: atOnce }),
+        async (posts) => {
+          const answers = await Promise.all(posts.map(([body, type]) => post(api.url, body, { 'content-type': type })));
+          for (const answer of answers) {
+            seen.set(answer.status, (seen.get(answer.status) ?? 0) + 1);
+            expectAcceptedOrRefused(answer);
+          }
+        },
+      ),
       { numRuns: bodies / atOnce, endOnFailure: true },
     );
     process.stdout.write(`· fuzz: ${bodies} bodies, answers ${JSON.stringify(Object.fromEntries(seen))}\n`);
     // It would prove little if nothing had come through.
-    for (const status of [202, 400, 409, 415, 422]) expect(seen.get(status) ?? 0, String(status)).toBeGreaterThan(bodies / 1_000);
+    for (const status of [202, 400, 409, 415, 422])
+      expect(seen.get(status) ?? 0, String(status)).toBeGreaterThan(bodies / 1_000);
     expect((await call(api.url, 'GET', '/healthz')).status).toBe(200);
   });
 
   test('what was accepted is scored, and counted once', async () => {
     await vi.waitFor(
       async () => {
-        const open = await rows(space.database, "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') LIMIT 1");
+        const open = await rows(
+          space.database,
+          "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') LIMIT 1",
+        );
         expect(open).toEqual([]);
       },
       { timeout: 300_000, interval: 200 },
     );
-    expect(await rows(space.database, "SELECT event_id, error_code FROM conversation_events WHERE status <> 'PROCESSED'")).toEqual([]);
+    expect(
+      await rows(space.database, "SELECT event_id, error_code FROM conversation_events WHERE status <> 'PROCESSED'"),
+    ).toEqual([]);
     expect(await wrongSums(space.database)).toEqual([]);
   });
 });
@@ -231,10 +265,15 @@ describe('the queue', () => {
           { requiredKeys: [] },
         )
         .map((value) => Buffer.from(JSON.stringify(value))),
-      fc.constant(Buffer.from(JSON.stringify({ ...known, event_id, agent_tag: null, metadata: null, conversation_log: [] }))),
+      fc.constant(
+        Buffer.from(JSON.stringify({ ...known, event_id, agent_tag: null, metadata: null, conversation_log: [] })),
+      ),
     );
     const properties = fc.record(
-      { messageId: fc.oneof(fc.uuid(), fc.constant(event_id), text), contentType: fc.constantFrom('application/json', 'text/plain', 'x') },
+      {
+        messageId: fc.oneof(fc.uuid(), fc.constant(event_id), text),
+        contentType: fc.constantFrom('application/json', 'text/plain', 'x'),
+      },
       { requiredKeys: [] },
     );
     const sample = fc.sample(fc.tuple(message, properties), messages);
@@ -244,7 +283,8 @@ describe('the queue', () => {
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 300_000, interval: 100 });
     await post(api.url, last);
     await vi.waitFor(
-      async () => expect((await call(api.url, 'GET', `/v1/conversations/${last.conversation_id}`)).body.status).toBe('PROCESSED'),
+      async () =>
+        expect((await call(api.url, 'GET', `/v1/conversations/${last.conversation_id}`)).body.status).toBe('PROCESSED'),
       { timeout: 60_000 },
     );
     // About half of them name the known event, in one way or another: those are duplicates.

@@ -36,7 +36,9 @@ afterAll(async () => {
 });
 
 const becomes = (id: string, expected: object) =>
-  vi.waitFor(async () => expect((await call(api.url, 'GET', `/v1/conversations/${id}`)).body).toMatchObject(expected), { timeout: 20_000 });
+  vi.waitFor(async () => expect((await call(api.url, 'GET', `/v1/conversations/${id}`)).body).toMatchObject(expected), {
+    timeout: 20_000,
+  });
 
 /** What the scorer was given of this conversation, one text for each of its runs. */
 async function runsOf(id: string): Promise<string[]> {
@@ -62,7 +64,8 @@ test('fifty more deliveries of a processed event are answered without a scoring'
     const body = conversation();
     const { body: accepted } = await post(api.url, body);
     await becomes(body.conversation_id, { status: 'PROCESSED' });
-    for (let i = 0; i < 50; i++) broker.publish(space.queue, { event_id: accepted.event_id }, { messageId: accepted.event_id });
+    for (let i = 0; i < 50; i++)
+      broker.publish(space.queue, { event_id: accepted.event_id }, { messageId: accepted.event_id });
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 20_000 });
     // Behind all of them.
     const last = conversation();
@@ -75,8 +78,14 @@ test('fifty more deliveries of a processed event are answered without a scoring'
 
 const others: [string, (event: { event_id: string; conversation_id: string }) => object][] = [
   ['names the conversation and nothing else', ({ conversation_id }) => ({ conversation_id })],
-  ['brings a log, and another than was accepted', (event) => ({ ...event, conversation_log: [{ speaker: 'user', text: 'not this' }] })],
-  ['brings things that make no sense', ({ event_id }) => ({ event_id, conversation_log: 7, metadata: [], user_id: null })],
+  [
+    'brings a log, and another than was accepted',
+    (event) => ({ ...event, conversation_log: [{ speaker: 'user', text: 'not this' }] }),
+  ],
+  [
+    'brings things that make no sense',
+    ({ event_id }) => ({ event_id, conversation_log: 7, metadata: [], user_id: null }),
+  ],
 ];
 test.each(others)("another publisher's message that %s is scored by the rows", async (_name, message) => {
   const body = conversation({ conversation_log: [{ speaker: 'user', text: 'this' }] });

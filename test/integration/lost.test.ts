@@ -24,7 +24,9 @@ beforeEach(async () => {
   );
   api = await startMember('api', space.env);
   broker = await openBroker(inject('rabbitmqUrl'));
-  await vi.waitFor(async () => expect((await call(api.url, 'GET', '/readyz')).body.broker).toBe('up'), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await call(api.url, 'GET', '/readyz')).body.broker).toBe('up'), {
+    timeout: 10_000,
+  });
 });
 afterEach(async () => {
   await broker.close();
@@ -32,18 +34,24 @@ afterEach(async () => {
   await space.dispose();
 });
 
-const queued = (n: number) => vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(n), { timeout: 20_000, interval: 50 });
+const queued = (n: number) =>
+  vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(n), { timeout: 20_000, interval: 50 });
 /** All are marked as published: their due time is hours away. */
 const marked = (n: number) =>
   vi.waitFor(
     async () =>
       expect(
-        await rows(space.database, 'SELECT 1 FROM conversation_events WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 2 HOUR'),
+        await rows(
+          space.database,
+          'SELECT 1 FROM conversation_events WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 2 HOUR',
+        ),
       ).toHaveLength(n),
     { timeout: 20_000, interval: 50 },
   );
 const duplicates = (worker: Member) =>
-  worker.lines.filter((line) => line.includes('"stopped"')).map((line) => (JSON.parse(line) as { duplicate?: number }).duplicate ?? 0);
+  worker.lines
+    .filter((line) => line.includes('"stopped"'))
+    .map((line) => (JSON.parse(line) as { duplicate?: number }).duplicate ?? 0);
 
 test('a purged queue: its events are published again and scored, once each', async () => {
   await postAll(
@@ -54,7 +62,10 @@ test('a purged queue: its events are published again and scored, once each', asy
   await marked(40);
   await broker.channel.purgeQueue(space.queue);
   const worker = await startMember('worker', space.env);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 40 }), { timeout: 40_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 40 }), {
+    timeout: 40_000,
+    interval: 100,
+  });
   expect(await wrongSums(space.database)).toEqual([]);
   expect(api.lines.join() + worker.lines.join()).toContain('the broker lost these events');
   expect(await worker.stop()).toBe(0);
@@ -69,7 +80,10 @@ test('a deleted queue: it is declared anew, and its events come back', async () 
   await marked(20);
   const worker = await startMember('worker', { ...space.env, MESSAGE_CONCURRENCY_PER_WORKER: '1' });
   await broker.channel.deleteQueue(space.queue);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 20 }), { timeout: 40_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 20 }), {
+    timeout: 40_000,
+    interval: 100,
+  });
   expect(await wrongSums(space.database)).toEqual([]);
   expect(await worker.stop()).toBe(0);
 });
@@ -77,14 +91,19 @@ test('a deleted queue: it is declared anew, and its events come back', async () 
 test('a backlog that is older than REPUBLISH_AFTER_MS is not published again while the queue is not empty', async () => {
   const env = { ...space.env, REPUBLISH_AFTER_MS: '4000', RETRY_BASE_MS: '100', RETRY_CAP_MS: '1000' };
   const impatient = await startMember('api', env);
-  await vi.waitFor(async () => expect((await call(impatient.url, 'GET', '/readyz')).body.broker).toBe('up'), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await call(impatient.url, 'GET', '/readyz')).body.broker).toBe('up'), {
+    timeout: 10_000,
+  });
   await postAll(
     impatient.url,
     Array.from({ length: 24 }, () => conversation({ metadata: { act: 'burn', ms: 300 } })),
   );
   await queued(24);
   const worker = await startMember('worker', { ...env, MESSAGE_CONCURRENCY_PER_WORKER: '2' });
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 24 }), { timeout: 40_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 24 }), {
+    timeout: 40_000,
+    interval: 100,
+  });
   expect(await worker.stop()).toBe(0);
   expect(await impatient.stop()).toBe(0);
   expect(duplicates(worker)).toEqual([0]);
@@ -99,11 +118,15 @@ test('a backlog that takes many times as long is not taken for lost, nor are att
   await marked(12);
   const worker = await startMember('worker', { ...space.env, MESSAGE_CONCURRENCY_PER_WORKER: '4' });
   // At the end four are in work, one after the other, longer than an event needs to count as lost.
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 12 }), { timeout: 40_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 12 }), {
+    timeout: 40_000,
+    interval: 100,
+  });
   const slow = conversation({ metadata: { act: 'burn', ms: 6_000 } });
   await post(api.url, slow);
   await vi.waitFor(
-    async () => expect((await call(api.url, 'GET', `/v1/conversations/${slow.conversation_id}`)).body.status).toBe('PROCESSED'),
+    async () =>
+      expect((await call(api.url, 'GET', `/v1/conversations/${slow.conversation_id}`)).body.status).toBe('PROCESSED'),
     {
       timeout: 30_000,
       interval: 100,

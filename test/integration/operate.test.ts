@@ -34,22 +34,32 @@ test('a FAILED conversation that is retried starts over and is processed', async
   const id = await failed();
   const answer = await call(api.url, 'POST', `/v1/conversations/${id}/retry`);
   expect(answer).toMatchObject({ status: 202, body: { conversation_id: id, status: 'PENDING' } });
-  await vi.waitFor(async () => expect(await status(id)).toMatchObject({ status: 'PROCESSED', attempt_count: 0, error: null }), {
-    timeout: 10_000,
+  await vi.waitFor(
+    async () => expect(await status(id)).toMatchObject({ status: 'PROCESSED', attempt_count: 0, error: null }),
+    {
+      timeout: 10_000,
+    },
+  );
+  expect(await call(api.url, 'POST', `/v1/conversations/${id}/retry`)).toMatchObject({
+    status: 409,
+    body: { code: 'wrong_state' },
   });
-  expect(await call(api.url, 'POST', `/v1/conversations/${id}/retry`)).toMatchObject({ status: 409, body: { code: 'wrong_state' } });
 });
 
 test('a PENDING conversation that is skipped is never scored, even if its message comes', async () => {
   expect(await worker.stop()).toBe(0);
   const body = conversation({ user_id: 'skipped' });
   await post(api.url, body);
-  const skipped = await call(api.url, 'POST', `/v1/conversations/${body.conversation_id}/skip`, { reason: 'test data' });
+  const skipped = await call(api.url, 'POST', `/v1/conversations/${body.conversation_id}/skip`, {
+    reason: 'test data',
+  });
   expect(skipped).toMatchObject({ status: 202, body: { status: 'SKIPPED' } });
   const after = conversation({ user_id: 'skipped', metadata: {} });
   await post(api.url, after);
   worker = await startMember('worker', space.env);
-  await vi.waitFor(async () => expect((await status(after.conversation_id)).status).toBe('PROCESSED'), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await status(after.conversation_id)).status).toBe('PROCESSED'), {
+    timeout: 10_000,
+  });
   expect(await status(body.conversation_id)).toMatchObject({
     status: 'SKIPPED',
     error: { details: 'test data' },
@@ -67,15 +77,26 @@ test('many FAILED ones are retried at once, as filtered', async () => {
   expect((await retry({ status: 'FAILED', before: '2020-01-01T00:00:00Z' })).body.requeued).toBe(0);
   expect((await retry({ status: 'FAILED', error_code: 'SCORER_FAILED', limit: 2 })).body.requeued).toBe(2);
   expect((await retry({ status: 'FAILED' })).body.requeued).toBe(1);
-  for (const id of ids) await vi.waitFor(async () => expect((await status(id)).status).toBe('PROCESSED'), { timeout: 10_000 });
+  for (const id of ids)
+    await vi.waitFor(async () => expect((await status(id)).status).toBe('PROCESSED'), { timeout: 10_000 });
 });
 
 test('bad requests are told what is wrong, unknown ids are 404', async () => {
-  const bad = await call(api.url, 'POST', '/v1/conversations/retry', { status: 'PENDING', limit: 0, before: 'yesterday', x: 1 });
+  const bad = await call(api.url, 'POST', '/v1/conversations/retry', {
+    status: 'PENDING',
+    limit: 0,
+    before: 'yesterday',
+    x: 1,
+  });
   expect(bad.status).toBe(422);
-  expect(bad.body.errors.map((e: { pointer: string }) => e.pointer)).toEqual(expect.arrayContaining(['/status', '/limit', '/before']));
-  for (const action of ['retry', 'skip']) expect((await call(api.url, 'POST', `/v1/conversations/none/${action}`)).status).toBe(404);
-  expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE next_attempt_at IS NULL AND status = ?', ['PENDING'])).toEqual(
-    [],
+  expect(bad.body.errors.map((e: { pointer: string }) => e.pointer)).toEqual(
+    expect.arrayContaining(['/status', '/limit', '/before']),
   );
+  for (const action of ['retry', 'skip'])
+    expect((await call(api.url, 'POST', `/v1/conversations/none/${action}`)).status).toBe(404);
+  expect(
+    await rows(space.database, 'SELECT 1 FROM conversation_events WHERE next_attempt_at IS NULL AND status = ?', [
+      'PENDING',
+    ]),
+  ).toEqual([]);
 });

@@ -4,7 +4,10 @@ import { call, conversation, postAll, rows, statuses } from '../support/client.t
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** Prefetch is parallelism: up to W × C deliveries are worked on at the same moment, in as many threads as there are cores, or fewer. */
+/**
+ * Prefetch is parallelism: up to W × C deliveries are worked on at the same moment, in as many threads as there are
+ * cores, or fewer.
+ */
 
 const [workers, concurrency] = [2, 20];
 let space: Namespace;
@@ -29,7 +32,9 @@ afterAll(async () => {
 
 test('W x C scorings are under way at once: none of them ends before all that its worker may hold have begun', async () => {
   const fleet = await Promise.all(Array.from({ length: workers }, () => startMember('worker', space.env)));
-  const bodies = Array.from({ length: workers * concurrency }, () => conversation({ metadata: { act: 'meet', party: concurrency } }));
+  const bodies = Array.from({ length: workers * concurrency }, () =>
+    conversation({ metadata: { act: 'meet', party: concurrency } }),
+  );
   await postAll(api.url, bodies);
   await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: bodies.length }), {
     timeout: 20_000,
@@ -37,7 +42,8 @@ test('W x C scorings are under way at once: none of them ends before all that it
   });
   expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0')).toEqual([]);
   const consuming = fleet.map(({ lines }) => JSON.parse(lines.find((line) => line.includes('"consuming"')) ?? '{}'));
-  for (const line of consuming) expect(line).toMatchObject({ prefetch: concurrency, concurrent: concurrency, threads: 1 });
+  for (const line of consuming)
+    expect(line).toMatchObject({ prefetch: concurrency, concurrent: concurrency, threads: 1 });
   for (const worker of fleet) expect(await worker.stop()).toBe(0);
 });
 
@@ -45,7 +51,10 @@ test('what still waits when the drain is over goes back with no attempt used, an
   const worker = await startMember('worker', space.env);
   const bodies = Array.from({ length: concurrency }, () => conversation({ metadata: { act: 'wait', ms: 4_000 } }));
   await postAll(api.url, bodies);
-  await vi.waitFor(async () => expect((await statuses(space.database))['PROCESSING']).toBe(concurrency), { timeout: 20_000, interval: 50 });
+  await vi.waitFor(async () => expect((await statuses(space.database))['PROCESSING']).toBe(concurrency), {
+    timeout: 20_000,
+    interval: 50,
+  });
   expect(await worker.stop()).toBe(0);
   expect(worker.lines.filter((line) => line.includes('not finished in time'))).toHaveLength(1);
   const open = await rows<{ n: number }>(

@@ -1,5 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest';
-import { claimDue, extendDue, insertEvents, makeLostDue, markConfirmed, openStore, postpone, type Store } from '../../src/store/index.ts';
+import {
+  claimDue,
+  extendDue,
+  insertEvents,
+  makeLostDue,
+  markConfirmed,
+  openStore,
+  postpone,
+  type Store,
+} from '../../src/store/index.ts';
 import { openBroker } from '../support/broker.ts';
 import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
@@ -34,7 +43,10 @@ test('an event that was stored and never published (its API died in between) is 
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
   const worker = await startMember('worker', space.env);
   await vi.waitFor(
-    async () => expect(await rows(space.database, "SELECT 1 FROM conversation_events WHERE status = 'PROCESSED'")).toHaveLength(30),
+    async () =>
+      expect(await rows(space.database, "SELECT 1 FROM conversation_events WHERE status = 'PROCESSED'")).toHaveLength(
+        30,
+      ),
     { timeout: 20_000, interval: 100 },
   );
   expect(await due()).toEqual([]);
@@ -108,7 +120,9 @@ describe('a confirm', () => {
       const at = await serverProcesses(space.database);
       expect(at.filter((p) => p.statement.startsWith('UPDATE conversation_events'))).toHaveLength(1);
     });
-    await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [eventId]);
+    await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [
+      eventId,
+    ]);
     await operator.query('COMMIT');
     operator.release();
     await marked;

@@ -49,8 +49,12 @@ test('fifteen hundred callers whose conversations end at the same moment are all
     },
     { timeout: 30_000, interval: 50 },
   );
-  await space.database.query("UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE status = 'PENDING'");
-  expect(new Set((await Promise.all(waiting)).map(({ status, as }) => `${status} ${as}`))).toEqual(new Set(['200 SKIPPED']));
+  await space.database.query(
+    "UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL WHERE status = 'PENDING'",
+  );
+  expect(new Set((await Promise.all(waiting)).map(({ status, as }) => `${status} ${as}`))).toEqual(
+    new Set(['200 SKIPPED']),
+  );
   await crowd.close();
 });
 
@@ -59,7 +63,9 @@ test('an API that drains answers those who wait for a status', async () => {
   const draining = await startMember('api', { ...space.env, DRAIN_MS: '10000' });
   const body = conversation();
   await post(draining.url, body);
-  const answer = call(draining.url, 'GET', `/v1/conversations/${body.conversation_id}`, undefined, { prefer: 'wait=30' });
+  const answer = call(draining.url, 'GET', `/v1/conversations/${body.conversation_id}`, undefined, {
+    prefer: 'wait=30',
+  });
   await vi.waitFor(async () =>
     expect((await call(draining.url, 'GET', '/health/detailed')).body.queues).toContainEqual(
       expect.objectContaining({ name: 'status_waits', held: 1 }),
@@ -76,8 +82,13 @@ test('an unchanged answer is a 304; a changed one is not', async () => {
   const path = `/v1/conversations/${body.conversation_id}`;
   const first = await call(api.url, 'GET', path);
   const etag = String(first.headers['etag']);
-  expect(await call(api.url, 'GET', path, undefined, { 'if-none-match': etag })).toMatchObject({ status: 304, body: '' });
-  await space.database.query('UPDATE conversation_events SET attempt_count = 1 WHERE conversation_id = ?', [body.conversation_id]);
+  expect(await call(api.url, 'GET', path, undefined, { 'if-none-match': etag })).toMatchObject({
+    status: 304,
+    body: '',
+  });
+  await space.database.query('UPDATE conversation_events SET attempt_count = 1 WHERE conversation_id = ?', [
+    body.conversation_id,
+  ]);
   expect((await call(api.url, 'GET', path, undefined, { 'if-none-match': etag })).status).toBe(200);
 });
 
@@ -114,12 +125,18 @@ test.each([
   ['/v1/conversations/any?inclde=log', '?inclde'],
   ['/v1/conversations?state=FAILED', '?state'],
 ])('a parameter that nobody knows is a 422 that names it: %s', async (path, pointer) => {
-  expect(await call(api.url, 'GET', path)).toMatchObject({ status: 422, body: { code: 'invalid_query', errors: [{ pointer }] } });
+  expect(await call(api.url, 'GET', path)).toMatchObject({
+    status: 422,
+    body: { code: 'invalid_query', errors: [{ pointer }] },
+  });
 });
 
-test.each(['/v1/conversations?user_id=%ff', '/v1/conversations/%ff'])('what is not UTF-8 in an address is a 400: %s', async (path) => {
-  expect(await call(api.url, 'GET', path)).toMatchObject({ status: 400, body: { code: 'bad_path' } });
-});
+test.each(['/v1/conversations?user_id=%ff', '/v1/conversations/%ff'])(
+  'what is not UTF-8 in an address is a 400: %s',
+  async (path) => {
+    expect(await call(api.url, 'GET', path)).toMatchObject({ status: 400, body: { code: 'bad_path' } });
+  },
+);
 
 test('answers end with a newline, problems too', async () => {
   for (const path of ['/healthz', '/v1/conversations', '/v1/conversations/none']) {
@@ -128,8 +145,14 @@ test('answers end with a newline, problems too', async () => {
 });
 
 test('unknown conversations and users are 404', async () => {
-  expect(await call(api.url, 'GET', '/v1/conversations/none')).toMatchObject({ status: 404, body: { code: 'conversation_not_found' } });
-  expect(await call(api.url, 'GET', '/v1/users/nobody/friendship')).toMatchObject({ status: 404, body: { code: 'user_not_found' } });
+  expect(await call(api.url, 'GET', '/v1/conversations/none')).toMatchObject({
+    status: 404,
+    body: { code: 'conversation_not_found' },
+  });
+  expect(await call(api.url, 'GET', '/v1/users/nobody/friendship')).toMatchObject({
+    status: 404,
+    body: { code: 'user_not_found' },
+  });
 });
 
 test('the list goes from new to old, page by page, each event once', async () => {
@@ -155,11 +178,14 @@ test('the list goes from new to old, page by page, each event once', async () =>
   expect(seen).toEqual(ids);
 });
 
-test.each([['status=BROKEN'], ['limit=0'], ['limit=201'], ['limit=x'], ['cursor=zzz'], ['user_id=']])('422: ?%s', async (query) => {
-  const answer = await call(api.url, 'GET', `/v1/conversations?${query}`);
-  expect(answer).toMatchObject({ status: 422, body: { code: 'invalid_query' } });
-  expect(answer.body.errors).toHaveLength(1);
-});
+test.each([['status=BROKEN'], ['limit=0'], ['limit=201'], ['limit=x'], ['cursor=zzz'], ['user_id=']])(
+  '422: ?%s',
+  async (query) => {
+    const answer = await call(api.url, 'GET', `/v1/conversations?${query}`);
+    expect(answer).toMatchObject({ status: 422, body: { code: 'invalid_query' } });
+    expect(answer.body.errors).toHaveLength(1);
+  },
+);
 
 test('a dry run scores and stores nothing', async () => {
   const body = conversation({
@@ -188,6 +214,9 @@ test('a dry run scores and stores nothing', async () => {
 test('alive and ready', async () => {
   expect(await call(api.url, 'GET', '/healthz')).toMatchObject({ status: 200, body: { status: 'ok' } });
   await vi.waitFor(async () =>
-    expect(await call(api.url, 'GET', '/readyz')).toMatchObject({ status: 200, body: { status: 'ready', database: 'up', broker: 'up' } }),
+    expect(await call(api.url, 'GET', '/readyz')).toMatchObject({
+      status: 200,
+      body: { status: 'ready', database: 'up', broker: 'up' },
+    }),
   );
 });

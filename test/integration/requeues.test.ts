@@ -5,7 +5,10 @@ import { call, conversation, post } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** What brokers count against a message differs by version: requeues, closed channels, both. None of it may end an event. */
+/**
+ * What brokers count against a message differs by version: requeues, closed channels, both. None of it may end an
+ * event.
+ */
 
 let space: Namespace;
 beforeAll(async () => {

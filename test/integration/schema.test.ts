@@ -40,7 +40,10 @@ test('a database of a checkout that kept the text in the event is refused, and n
   const old = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
   await old.database.query('ALTER TABLE conversation_events ADD conversation_log MEDIUMTEXT NULL');
   for (const command of ['migrate', 'api', 'worker']) {
-    expect(await runCommand([command], old.env)).toMatchObject({ code: 78, output: expect.stringContaining('a new, empty database') });
+    expect(await runCommand([command], old.env)).toMatchObject({
+      code: 78,
+      output: expect.stringContaining('a new, empty database'),
+    });
   }
   await old.dispose();
 });
@@ -59,7 +62,10 @@ test('a database user that may only read is refused at start and by the doctor, 
       output: expect.stringMatching(/INSERT command denied .*GRANT SELECT, INSERT, UPDATE/),
     });
   }
-  expect(await runCommand(['doctor'], env)).toMatchObject({ code: 1, output: expect.stringMatching(/writable +INSERT command denied/) });
+  expect(await runCommand(['doctor'], env)).toMatchObject({
+    code: 1,
+    output: expect.stringMatching(/writable +INSERT command denied/),
+  });
   await admin.query(`DROP USER '${reader}'@'%'`);
   await admin.end();
 });
@@ -106,7 +112,9 @@ test('the entity schemas name exactly the columns that the migrations made, with
   expect(declared).toEqual(actual);
   for (const entity of entityMetadatas) {
     for (const column of entity.columns.filter((c) => c.length !== '')) {
-      expect(found.find((row) => row.t === entity.tableName && row.c === column.databaseName)?.len).toBe(Number(column.length));
+      expect(found.find((row) => row.t === entity.tableName && row.c === column.databaseName)?.len).toBe(
+        Number(column.length),
+      );
     }
   }
   await store.close();
@@ -129,7 +137,9 @@ describe('named CHECK constraints guard states', () => {
     ['failed without a reason', 'FAILED', 'NULL', '2026-01-02'],
     ['end before start', 'PENDING', 'NOW()', '2025-01-01'],
   ])('%s is refused', async (_name, status, next, end) => {
-    await expect(insert(status, next, end)).rejects.toMatchObject({ errno: expect.toSatisfy((n) => n === 3819 || n === 4025) });
+    await expect(insert(status, next, end)).rejects.toMatchObject({
+      errno: expect.toSatisfy((n) => n === 3819 || n === 4025),
+    });
   });
 
   test('a good row is not', async () => {
@@ -147,7 +157,9 @@ describe('every hot or operator query reads an index range', () => {
       SELECT UUID(), CONCAT('conv_', a.i, '_', b.i), CONCAT('user_', a.i), 't', 'b', 'n', '2026-01-01', '2026-01-02', '',
         IF(b.i = 1, 'PENDING', 'PROCESSED'), IF(b.i = 1, NOW(), NULL), 1, 'PHASE1_STRANGER', NOW(), NOW(), NOW()
       FROM n a JOIN (SELECT i FROM n WHERE i <= 20) b`);
-    await space.database.query(`INSERT INTO conversation_logs (event_id, conversation_log) SELECT event_id, '[]' FROM conversation_events`);
+    await space.database.query(
+      `INSERT INTO conversation_logs (event_id, conversation_log) SELECT event_id, '[]' FROM conversation_events`,
+    );
     await space.database.query('ANALYZE TABLE conversation_events, conversation_logs');
     await space.database.query(
       `INSERT INTO friendship_status (user_id, updated_at) SELECT DISTINCT user_id, NOW() FROM conversation_events`,
@@ -159,7 +171,8 @@ describe('every hot or operator query reads an index range', () => {
 
   const deadlineMs = 10_000;
   const id = '019a0000-0000-7000-8000-000000000001' as EventId;
-  const listed = (filter: Parameters<typeof listEvents>[1]) => (store: Store) => listEvents(store, filter, { limit: 51, deadlineMs });
+  const listed = (filter: Parameters<typeof listEvents>[1]) => (store: Store) =>
+    listEvents(store, filter, { limit: 51, deadlineMs });
   test.each<[string, (store: Store) => Promise<unknown>]>([
     ['accept a replay', (store) => insertEvents(store, [newEvent(1), newEvent(3)], { graceMs: 1, deadlineMs })],
     ['claim', (store) => claimDue(store, { limit: 200, graceMs: 1, republishAfterMs: 1, deadlineMs })],
@@ -211,11 +224,22 @@ describe('every hot or operator query reads an index range', () => {
     ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
     ['retry one', (store) => retryEvent(store, 'conv_1_1', deadlineMs)],
     ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', deadlineMs)],
-    ['retry many', (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, deadlineMs })],
+    [
+      'retry many',
+      (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, deadlineMs }),
+    ],
     ['make one due', (store) => makeDue(store, id, deadlineMs)],
     [
       'republish',
-      (store) => republishOpen(store, { status: 'PENDING', after: null, before: new Date(), graceMs: 1, limit: 100, deadlineMs }),
+      (store) =>
+        republishOpen(store, {
+          status: 'PENDING',
+          after: null,
+          before: new Date(),
+          graceMs: 1,
+          limit: 100,
+          deadlineMs,
+        }),
     ],
   ])('%s', async (_name, act) => {
     const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, connectTimeoutMs: 5_000 });

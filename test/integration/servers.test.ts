@@ -18,7 +18,9 @@ afterEach(async () => {
 
 /** Ports of this machine on which something listens on every address. */
 async function openToAll(): Promise<Set<string>> {
-  const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')));
+  const tables = await Promise.all(
+    ['/proc/net/tcp', '/proc/net/tcp6'].map((path) => readFile(path, 'utf8').catch(() => '')),
+  );
   const rows = tables.flatMap((table) => table.split('\n').slice(1)).map((row) => row.trim().split(/\s+/));
   const listening = '0A';
   return new Set(rows.flatMap(([, local = '', , state]) => (state === listening && /^0+:/.test(local) ? [local] : [])));
@@ -44,13 +46,17 @@ test('they listen on this machine only, ask for a generated password, and give t
       ['afterword', 'afterword'],
     ] as const) {
       const login = mysql.createConnection({ host: url.hostname, port: Number(url.port), user, password });
-      await expect(login, `${user} with "${password}"`).rejects.toMatchObject({ code: expect.stringContaining('ACCESS_DENIED') });
+      await expect(login, `${user} with "${password}"`).rejects.toMatchObject({
+        code: expect.stringContaining('ACCESS_DENIED'),
+      });
     }
     const own = await mysql.createConnection(url.href);
     await own.query('CREATE DATABASE afterword_size_test');
     await own.query('DROP DATABASE afterword_size_test');
     await expect(own.query('CREATE DATABASE other')).rejects.toMatchObject({ code: 'ER_DBACCESS_DENIED_ERROR' });
-    await expect(own.query("CREATE USER 'other'@'%'")).rejects.toMatchObject({ code: 'ER_SPECIFIC_ACCESS_DENIED_ERROR' });
+    await expect(own.query("CREATE USER 'other'@'%'")).rejects.toMatchObject({
+      code: 'ER_SPECIFIC_ACCESS_DENIED_ERROR',
+    });
     await own.end();
 
     await (await connect(broker.server.url)).close();

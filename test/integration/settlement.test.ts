@@ -6,7 +6,9 @@ import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { serverProcesses } from '../support/server-processes.ts';
 
-/** The settlement table, row by row: what becomes of a delivery, seen in the event's row and in the dead-letter queue. */
+/**
+ * The settlement table, row by row: what becomes of a delivery, seen in the event's row and in the dead-letter queue.
+ */
 
 let space: Namespace;
 let api: Member;
@@ -84,7 +86,13 @@ test('transient failure: counted, waits, comes back by the relay, and succeeds',
 
 test('attempts exhausted: FAILED with the reason, and dead-lettered', async () => {
   const id = await send({ act: 'throw' });
-  await until(id, { status: 'FAILED', attempt_count: 3, next_attempt_at: null, error: { code: 'SCORER_FAILED' }, result: null });
+  await until(id, {
+    status: 'FAILED',
+    attempt_count: 3,
+    next_attempt_at: null,
+    error: { code: 'SCORER_FAILED' },
+    result: null,
+  });
   const letter = await deadLetter((text) => text.includes(id));
   expect(letter.properties.headers?.['x-death']?.[0]).toMatchObject({ queue: space.queue, reason: 'rejected' });
 });
@@ -115,7 +123,8 @@ test.each([
 
 test('messages that were handed to a thread together with one that ends it pay nothing for it', async () => {
   // Quick ones first: from then on several go to a thread at once.
-  for (const id of await Promise.all(Array.from({ length: 40 }, () => send({})))) await until(id, { status: 'PROCESSED' });
+  for (const id of await Promise.all(Array.from({ length: 40 }, () => send({}))))
+    await until(id, { status: 'PROCESSED' });
   const ids = await Promise.all(Array.from({ length: 60 }, (_, i) => send(i % 20 === 7 ? { act: 'exit' } : {})));
   for (const [i, id] of ids.entries()) {
     await until(id, i % 20 === 7 ? { status: 'FAILED', attempt_count: 3 } : { status: 'PROCESSED', attempt_count: 0 });
@@ -138,14 +147,21 @@ describe('messages that are not ours', () => {
     ['no object', '[1,2]'],
     ['another schema', '{"order": 17}'],
     ['an event that does not exist', JSON.stringify({ conversation_id: 'conv_never_accepted' })],
-    ['an unknown event with everything', JSON.stringify({ ...conversation(), event_id: '01890000-0000-7000-8000-00000000ffff' })],
+    [
+      'an unknown event with everything',
+      JSON.stringify({ ...conversation(), event_id: '01890000-0000-7000-8000-00000000ffff' }),
+    ],
     ['nothing at all', ''],
     ['ten megabytes', 'x'.repeat(10_000_000)],
     ['deep nesting', '['.repeat(200_000)],
   ])('%s: dead-lettered, never looped', async (_name, body) => {
     broker.publish(space.queue, body);
     const letter = await deadLetter((text) => text === body);
-    expect(letter.properties.headers?.['x-death']?.[0]).toMatchObject({ queue: space.queue, reason: 'rejected', count: 1 });
+    expect(letter.properties.headers?.['x-death']?.[0]).toMatchObject({
+      queue: space.queue,
+      reason: 'rejected',
+      count: 1,
+    });
   });
 });
 
@@ -159,7 +175,9 @@ test("an older publisher's body, only the conversation id, is scored from the da
     `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, processed_at = NULL WHERE event_id = ?`,
     [accepted.event_id],
   );
-  await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [body.user_id]);
+  await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [
+    body.user_id,
+  ]);
   broker.publish(space.queue, { conversation_id: id });
   await until(id, { status: 'PROCESSED' });
 });
@@ -177,7 +195,9 @@ test.each([
     `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, processed_at = NULL WHERE event_id = ?`,
     [accepted.event_id],
   );
-  await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [userId]);
+  await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [
+    userId,
+  ]);
   await space.database.query('DELETE FROM friendship_topic_metrics WHERE user_id = ?', [userId]);
   broker.publish(space.queue, { ...body, event_id: accepted.event_id, ...wrong }, { messageId: accepted.event_id });
   await until(body.conversation_id, { status: 'PROCESSED' });

@@ -8,13 +8,20 @@ import { conversation, rows } from '../support/client.ts';
 import { runCommand } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** The sizing advisor on real servers: it answers, and leaves nothing behind. How well it predicts is measured in bench/. */
+/**
+ * The sizing advisor on real servers: it answers, and leaves nothing behind. How well it predicts is measured in
+ * bench/.
+ */
 
 let space: Namespace;
 let folder: string;
 
 beforeAll(async () => {
-  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') }, {}, { ownUser: true });
+  space = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    {},
+    { ownUser: true },
+  );
   folder = await mkdtemp(join(tmpdir(), 'size-'));
 });
 afterAll(async () => {
@@ -31,7 +38,10 @@ const admin = () => ({ ...space.env, DATABASE_URL: inject('databaseUrl') });
 
 test('recommends a setting that it has measured and checked, and removes what it made', async () => {
   const page = join(folder, 'size.html');
-  const { code, output } = await runCommand(['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'], admin());
+  const { code, output } = await runCommand(
+    ['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'],
+    admin(),
+  );
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
   // Other tests use the machine as well, and the advisor may say so.
   expect(code, output).toBe(report.distrust === null ? 0 : 3);
@@ -76,7 +86,11 @@ test('a scorer that waits is told by what is in flight, and gets as many as the 
 
 test('a queue that is emptied stays empty, whatever was delivered from it', async () => {
   const queueName = `${space.queue}_own`;
-  const queue = await createOwnQueue(space.env['RABBITMQ_URL'] ?? '', { queueName, queueType: 'quorum', maxLength: 1_000 }, 'test');
+  const queue = await createOwnQueue(
+    space.env['RABBITMQ_URL'] ?? '',
+    { queueName, queueType: 'quorum', maxLength: 1_000 },
+    'test',
+  );
   const broker = await openBroker(inject('rabbitmqUrl'));
   broker.publish(queueName, 'of the run before');
   await vi.waitFor(async () => expect(await broker.channel.get(queueName)).not.toBe(false));
@@ -92,7 +106,11 @@ test('a queue that is emptied stays empty, whatever was delivered from it', asyn
 
 describe('what it cannot use, it says', () => {
   test.each([
-    ['a body that the API would refuse', JSON.stringify(conversation({ user_id: '' })), /body 1 of .* would be refused: \/user_id/],
+    [
+      'a body that the API would refuse',
+      JSON.stringify(conversation({ user_id: '' })),
+      /body 1 of .* would be refused: \/user_id/,
+    ],
     ['a line that is not JSON', `${JSON.stringify(conversation())}\n{oops\n`, /line 2 is not JSON/],
     ['an empty file', '\n', /has no bodies/],
   ])('%s', async (_name, content, message) => {

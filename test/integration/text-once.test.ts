@@ -9,7 +9,10 @@ import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { newEvent } from '../support/new-event.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 
-/** What was said is stored in one place, and nowhere else: not in the broker, not in other tables. Own servers: their files are searched, and one is set otherwise. */
+/**
+ * What was said is stored in one place, and nowhere else: not in the broker, not in other tables. Own servers: their
+ * files are searched, and one is set otherwise.
+ */
 
 const said = 'thepurplehippopotamus';
 
@@ -50,7 +53,9 @@ async function tablesWith(text: string): Promise<string[]> {
   );
   const found = new Set<string>();
   for (const { t, c } of columns) {
-    const [first] = await rows(space.database, `SELECT 1 FROM ${t} WHERE CAST(${c} AS CHAR) LIKE ? LIMIT 1`, [`%${text}%`]);
+    const [first] = await rows(space.database, `SELECT 1 FROM ${t} WHERE CAST(${c} AS CHAR) LIKE ? LIMIT 1`, [
+      `%${text}%`,
+    ]);
     if (first !== undefined) found.add(t);
   }
   return [...found];
@@ -63,7 +68,9 @@ test('of conversations that wait, are processed and are dead-lettered, the text 
   const refused = conversation({ conversation_log, metadata: { ...metadata, act: 'refuse' } });
   const worker = await startMember('worker', space.env);
   await postAll(api.url, [scored, refused]);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 1, FAILED: 1 }), { timeout: 30_000 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 1, FAILED: 1 }), {
+    timeout: 30_000,
+  });
   await vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBe(1));
   expect(await worker.stop()).toBe(0);
   const { body: waiting } = await post(api.url, conversation({ conversation_log, metadata }));
@@ -78,7 +85,8 @@ test('a text that was stored before `max_allowed_packet` was lowered is read who
   const text = JSON.stringify('x'.repeat(1_500_000));
   const admin = await mysql.createConnection(servers.database.url);
   const [[before]] = await admin.query<mysql.RowDataPacket[]>('SELECT @@GLOBAL.max_allowed_packet AS bytes');
-  const connect = () => openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, acceptConnections: 1, connectTimeoutMs: 5_000 });
+  const connect = () =>
+    openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, acceptConnections: 1, connectTimeoutMs: 5_000 });
   const store = await connect();
   const event = { ...newEvent(1), logJson: text, metadataJson: text };
   await insertEvents(store, [event], { graceMs: 60_000, deadlineMs: 5_000 });

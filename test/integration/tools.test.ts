@@ -37,7 +37,13 @@ describe('dead letters', () => {
     const [id = ''] = await failOnce(1, { conversation_log: [{ speaker: 'user', text: 'xyzzy' }] });
     const { body } = await json('dead', 'list');
     expect(body.letters).toContainEqual(
-      expect.objectContaining({ conversation_id: id, status: 'FAILED', error_code: 'SCORER_FAILED', reason: 'rejected', attempts: 1 }),
+      expect.objectContaining({
+        conversation_id: id,
+        status: 'FAILED',
+        error_code: 'SCORER_FAILED',
+        reason: 'rejected',
+        attempts: 1,
+      }),
     );
     for (const args of [['list'], ['show', id], ['show', id, '--body']]) {
       const { code, output } = await afterword('dead', ...args);
@@ -47,7 +53,10 @@ describe('dead letters', () => {
     }
     // Looking took nothing away.
     expect(await broker.depth(space.deadQueue)).toBe(1);
-    expect(await afterword('dead', 'show', 'nobody')).toMatchObject({ code: 1, output: expect.stringContaining('nobody') });
+    expect(await afterword('dead', 'show', 'nobody')).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('nobody'),
+    });
   });
 
   test('are replayed one, by code, or all; each counts once', async () => {
@@ -75,7 +84,10 @@ describe('dead letters', () => {
     expect(await afterword('dead', 'show', id)).toMatchObject({ code: 0, output: expect.stringContaining(id) });
     expect((await afterword('dead', 'purge')).code).toBe(2);
     expect(await broker.depth(space.deadQueue)).toBe(1);
-    expect(await afterword('dead', 'purge', '--yes')).toMatchObject({ code: 0, output: expect.stringContaining('1 dead letter dropped') });
+    expect(await afterword('dead', 'purge', '--yes')).toMatchObject({
+      code: 0,
+      output: expect.stringContaining('1 dead letter dropped'),
+    });
     await letters(0);
   });
 
@@ -86,13 +98,16 @@ describe('dead letters', () => {
       env: { PATH: process.env['PATH'], ...space.env },
       stdio: 'ignore',
     });
-    const open = () => rows(space.database, "SELECT 1 FROM conversation_events WHERE user_id = 'halfway' AND status <> 'FAILED'");
+    const open = () =>
+      rows(space.database, "SELECT 1 FROM conversation_events WHERE user_id = 'halfway' AND status <> 'FAILED'");
     await vi.waitFor(async () => expect((await open()).length).toBeGreaterThan(5), { timeout: 20_000, interval: 1 });
     child.kill('SIGKILL');
     // What is still FAILED has its letter: those that the dead process held go back to the queue.
     const left = 60 - (await open()).length;
     expect(left).toBeGreaterThan(0);
-    await vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBeGreaterThanOrEqual(left), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBeGreaterThanOrEqual(left), {
+      timeout: 10_000,
+    });
     expect((await json('dead', 'replay', '--all')).code).toBe(0);
     for (const id of ids) await becomes(id, 'PROCESSED');
     await letters(0);
@@ -114,7 +129,9 @@ describe('dead letters', () => {
     await postAll(api.url, bodies);
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
     const failed = await rows(space.database, "SELECT 1 FROM conversation_events WHERE status = 'FAILED'");
-    expect((await afterword('events', 'retry', '--failed')).output).toMatch(new RegExp(`^${failed.length} FAILED events`));
+    expect((await afterword('events', 'retry', '--failed')).output).toMatch(
+      new RegExp(`^${failed.length} FAILED events`),
+    );
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
     await letters(60);
     // One line for each event, however often it has failed.
@@ -127,7 +144,8 @@ describe('dead letters', () => {
   });
 
   test('a command line that does not say which is refused', async () => {
-    for (const args of [[], ['x', '--all'], ['--all', '--error', 'X']]) expect((await afterword('dead', 'replay', ...args)).code).toBe(2);
+    for (const args of [[], ['x', '--all'], ['--all', '--error', 'X']])
+      expect((await afterword('dead', 'replay', ...args)).code).toBe(2);
   });
 });
 
@@ -141,8 +159,14 @@ describe('events', () => {
     expect((await json('events', 'show', event_id, '--log')).body.conversation_log).toHaveLength(2);
     expect(await afterword('events', 'retry', event_id)).toMatchObject({ code: 0 });
     await becomes(id, 'PROCESSED');
-    expect(await afterword('events', 'retry', id)).toMatchObject({ code: 1, output: expect.stringContaining('PROCESSED') });
-    expect(await afterword('events', 'skip', id)).toMatchObject({ code: 1, output: expect.stringContaining('only PENDING') });
+    expect(await afterword('events', 'retry', id)).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('PROCESSED'),
+    });
+    expect(await afterword('events', 'skip', id)).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('only PENDING'),
+    });
     expect(await afterword('events', 'show', 'nobody')).toMatchObject({ code: 1 });
     expect((await afterword('events', 'retry')).code).toBe(2);
     expect((await afterword('events', 'list', '--status', 'lost')).code).toBe(2);
@@ -151,13 +175,16 @@ describe('events', () => {
 
   test('are listed by error and time, page by page, and it is said if there are more', async () => {
     const ids = await failOnce(3, { user_id: 'paged' });
-    const list = async (...more: string[]) => (await json('events', 'list', '--user', 'paged', ...more)).body as { event_id: string }[];
+    const list = async (...more: string[]) =>
+      (await json('events', 'list', '--user', 'paged', ...more)).body as { event_id: string }[];
     expect(await list('--error', 'SCORER_FAILED', '--since', '1h')).toHaveLength(3);
     expect(await list('--error', 'OTHER')).toEqual([]);
     expect(await list('--since', new Date(Date.now() + 60_000).toISOString())).toEqual([]);
     const [newest] = await list();
     expect(await list('--before', newest?.event_id ?? '')).toHaveLength(2);
-    expect((await afterword('events', 'list', '--user', 'paged', '--limit', '1')).output).toContain(`--before ${newest?.event_id}`);
+    expect((await afterword('events', 'list', '--user', 'paged', '--limit', '1')).output).toContain(
+      `--before ${newest?.event_id}`,
+    );
     expect((await afterword('events', 'list', '--since', '99999999d')).code).toBe(2);
     expect((await json('events', 'retry', '--failed', '--error', 'SCORER_FAILED')).body).toEqual({ retried: 3 });
     for (const id of ids) await becomes(id, 'PROCESSED');
@@ -178,11 +205,16 @@ describe('events', () => {
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(10), { timeout: 10_000 });
     // Confirmed, and waiting for hours.
     const later = 'SELECT 1 FROM conversation_events WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 1 HOUR';
-    await vi.waitFor(async () => expect(await rows(space.database, later)).toHaveLength(10), { timeout: 20_000, interval: 100 });
+    await vi.waitFor(async () => expect(await rows(space.database, later)).toHaveLength(10), {
+      timeout: 20_000,
+      interval: 100,
+    });
     await broker.channel.purgeQueue(space.queue);
     expect((await afterword('events', 'republish')).output).toMatch(/^0 open events/);
     expect((await afterword('events', 'republish', '--older-than', '0s')).output).toMatch(/^10 open events/);
-    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeGreaterThanOrEqual(10), { timeout: 10_000 });
+    await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBeGreaterThanOrEqual(10), {
+      timeout: 10_000,
+    });
     worker = await startMember('worker', space.env);
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'PROCESSED');
     expect((await call(api.url, 'GET', '/v1/users/republished/friendship')).body.friendship_score).toBe(20);
@@ -195,7 +227,15 @@ describe('doctor', () => {
     expect(body.findings.filter((f: { status: string }) => f.status === 'fail')).toEqual([]);
     const checks = body.findings.map((f: { check: string }) => f.check);
     expect(checks).toEqual(
-      expect.arrayContaining(['schema', 'durable commits', 'connections', 'alarms', 'consumer timeout', 'scorer', 'open files']),
+      expect.arrayContaining([
+        'schema',
+        'durable commits',
+        'connections',
+        'alarms',
+        'consumer timeout',
+        'scorer',
+        'open files',
+      ]),
     );
     expect(code).toBe(0);
   });
@@ -213,7 +253,11 @@ describe('doctor', () => {
   });
 
   test('budgets that do not fit are warnings', async () => {
-    const { code, output } = await runCommand(['doctor'], { ...space.env, WORKER_REPLICAS: '900', SCORING_TIMEOUT_MS: '1500000' });
+    const { code, output } = await runCommand(['doctor'], {
+      ...space.env,
+      WORKER_REPLICAS: '900',
+      SCORING_TIMEOUT_MS: '1500000',
+    });
     expect(code).toBe(0);
     expect(output).toMatch(/WARN\s+connections/);
     expect(output).toMatch(/WARN\s+consumer timeout/);
@@ -222,7 +266,10 @@ describe('doctor', () => {
 
 describe('output that nobody takes', () => {
   const shell = (line: string) => {
-    const child = spawn('sh', ['-c', line], { env: { PATH: process.env['PATH'], ...space.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('sh', ['-c', line], {
+      env: { PATH: process.env['PATH'], ...space.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let printed = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (printed += chunk));
     return new Promise<string>((resolve) => child.once('close', () => resolve(printed)));

@@ -16,18 +16,21 @@ afterAll(async () => {
   await space.dispose();
 });
 
-test.each(['api', 'worker'])('%s: a queue with other arguments is a start-up error that names difference and cure', async (role) => {
-  const queue = `${space.queue}_other`;
-  await broker.channel.assertQueue(queue, {
-    durable: true,
-    arguments: { 'x-queue-type': 'quorum', 'x-max-length': 7, 'x-overflow': 'reject-publish' },
-  });
-  const { code, output } = await runCommand([role], { ...space.env, RABBITMQ_QUEUE_NAME: queue });
-  expect(code).toBe(78);
-  expect(output).toContain(`${queue} exists on the broker with other arguments: inequivalent arg 'x-`);
-  expect(output).toContain(`rabbitmqctl delete_queue ${queue}`);
-  await broker.channel.deleteQueue(queue);
-});
+test.each(['api', 'worker'])(
+  '%s: a queue with other arguments is a start-up error that names difference and cure',
+  async (role) => {
+    const queue = `${space.queue}_other`;
+    await broker.channel.assertQueue(queue, {
+      durable: true,
+      arguments: { 'x-queue-type': 'quorum', 'x-max-length': 7, 'x-overflow': 'reject-publish' },
+    });
+    const { code, output } = await runCommand([role], { ...space.env, RABBITMQ_QUEUE_NAME: queue });
+    expect(code).toBe(78);
+    expect(output).toContain(`${queue} exists on the broker with other arguments: inequivalent arg 'x-`);
+    expect(output).toContain(`rabbitmqctl delete_queue ${queue}`);
+    await broker.channel.deleteQueue(queue);
+  },
+);
 
 test('a broker that is set up differently hours after the start is told and waited for; accepting goes on', async () => {
   const queue = `${space.queue}_later`;
@@ -35,8 +38,15 @@ test('a broker that is set up differently hours after the start is told and wait
     broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-max-length': 7 } });
   await assertOther();
   // Its start is over at once.
-  const api = await startMember('api', { ...space.env, RABBITMQ_QUEUE_NAME: queue, START_DEADLINE_MS: '0', PUBLISH_GRACE_MS: '500' });
-  await vi.waitFor(() => expect(api.lines.join()).toContain('the broker refuses us, trying again'), { timeout: 20_000 });
+  const api = await startMember('api', {
+    ...space.env,
+    RABBITMQ_QUEUE_NAME: queue,
+    START_DEADLINE_MS: '0',
+    PUBLISH_GRACE_MS: '500',
+  });
+  await vi.waitFor(() => expect(api.lines.join()).toContain('the broker refuses us, trying again'), {
+    timeout: 20_000,
+  });
   const { status } = await post(api.url, conversation());
   expect(status).toBe(202);
   await broker.channel.deleteQueue(queue);
@@ -84,13 +94,21 @@ test('a queue that is deleted under the consumer is declared anew and consumed a
 });
 
 test('a full queue refuses, the database keeps, and everything is scored when there is room', async () => {
-  const env = { ...space.env, RABBITMQ_QUEUE_NAME: `${space.queue}_small`, RABBITMQ_QUEUE_MAX_LENGTH: '5', PUBLISH_GRACE_MS: '500' };
+  const env = {
+    ...space.env,
+    RABBITMQ_QUEUE_NAME: `${space.queue}_small`,
+    RABBITMQ_QUEUE_MAX_LENGTH: '5',
+    PUBLISH_GRACE_MS: '500',
+  };
   const api = await startMember('api', env);
   await vi.waitFor(() => expect(api.lines.join()).toContain('broker connected'));
   const answers = await Promise.all(Array.from({ length: 60 }, () => post(api.url, conversation())));
   expect(answers.every((a) => a.status === 202)).toBe(true);
   const worker = await startMember('worker', env);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 62 }), { timeout: 40_000, interval: 100 });
+  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 62 }), {
+    timeout: 40_000,
+    interval: 100,
+  });
   for (const member of [api, worker]) expect(await member.stop()).toBe(0);
   for (const suffix of ['', '_dead']) await broker.channel.deleteQueue(`${space.queue}_small${suffix}`);
   await broker.channel.deleteExchange(`${space.queue}_small_dlx`);

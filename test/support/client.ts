@@ -5,7 +5,11 @@ import { Agent, request } from 'undici';
 
 const agent = new Agent({ connections: 100, headersTimeout: 60_000 });
 
-export type Answer = { readonly status: number; readonly headers: Record<string, string | string[] | undefined>; readonly body: any };
+export type Answer = {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly body: any;
+};
 
 /** A JSON call; the body of the answer is parsed if it is JSON. */
 export async function call(

@@ -47,7 +47,11 @@ async function inDocker(): Promise<Cluster> {
         .withHostname(name)
         .withNetwork(network)
         .withNetworkAliases(name)
-        .withEnvironment({ RABBITMQ_ERLANG_COOKIE: 'afterword', RABBITMQ_NODENAME: `rabbit@${name}`, RABBITMQ_DEFAULT_PASS: password })
+        .withEnvironment({
+          RABBITMQ_ERLANG_COOKIE: 'afterword',
+          RABBITMQ_NODENAME: `rabbit@${name}`,
+          RABBITMQ_DEFAULT_PASS: password,
+        })
         .withExposedPorts({ container: 5672, host: port })
         .start();
       const { getContainerRuntimeClient } = await import('testcontainers');

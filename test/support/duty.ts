@@ -9,8 +9,10 @@ export function onDuty(fleet: () => { readonly space: Namespace; readonly api: M
   const patience = { timeout: 20_000, interval: 50 };
   const afterword = (...args: string[]) => runCommand(args, fleet().space.env);
   const status = async (id: string) => (await call(fleet().api.url, 'GET', `/v1/conversations/${id}`)).body;
-  const becomes = (id: string, expected: string) => vi.waitFor(async () => expect((await status(id)).status).toBe(expected), patience);
-  const letters = (n: number) => vi.waitFor(async () => expect(await fleet().broker.depth(fleet().space.deadQueue)).toBe(n), patience);
+  const becomes = (id: string, expected: string) =>
+    vi.waitFor(async () => expect((await status(id)).status).toBe(expected), patience);
+  const letters = (n: number) =>
+    vi.waitFor(async () => expect(await fleet().broker.depth(fleet().space.deadQueue)).toBe(n), patience);
   return {
     afterword,
     status,
@@ -21,9 +23,14 @@ export function onDuty(fleet: () => { readonly space: Namespace; readonly api: M
       const { code, output } = await afterword(...args, '--json');
       return { code, body: JSON.parse(output) };
     },
-    /** Conversations that are refused at their first run and fine at the second; resolves with their ids when each has its dead letter. */
+    /**
+     * Conversations that are refused at their first run and fine at the second; resolves with their ids when each has
+     * its dead letter.
+     */
     async failOnce(n: number, overrides: object = {}): Promise<string[]> {
-      const bodies = Array.from({ length: n }, () => conversation({ ...overrides, metadata: { act: 'refuse', times: 1 } }));
+      const bodies = Array.from({ length: n }, () =>
+        conversation({ ...overrides, metadata: { act: 'refuse', times: 1 } }),
+      );
       const before = await fleet().broker.depth(fleet().space.deadQueue);
       await postAll(fleet().api.url, bodies);
       for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');

@@ -3,7 +3,12 @@ import type { Pool } from 'mysql2/promise';
 import type { Store } from '../../src/store/index.ts';
 import { rows } from './client.ts';
 
-export type PlanStep = { readonly table: string; readonly type: string; readonly key: string | null; readonly Extra: string | null };
+export type PlanStep = {
+  readonly table: string;
+  readonly type: string;
+  readonly key: string | null;
+  readonly Extra: string | null;
+};
 
 /** What `act` really said to the database, as text or prepared: reads and updates, with their values put in. */
 export async function recordStatements(store: Store, act: (store: Store) => Promise<unknown>): Promise<string[]> {
@@ -29,7 +34,10 @@ export async function recordStatements(store: Store, act: (store: Store) => Prom
   return statements;
 }
 
-/** How the server would read each table. Derived tables are a batch's own values; a plan without a table has no matching row. */
+/**
+ * How the server would read each table. Derived tables are a batch's own values; a plan without a table has no matching
+ * row.
+ */
 export async function explain(database: Pool, sql: string): Promise<PlanStep[]> {
   const [row] = await rows<{ v: string }>(database, 'SELECT VERSION() AS v');
   // MySQL 9 answers a plain EXPLAIN in another format, MariaDB does not know the word for this one.

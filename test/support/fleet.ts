@@ -13,7 +13,10 @@ const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, i
 /** A place in the fleet, filled again when its process dies, as any supervisor does. */
 export type Post = { readonly role: 'api' | 'worker'; readonly member: Member; readonly restarts: number };
 
-/** A whole deployment that may be broken: servers of its own, a network between them and the processes, and a supervisor. */
+/**
+ * A whole deployment that may be broken: servers of its own, a network between them and the processes, and a
+ * supervisor.
+ */
 export type Fleet = {
   readonly servers: OwnServers;
   readonly space: Namespace;
@@ -31,7 +34,10 @@ export type Fleet = {
   livingWorkers(): Member[];
   /** How many lines with this text the processes of the fleet have printed, in all. */
   said(text: string): number;
-  /** Ends everything. @returns exit codes, connections that the servers still had of it, and processes that were still there. */
+  /**
+   * Ends everything.
+   * @returns exit codes, connections that the servers still had of it, and processes that were still there.
+   */
   stop(): Promise<{ codes: (number | NodeJS.Signals)[]; connections: string[]; leaked: number[] }>;
 };
 
@@ -52,7 +58,10 @@ export const faultEnv: Record<string, string> = {
   RELAY_INTERVAL_MS: '300',
 };
 
-export async function startFleet(options: { readonly workers: number; readonly env?: Record<string, string> }): Promise<Fleet> {
+export async function startFleet(options: {
+  readonly workers: number;
+  readonly env?: Record<string, string>;
+}): Promise<Fleet> {
   const servers = await startOwnServers();
   const urls = { database: servers.database.url, rabbitmq: servers.broker.url };
   const space = await createNamespace(urls, { ...faultEnv, ...options.env }, { ownUser: true });
@@ -83,7 +92,11 @@ export async function startFleet(options: { readonly workers: number; readonly e
     let restarts = -1;
     let next = put();
     async function put(): Promise<void> {
-      const fresh = await startMember(role, { ...env, ...(role === 'api' && { PORT: String(port) }) }, { mayDie: true });
+      const fresh = await startMember(
+        role,
+        { ...env, ...(role === 'api' && { PORT: String(port) }) },
+        { mayDie: true },
+      );
       keep(role, fresh);
       member = fresh;
       restarts++;
@@ -119,10 +132,13 @@ export async function startFleet(options: { readonly workers: number; readonly e
     },
     async healthy() {
       await Promise.all(posts.map((p) => p.filled()));
-      await vi.waitFor(async () => expect((await call(`http://127.0.0.1:${port}`, 'GET', '/readyz')).body.status).toBe('ready'), {
-        timeout: 90_000,
-        interval: 50,
-      });
+      await vi.waitFor(
+        async () => expect((await call(`http://127.0.0.1:${port}`, 'GET', '/readyz')).body.status).toBe('ready'),
+        {
+          timeout: 90_000,
+          interval: 50,
+        },
+      );
     },
     async restart(post) {
       const code = await post.member.stop();
@@ -152,5 +168,8 @@ async function leftConnections(servers: OwnServers, space: Namespace): Promise<s
   const user = new URL(space.env['DATABASE_URL'] ?? '').username;
   const database = (await serverProcesses(space.database)).filter((p) => p.user === user);
   const broker = await servers.broker.ctl('list_connections', '--quiet', '--no-table-headers', 'client_properties');
-  return [...database.map(({ id }) => `database ${id}`), ...broker.split('\n').filter((line) => line.includes('afterword'))];
+  return [
+    ...database.map(({ id }) => `database ${id}`),
+    ...broker.split('\n').filter((line) => line.includes('afterword')),
+  ];
 }

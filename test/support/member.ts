@@ -20,12 +20,19 @@ export type Member = {
 };
 
 /**
- * Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless it `mayDie`.
+ * Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless
+ * it `mayDie`.
  * @param options.main  the program, if it is not this checkout's.
  */
-export async function startMember(role: string, env: Record<string, string>, { mayDie = false, main = ownMain } = {}): Promise<Member> {
+export async function startMember(
+  role: string,
+  env: Record<string, string>,
+  { mayDie = false, main = ownMain } = {},
+): Promise<Member> {
   const { child, lines, ended } = run(main, [role], env);
-  const ready = new Promise<{ url?: string }>((resolve) => child.on('message', (message) => resolve(message as { url?: string })));
+  const ready = new Promise<{ url?: string }>((resolve) =>
+    child.on('message', (message) => resolve(message as { url?: string })),
+  );
   const first = await Promise.race([ready, ended]);
   if (typeof first !== 'object' && !mayDie) throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
   return {
@@ -63,7 +70,10 @@ function run(
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });
   const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) if (stream) createInterface({ input: stream }).on('line', (line) => lines.push(line));
-  const ended = new Promise<number | NodeJS.Signals>((resolve) => child.once('close', (code, signal) => resolve(signal ?? code ?? -1)));
+  for (const stream of [child.stdout, child.stderr])
+    if (stream) createInterface({ input: stream }).on('line', (line) => lines.push(line));
+  const ended = new Promise<number | NodeJS.Signals>((resolve) =>
+    child.once('close', (code, signal) => resolve(signal ?? code ?? -1)),
+  );
   return { child, lines, ended };
 }

@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-/** Most memory that a process has had resident since the last call (or now, where the system does not keep that), MiB. */
+/**
+ * Most memory that a process has had resident since the last call (or now, where the system does not keep that), MiB.
+ */
 export async function peakMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const peak = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];

@@ -16,12 +16,16 @@ export type Namespace = {
 /**
  * @param env  more settings for the processes under test.
  * @param options.ownUser  the processes get a database user with rights on this database alone, whom `read_only` binds.
- * @param options.migrateWith  brings the empty database's schema; this checkout's migrations unless another version is to run on it.
+ * @param options.migrateWith  brings the empty database's schema; this checkout's migrations unless another version is
+ *   to run on it.
  */
 export async function createNamespace(
   urls: { database: string; rabbitmq: string },
   env: Record<string, string> = {},
-  { ownUser = false, migrateWith = migrateHere }: { ownUser?: boolean; migrateWith?: (databaseUrl: string) => Promise<void> } = {},
+  {
+    ownUser = false,
+    migrateWith = migrateHere,
+  }: { ownUser?: boolean; migrateWith?: (databaseUrl: string) => Promise<void> } = {},
 ): Promise<Namespace> {
   const id = `t${randomBytes(5).toString('hex')}`;
   const base = new URL(urls.database);

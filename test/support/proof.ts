@@ -24,9 +24,16 @@ export type Proof = {
   readonly violations: readonly unknown[];
 };
 
-type Row = { readonly event_id: string; readonly conversation_id: string; readonly status: string; readonly error_code: string | null };
+type Row = {
+  readonly event_id: string;
+  readonly conversation_id: string;
+  readonly status: string;
+  readonly error_code: string | null;
+};
 
-/** An event whose worker was killed with it again and again counts as poison, whoever killed it. That is an end, too. */
+/**
+ * An event whose worker was killed with it again and again counts as poison, whoever killed it. That is an end, too.
+ */
 const killedAgainAndAgain = 'POISON';
 
 /**
@@ -65,7 +72,9 @@ export async function prove(
   const byId = new Map(events.map((row) => [row.conversation_id, row]));
   const failing = expected.failing ?? new Set();
   const isWrong = (row: Row) =>
-    failing.has(row.conversation_id) ? row.status !== 'FAILED' : row.status !== 'PROCESSED' && row.error_code !== killedAgainAndAgain;
+    failing.has(row.conversation_id)
+      ? row.status !== 'FAILED'
+      : row.status !== 'PROCESSED' && row.error_code !== killedAgainAndAgain;
 
   return {
     accepted: traffic.accepted.size,
@@ -141,7 +150,8 @@ async function wrongReplays(fleet: Fleet, traffic: Traffic, n: number): Promise<
       },
       { timeout: 20_000 },
     );
-    if (answer.status !== 202 || answer.body.event_id !== eventId || answer.headers['idempotency-replayed'] !== 'true') wrong.push(id);
+    if (answer.status !== 202 || answer.body.event_id !== eventId || answer.headers['idempotency-replayed'] !== 'true')
+      wrong.push(id);
   }
   return wrong;
 }

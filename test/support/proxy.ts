@@ -16,8 +16,8 @@ export type TcpProxy = {
   /** Ends every connection with a reset; new ones pass. */
   cut(): void;
   /**
-   * Every client vanishes as a host does that loses power: its server hears nothing more from it, not even that it is gone. New connections
-   * pass, and so does what they say.
+   * Every client vanishes as a host does that loses power: its server hears nothing more from it, not even that it is
+   * gone. New connections pass, and so does what they say.
    */
   vanish(): void;
   /** Every chunk comes `ms` to `ms + jitterMs` later, in order. */
@@ -26,17 +26,32 @@ export type TcpProxy = {
   trickle(bytes: number, everyMs: number): void;
   /** Holds back the next chunk that has `bytes` in it and silences its direction. Resolves when that has happened. */
   holdAt(direction: Direction, bytes: Buffer | string): Promise<void>;
-  /** Lets the next chunk up that has `bytes` in it pass, and nothing down any more: its answer is lost. Resolves when that has happened. */
+  /**
+   * Lets the next chunk up that has `bytes` in it pass, and nothing down any more: its answer is lost. Resolves when
+   * that has happened.
+   */
   loseAnswerTo(bytes: Buffer | string): Promise<void>;
-  /** Lets `change` spoil the next chunk up that has `bytes` in it, in place; `at` is where they end. Resolves when that has happened. */
+  /**
+   * Lets `change` spoil the next chunk up that has `bytes` in it, in place; `at` is where they end. Resolves when that
+   * has happened.
+   */
   spoil(bytes: Buffer, change: (chunk: Buffer, at: number) => void): Promise<void>;
   /** New connections pass as they come. Those that were silenced stay dead, as after a failover. */
   restore(): Promise<void>;
   close(): Promise<void>;
 };
 
-type Spoil = { readonly bytes: Buffer; readonly change: (chunk: Buffer, at: number) => void; readonly seen: () => void };
-type Hold = { readonly direction: Direction; readonly bytes: Buffer; readonly silences: Direction; readonly seen: () => void };
+type Spoil = {
+  readonly bytes: Buffer;
+  readonly change: (chunk: Buffer, at: number) => void;
+  readonly seen: () => void;
+};
+type Hold = {
+  readonly direction: Direction;
+  readonly bytes: Buffer;
+  readonly silences: Direction;
+  readonly seen: () => void;
+};
 type Weather = { readonly lateMs: number; readonly jitterMs: number; readonly piece: number };
 const calm: Weather = { lateMs: 0, jitterMs: 0, piece: Number.POSITIVE_INFINITY };
 
@@ -157,10 +172,14 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
       weather = { lateMs: everyMs, jitterMs: 0, piece: bytes };
     },
     holdAt(direction, bytes) {
-      return new Promise((resolve) => holds.add({ direction, bytes: Buffer.from(bytes as string), silences: direction, seen: resolve }));
+      return new Promise((resolve) =>
+        holds.add({ direction, bytes: Buffer.from(bytes as string), silences: direction, seen: resolve }),
+      );
     },
     loseAnswerTo(bytes) {
-      return new Promise((resolve) => holds.add({ direction: 'up', bytes: Buffer.from(bytes as string), silences: 'down', seen: resolve }));
+      return new Promise((resolve) =>
+        holds.add({ direction: 'up', bytes: Buffer.from(bytes as string), silences: 'down', seen: resolve }),
+      );
     },
     spoil: (bytes, change) => new Promise((resolve) => spoils.add({ bytes, change, seen: resolve })),
     async restore() {

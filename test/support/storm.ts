@@ -19,8 +19,8 @@ export type Storm = {
 };
 
 /**
- * Faults of the catalogue one after another, in an order that follows from `seed`, while conversations come in; at the worst moment of
- * each a process of the fleet is killed or told to stop. Each fault comes once before any comes twice.
+ * Faults of the catalogue one after another, in an order that follows from `seed`, while conversations come in; at the
+ * worst moment of each a process of the fleet is killed or told to stop. Each fault comes once before any comes twice.
  */
 export async function runStorm(
   fleet: Fleet,
@@ -59,15 +59,29 @@ export async function runStorm(
   };
 
   await traffic.more(20);
-  for (let round = shuffled(faults, random); !options.enough(traffic, n); round = round.length > 0 ? round : shuffled(faults, random)) {
+  for (
+    let round = shuffled(faults, random);
+    !options.enough(traffic, n);
+    round = round.length > 0 ? round : shuffled(faults, random)
+  ) {
     const [fault] = round.splice(0, 1);
     if (!fault) continue;
     // A fault is struck at what works and is not far behind: only then can it be seen to strike.
     await Promise.all(leaving.splice(0));
     await fleet.healthy();
     await caughtUp(fleet, traffic);
-    options.say(`${((performance.now() - began) / 1_000).toFixed(0)} s, ${traffic.accepted.size} accepted: ${fault.name}`);
-    const scene = { fleet, traffic, stream: `${stream}_s${n++}`, users: `${stream}\\_user%`, whileBroken, failing, longMs: options.longMs };
+    options.say(
+      `${((performance.now() - began) / 1_000).toFixed(0)} s, ${traffic.accepted.size} accepted: ${fault.name}`,
+    );
+    const scene = {
+      fleet,
+      traffic,
+      stream: `${stream}_s${n++}`,
+      users: `${stream}\\_user%`,
+      whileBroken,
+      failing,
+      longMs: options.longMs,
+    };
     try {
       await fault.strike(scene);
     } catch (error) {

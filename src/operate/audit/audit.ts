@@ -4,11 +4,16 @@ import { judgeUsers } from './judge-users.ts';
 
 /** What the audit reads. Each call is one short statement or snapshot. */
 export type AuditSources = {
-  readonly findOddEvents: (limit: number) => Promise<Record<'openAndNeverDue' | 'closedAndDue' | 'overdue', readonly OddEvent[]>>;
+  readonly findOddEvents: (
+    limit: number,
+  ) => Promise<Record<'openAndNeverDue' | 'closedAndDue' | 'overdue', readonly OddEvent[]>>;
   readonly countStatus: (status: EventStatus) => Promise<number>;
   readonly endOfUserPage: (after: string, size: number) => Promise<string | null>;
   readonly readUserPage: (users: Users) => Promise<UserPage>;
-  readonly usersSince: (page: { from: EventId; size: number }) => Promise<{ users: readonly string[]; next: EventId | null }>;
+  readonly usersSince: (page: {
+    from: EventId;
+    size: number;
+  }) => Promise<{ users: readonly string[]; next: EventId | null }>;
   readonly failedPage: (page: { after: EventId; size: number }) => Promise<readonly EventId[]>;
   readonly stillFailed: (ids: readonly EventId[]) => Promise<readonly EventId[]>;
   /** Dead letters, and the events of the first `limit` of them; or why the broker could not be asked. */
@@ -45,7 +50,10 @@ export type AuditReport = {
   readonly violations: readonly Violation[];
   /** There were more than were kept. */
   readonly cut: boolean;
-  /** FAILED events without a dead letter: violations if they were asked for, else worth knowing. Null: they could not be told. */
+  /**
+   * FAILED events without a dead letter: violations if they were asked for, else worth knowing. Null: they could not be
+   * told.
+   */
   readonly failedWithoutLetter: number | null;
   readonly notes: readonly string[];
 };
@@ -56,8 +64,9 @@ const maxViolations = 10_000;
 const maxLetters = 10_000;
 
 /**
- * Checks the promises on a live system: every open event will be looked at again and no closed one will, nothing has been due for
- * long, each user's friendship and topics are the exact sums of the processed events, and FAILED events have their dead letters.
+ * Checks the promises on a live system: every open event will be looked at again and no closed one will, nothing has
+ * been due for long, each user's friendship and topics are the exact sums of the processed events, and FAILED events
+ * have their dead letters.
  *
  * @param options.since  only users with an event accepted since; null: all.
  * @param options.letters  a FAILED event without its dead letter is a violation (purged letters make such events).
@@ -75,10 +84,16 @@ export async function audit(
   };
 
   const odd = await sources.findOddEvents(maxViolations);
-  for (const e of odd.openAndNeverDue) report({ rule: 'open-is-due', event_id: e.eventId, detail: `${e.status} and never due` });
-  for (const e of odd.closedAndDue) report({ rule: 'closed-is-not-due', event_id: e.eventId, detail: `${e.status} and due` });
+  for (const e of odd.openAndNeverDue)
+    report({ rule: 'open-is-due', event_id: e.eventId, detail: `${e.status} and never due` });
+  for (const e of odd.closedAndDue)
+    report({ rule: 'closed-is-not-due', event_id: e.eventId, detail: `${e.status} and due` });
   for (const e of odd.overdue) {
-    report({ rule: 'overdue', event_id: e.eventId, detail: `due since ${e.nextAttemptAt?.toISOString()}, not published yet` });
+    report({
+      rule: 'overdue',
+      event_id: e.eventId,
+      detail: `due since ${e.nextAttemptAt?.toISOString()}, not published yet`,
+    });
   }
 
   const checked = { users: 0, topics: 0, processed: 0 };
@@ -88,7 +103,12 @@ export async function audit(
     checked.topics += page.topics.length;
     checked.processed += page.sums.reduce((sum, s) => sum + s.events, 0);
     for (const v of judgeUsers(page)) {
-      report({ rule: v.rule, user_id: v.userId, ...(v.topicId !== undefined && { topic_id: v.topicId }), detail: v.detail });
+      report({
+        rule: v.rule,
+        user_id: v.userId,
+        ...(v.topicId !== undefined && { topic_id: v.topicId }),
+        detail: v.detail,
+      });
     }
   };
   if (options.since === null) await eachUser(sources, judge);
@@ -99,7 +119,8 @@ export async function audit(
     notes.push(`dead letters were not compared: ${letters.obstacle}`);
     if (options.letters) report({ rule: 'dead-letter', detail: `not compared: ${letters.obstacle}` });
   } else if (options.letters) {
-    for (const id of letters.missing) report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
+    for (const id of letters.missing)
+      report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
   } else if (letters.missing.length > 0) {
     notes.push(
       `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); \`afterword events retry\` reaches them`,
@@ -135,7 +156,11 @@ async function eachUser(sources: AuditSources, judge: (users: Users) => Promise<
   }
 }
 
-async function eachUserSince(sources: AuditSources, since: Date, judge: (users: Users) => Promise<void>): Promise<void> {
+async function eachUserSince(
+  sources: AuditSources,
+  since: Date,
+  judge: (users: Users) => Promise<void>,
+): Promise<void> {
   const seen = new Set<string>();
   for (let from: EventId | null = firstIdOf(since); from !== null; ) {
     const page = await sources.usersSince({ from, size: eventPage });
@@ -146,7 +171,11 @@ async function eachUserSince(sources: AuditSources, since: Date, judge: (users: 
   }
 }
 
-type Comparison = { readonly count: number | null; readonly obstacle: string | null; readonly missing: readonly EventId[] };
+type Comparison = {
+  readonly count: number | null;
+  readonly obstacle: string | null;
+  readonly missing: readonly EventId[];
+};
 
 /** FAILED events first, letters after: an event that fails meanwhile is not looked for. */
 async function compareLetters(sources: AuditSources, since: Date | null): Promise<Comparison> {
@@ -166,7 +195,11 @@ async function compareLetters(sources: AuditSources, since: Date | null): Promis
   }
   const without = failed.filter((id) => !letters.eventIds.has(id));
   // Replayed meanwhile: neither FAILED nor in the queue.
-  return { count: letters.count, obstacle: null, missing: without.length > 0 ? await sources.stillFailed(without) : [] };
+  return {
+    count: letters.count,
+    obstacle: null,
+    missing: without.length > 0 ? await sources.stillFailed(without) : [],
+  };
 }
 
 /** The least event id of a moment: UUIDv7 begins with its milliseconds (RFC 9562). */

@@ -13,8 +13,8 @@ export type UserViolation = {
 const units = 10_000;
 
 /**
- * Holds each user's friendship and topics against the sums of their processed events: score with its floor, level, last date, turns.
- * (A streak depends on the order in which events came, which is not kept; it is not checked.)
+ * Holds each user's friendship and topics against the sums of their processed events: score with its floor, level, last
+ * date, turns. (A streak depends on the order in which events came, which is not kept; it is not checked.)
  */
 export function judgeUsers(page: UserPage): UserViolation[] {
   const violations: UserViolation[] = [];
@@ -36,9 +36,14 @@ export function judgeUsers(page: UserPage): UserViolation[] {
       report('friendship', `${total(own, (s) => s.events)} processed events and no friendship row`);
     } else {
       const expected = changes ? replayBounds(changes) : exactly(total(own, (s) => s.change));
-      if (isOutside(held.score, expected)) report('friendship', `score ${points(held.score)}, the events come to ${shown(expected)}`);
-      if (held.level !== levelOf(held.score / units)) report('friendship', `level ${held.level} at score ${points(held.score)}`);
-      const last = own.reduce<Date | null>((latest, s) => (latest === null || s.lastEnd > latest ? s.lastEnd : latest), null);
+      if (isOutside(held.score, expected))
+        report('friendship', `score ${points(held.score)}, the events come to ${shown(expected)}`);
+      if (held.level !== levelOf(held.score / units))
+        report('friendship', `level ${held.level} at score ${points(held.score)}`);
+      const last = own.reduce<Date | null>(
+        (latest, s) => (latest === null || s.lastEnd > latest ? s.lastEnd : latest),
+        null,
+      );
       if (held.lastInteraction?.getTime() !== last?.getTime()) {
         report('friendship', `last interaction ${time(held.lastInteraction)}, the latest event ended ${time(last)}`);
       }
@@ -53,8 +58,10 @@ export function judgeUsers(page: UserPage): UserViolation[] {
         report('topic', `${sum.events} processed events and no topic row`, topicId);
         continue;
       }
-      const expected = changes && sum.hasNegative ? replayBounds(changes.filter((c) => c.topicId === topicId)) : exactly(sum.change);
-      if (isOutside(topic.score, expected)) report('topic', `score ${points(topic.score)}, the events come to ${shown(expected)}`, topicId);
+      const expected =
+        changes && sum.hasNegative ? replayBounds(changes.filter((c) => c.topicId === topicId)) : exactly(sum.change);
+      if (isOutside(topic.score, expected))
+        report('topic', `score ${points(topic.score)}, the events come to ${shown(expected)}`, topicId);
       if (sum.turns !== null && topic.turns !== sum.turns)
         report('topic', `turns ${topic.turns}, the events come to ${sum.turns}`, topicId);
       if (topic.lastDate.getTime() !== sum.lastEnd.getTime()) {

@@ -1,10 +1,13 @@
 /**
- * Bounds of a score that never falls below 0, after `changes` in order. Changes of one moment were committed together, in an order that
- * is not kept: the floor then allows a range. Without a negative change both bounds are the sum.
+ * Bounds of a score that never falls below 0, after `changes` in order. Changes of one moment were committed together,
+ * in an order that is not kept: the floor then allows a range. Without a negative change both bounds are the sum.
  *
  * @param changes  whole units, with the moment of their commit, in its order.
  */
-export function replayBounds(changes: readonly { readonly change: number; readonly processedAt: Date }[]): { low: number; high: number } {
+export function replayBounds(changes: readonly { readonly change: number; readonly processedAt: Date }[]): {
+  low: number;
+  high: number;
+} {
   let low = 0;
   let high = 0;
   for (const group of Map.groupBy(changes, (c) => c.processedAt.getTime()).values()) {

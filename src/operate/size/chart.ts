@@ -20,7 +20,8 @@ export async function sizeHtml(
     workers.indexOf(c.workers),
     Math.round(model.rate(c.workers, c.concurrency)),
   ]);
-  const points = (list: readonly { readonly concurrency: number; readonly rate: number }[]) => list.map((t) => [t.concurrency, t.rate]);
+  const points = (list: readonly { readonly concurrency: number; readonly rate: number }[]) =>
+    list.map((t) => [t.concurrency, t.rate]);
   const curve = Array.from({ length: Math.max(60, ...concurrency) }, (_, i) => i + 1);
   const lawOf = (w: number) => ({
     name: `W = ${w}, model`,

@@ -6,14 +6,18 @@ export type Setting = { readonly workers: number; readonly concurrency: number; 
 export type FleetShape = { readonly workers: number; readonly concurrency: number };
 
 /** Settings to measure: what the model is fitted to, and one that it has not seen. */
-export function settingsToMeasure(scorer: Scorer): { readonly seen: readonly FleetShape[]; readonly unseen: FleetShape } {
-  if (isWaiting(scorer)) return { seen: grid([1], [10, 50]).concat(grid([2], [50])), unseen: { workers: 2, concurrency: 100 } };
+export function settingsToMeasure(scorer: Scorer): {
+  readonly seen: readonly FleetShape[];
+  readonly unseen: FleetShape;
+} {
+  if (isWaiting(scorer))
+    return { seen: grid([1], [10, 50]).concat(grid([2], [50])), unseen: { workers: 2, concurrency: 100 } };
   return { seen: grid([1], [2, 10, 50]).concat(grid([4], [10, 50])), unseen: { workers: 2, concurrency: 20 } };
 }
 
 /**
- * Scoring threads of each worker: the cores, divided among the workers. Scorers that wait need no more, as a thread works on others
- * meanwhile.
+ * Scoring threads of each worker: the cores, divided among the workers. Scorers that wait need no more, as a thread
+ * works on others meanwhile.
  */
 export function threadsFor(cores: number, workers: number, concurrency: number): number {
   return Math.max(1, Math.min(concurrency, Math.ceil(cores / workers)));
@@ -21,7 +25,9 @@ export function threadsFor(cores: number, workers: number, concurrency: number):
 
 /** Settings that a recommendation may name, from the smallest on. */
 export function candidates(model: Model): readonly FleetShape[] {
-  return model.kind === 'waiting' ? grid([1, 2, 4, 8], [10, 25, 50, mostWaiting]) : grid([1, 2, 3, 4, 6, 8], [5, 10, 20, 50]);
+  return model.kind === 'waiting'
+    ? grid([1, 2, 4, 8], [10, 25, 50, mostWaiting])
+    : grid([1, 2, 3, 4, 6, 8], [5, 10, 20, 50]);
 }
 
 function grid(workers: readonly number[], concurrency: readonly number[]): FleetShape[] {
@@ -48,16 +54,25 @@ function nearlyBest(model: WorkingModel): FleetShape {
 const mostWaiting = 120;
 const mostWorkers = 8;
 
-/** As many in flight as the rate needs: rate × seconds, and room for bursts. Without a rate as many as one machine is asked to hold. */
+/**
+ * As many in flight as the rate needs: rate × seconds, and room for bursts. Without a rate as many as one machine is
+ * asked to hold.
+ */
 function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): FleetShape {
   const most = mostWaiting * mostWorkers;
-  const rate = Math.min(goal.rate === null ? Number.POSITIVE_INFINITY : goal.rate / (goal.machines ?? 1), cpuLimit * comfortableShare);
+  const rate = Math.min(
+    goal.rate === null ? Number.POSITIVE_INFINITY : goal.rate / (goal.machines ?? 1),
+    cpuLimit * comfortableShare,
+  );
   const inFlight = Math.max(1, Math.min(most, Math.ceil((rate * eachMs) / 1_000 / comfortableShare)));
   const workers = Math.ceil(inFlight / mostWaiting);
   return { workers, concurrency: Math.ceil(inFlight / workers) };
 }
 
-/** The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's own run is taken. */
+/**
+ * The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's
+ * own run is taken.
+ */
 export function confirmSetting(setting: Setting, trials: readonly Trial[]): Setting {
   const own = trials.find((t) => t.workers === setting.workers && t.concurrency === setting.concurrency);
   const fastest = trials.toSorted((a, b) => b.rate - a.rate)[0];

@@ -17,7 +17,11 @@ export function explain(
   return [
     ...(options.distrust === null
       ? []
-      : [`DO NOT PLAN BY THESE FIGURES: ${options.distrust}.`, 'Measure again when the machine does nothing else.', '']),
+      : [
+          `DO NOT PLAN BY THESE FIGURES: ${options.distrust}.`,
+          'Measure again when the machine does nothing else.',
+          '',
+        ]),
     ...recommendation(measured, model, advice, options),
     '',
     ...reasons(measured, model, checks),

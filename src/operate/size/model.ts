@@ -40,8 +40,8 @@ export function isWaiting(scorer: Scorer): boolean {
 }
 
 /**
- * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: share that is done one after the
- * other; κ: what each pays for the others' presence.
+ * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: share that is
+ * done one after the other; κ: what each pays for the others' presence.
  */
 export type Usl = { readonly lambda: number; readonly sigma: number; readonly kappa: number };
 
@@ -62,7 +62,8 @@ export function fitUsl(points: readonly { readonly n: number; readonly rate: num
       rows.map((r) => used.map((i) => r.basis[i] ?? 0)),
       rows.map((r) => r.y),
     );
-    if (solved === null || solved.some((value, i) => !Number.isFinite(value) || (i === 0 ? value <= 0 : value < 0))) continue;
+    if (solved === null || solved.some((value, i) => !Number.isFinite(value) || (i === 0 ? value <= 0 : value < 0)))
+      continue;
     const [inverse = Number.NaN] = solved;
     const of = (parameter: number) => (solved[used.indexOf(parameter)] ?? 0) / inverse;
     return { lambda: 1 / inverse, sigma: of(1), kappa: of(2) };
@@ -89,7 +90,9 @@ function leastSquares(a: readonly (readonly number[])[], y: readonly number[]): 
   return m.map((row, i) => (row[n] ?? 0) / (row[i] ?? 1));
 }
 
-/** What was fitted to the runs. `kind` says what bounds the rate: the work on an event, or how many may wait at once. */
+/**
+ * What was fitted to the runs. `kind` says what bounds the rate: the work on an event, or how many may wait at once.
+ */
 export type Model = WorkingModel | WaitingModel;
 
 export type WorkingModel = {
@@ -111,13 +114,17 @@ export type WaitingModel = {
   readonly cpuLimit: number;
 };
 
-export function fitModel({ cores, scorer }: { readonly cores: number; readonly scorer: Scorer }, trials: readonly Trial[]): Model {
+export function fitModel(
+  { cores, scorer }: { readonly cores: number; readonly scorer: Scorer },
+  trials: readonly Trial[],
+): Model {
   return isWaiting(scorer) ? fitWaiting(trials, cores) : fitWorking(trials);
 }
 
 /**
- * One law for a worker alone over its deliveries, and one for workers beside each other, whose σ is interpolated over the logarithm of the
- * deliveries. Groups of deliveries commit together, so ten workers with one delivery are not one worker with ten.
+ * One law for a worker alone over its deliveries, and one for workers beside each other, whose σ is interpolated over
+ * the logarithm of the deliveries. Groups of deliveries commit together, so ten workers with one delivery are not one
+ * worker with ten.
  *
  * @param trials  of one worker with several concurrencies, and of several workers with at least one of these.
  */
@@ -164,7 +171,8 @@ export function fitWorking(trials: readonly Trial[]): WorkingModel {
 /**
  * Little's law: what is in flight is rate × time, so the rate is deliveries ÷ time, as long as the CPU lasts.
  *
- * @param trials  one at least. The fastest tells the CPU of an event best, as what the machine does anyway counts least in it.
+ * @param trials  one at least. The fastest tells the CPU of an event best, as what the machine does anyway counts least
+ *   in it.
  */
 export function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
   // The least: runs that the CPU has slowed down say nothing of the waiting.
@@ -179,7 +187,10 @@ export function fitWaiting(trials: readonly Trial[], cores: number): WaitingMode
   };
 }
 
-/** A percentile of the time from due to processed, over the share of capacity in use: `base` when idle, and a queue's growth ρ / (1 − ρ) beyond it. */
+/**
+ * A percentile of the time from due to processed, over the share of capacity in use: `base` when idle, and a queue's
+ * growth ρ / (1 − ρ) beyond it.
+ */
 export type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
 
 /** @param points  two runs at different shares of capacity. */

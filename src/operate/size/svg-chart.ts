@@ -1,6 +1,9 @@
 import type { EChartsOption } from 'echarts';
 
-/** A heading and a chart as SVG inside HTML: it needs no script and no network. Loads the library (a megabyte) when it is called. */
+/**
+ * A heading and a chart as SVG inside HTML: it needs no script and no network. Loads the library (a megabyte) when it
+ * is called.
+ */
 export async function svgChart(
   title: string,
   size: { readonly width: number; readonly height: number },

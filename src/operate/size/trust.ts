@@ -1,5 +1,10 @@
 /** A prediction and the run that was made after it. */
-export type Check = { readonly workers: number; readonly concurrency: number; readonly predicted: number; readonly measured: number };
+export type Check = {
+  readonly workers: number;
+  readonly concurrency: number;
+  readonly predicted: number;
+  readonly measured: number;
+};
 
 /** Runs of the same setting, minutes apart, differ by less on a machine that does nothing else. */
 const mostOff = 0.2;
@@ -28,7 +33,9 @@ export function isQuiet(busyBefore: number): boolean {
 export function distrustOf(busyBefore: number, checks: readonly Check[]): string | null {
   const worst = checks.toSorted((a, b) => Math.abs(offBy(b)) - Math.abs(offBy(a)))[0];
   const reasons = [
-    ...(isQuiet(busyBefore) ? [] : [`${Math.round(busyBefore * 100)} % of the CPU was in use by others before the measurement`]),
+    ...(isQuiet(busyBefore)
+      ? []
+      : [`${Math.round(busyBefore * 100)} % of the CPU was in use by others before the measurement`]),
     ...(worst !== undefined && isOff(worst)
       ? [
           `${worst.workers} x ${worst.concurrency} was predicted at ${Math.round(worst.predicted)}/s and measured, twice, at ${Math.round(worst.measured)}/s`,

@@ -31,7 +31,11 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     const allowed = allowedMethods(routers, request.path);
     if (allowed.length > 0) {
       response.setHeader('Allow', allowed.join(', '));
-      throw new Problem(405, 'method_not_allowed', `${request.path} takes ${allowed.join(', ')}, not ${request.method}`);
+      throw new Problem(
+        405,
+        'method_not_allowed',
+        `${request.path} takes ${allowed.join(', ')}, not ${request.method}`,
+      );
     }
     throw new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
   });
@@ -77,7 +81,8 @@ export async function listen(
 function toProblem(error: unknown, request: Request): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof PipelineError && error.kind === 'transient') {
-    const detail = 'the service cannot do this now, or cannot tell whether it was done; the same request may be repeated';
+    const detail =
+      'the service cannot do this now, or cannot tell whether it was done; the same request may be repeated';
     return new Problem(503, error.code.toLowerCase(), detail, { retryAfterSeconds: 2, cause: error });
   }
   const type = (error as { type?: unknown } | null)?.type;
@@ -90,12 +95,14 @@ function toProblem(error: unknown, request: Request): Problem {
     case 'request.size.invalid':
       return new Problem(400, 'incomplete_body', 'the body ended before its declared length');
   }
-  if (error instanceof URIError) return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
+  if (error instanceof URIError)
+    return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
   const status = (error as { status?: unknown } | null)?.status;
   // Each decompressor has error codes of its own.
   if (status === 400 && request.headers['content-encoding'] !== undefined) {
     return new Problem(400, 'bad_encoding', 'the body is not what its Content-Encoding says');
   }
-  if (typeof status === 'number' && status >= 400 && status < 500) return new Problem(status, 'bad_request', 'the request cannot be read');
+  if (typeof status === 'number' && status >= 400 && status < 500)
+    return new Problem(status, 'bad_request', 'the request cannot be read');
   return new Problem(500, 'internal_error', 'something unexpected went wrong; the log has it under this request id');
 }

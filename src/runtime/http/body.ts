@@ -7,14 +7,18 @@ const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /**
- * Middleware that turns a JSON request into `request.body`, or into a 400, 413 or 415. Invalid UTF-8 is refused, not mended.
- * With `optional` a request without a body passes, and `request.body` is undefined.
+ * Middleware that turns a JSON request into `request.body`, or into a 400, 413 or 415. Invalid UTF-8 is refused, not
+ * mended. With `optional` a request without a body passes, and `request.body` is undefined.
  */
-export function jsonBody(maxBytes: number, { optional = false }: { readonly optional?: boolean } = {}): RequestHandler[] {
+export function jsonBody(
+  maxBytes: number,
+  { optional = false }: { readonly optional?: boolean } = {},
+): RequestHandler[] {
   const chain = [requireJson, express.raw({ type: () => true, limit: maxBytes }), parse];
   if (!optional) return chain;
   return chain.map((handler) => (request, response, next) => {
-    const hasBody = request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
+    const hasBody =
+      request.headers['transfer-encoding'] !== undefined || Number(request.headers['content-length'] ?? 0) > 0;
     if (hasBody) return handler(request, response, next);
     request.body = undefined;
     next();
@@ -56,8 +60,8 @@ function parse(request: Request, response: Response, next: NextFunction): void {
 export type BodyBudget = { readonly handler: RequestHandler; readonly gauge: Gauge };
 
 /**
- * Bounds the memory that request bodies take, by the bytes that have come: a client that announces much and sends little
- * holds little. Beyond `budgetBytes` a request is answered 503, before its body is read or in the middle of it.
+ * Bounds the memory that request bodies take, by the bytes that have come: a client that announces much and sends
+ * little holds little. Beyond `budgetBytes` a request is answered 503, before its body is read or in the middle of it.
  */
 export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBudget {
   let held = 0;
@@ -89,5 +93,7 @@ export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBud
 }
 
 function overloaded(): Problem {
-  return new Problem(503, 'overloaded', 'too many request bodies are being held; try again shortly', { retryAfterSeconds: 1 });
+  return new Problem(503, 'overloaded', 'too many request bodies are being held; try again shortly', {
+    retryAfterSeconds: 1,
+  });
 }

@@ -25,7 +25,10 @@ export function answerRefusals(server: Server, app: RequestListener, maxBodyByte
     response.writeHead(status, headers).end(body);
   };
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
-    refuse(response, new Problem(417, 'unknown_expectation', 'the only expectation that is understood is 100-continue'));
+    refuse(
+      response,
+      new Problem(417, 'unknown_expectation', 'the only expectation that is understood is 100-continue'),
+    );
   });
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     // A body that is refused by its length need not be sent first.

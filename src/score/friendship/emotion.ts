@@ -55,7 +55,8 @@ export function readSignals(log: readonly Turn[], questions: number = countUserQ
 
 /**
  * One word for the mood of a conversation. Strong feelings first, then whether the user was there at all, then what
- * kind of presence it was. The bounds were set on one half of the labelled conversations; docs/scoring.md has the figures.
+ * kind of presence it was. The bounds were set on one half of the labelled conversations; docs/scoring.md has the
+ * figures.
  */
 export function judgeEmotion(s: Signals): Emotion {
   if (s.items === 0) return 'neutral';

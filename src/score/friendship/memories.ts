@@ -6,7 +6,8 @@ type Frame = { readonly kind: string; readonly pattern: RegExp; readonly needsOb
 
 /** Captures up to three words: enough to tell two facts apart, too few to make two of one told twice. */
 const something = "[\\p{L}\\p{M}\\p{N}'-]+(?:\\s+[\\p{L}\\p{M}\\p{N}'-]+){0,2}";
-const number = '\\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười';
+const number =
+  '\\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười';
 
 const frames: readonly Frame[] = lexicon.frames.flatMap(({ kind, frames: texts }) =>
   texts.map((text) => ({ kind, pattern: compile(text), needsObject: text.includes('{x}') })),
@@ -16,8 +17,8 @@ const vague = new Set(lexicon.vague);
 const lessonBot = 'NEXT_LESSON';
 
 /**
- * Facts that the user tells about themself, each counted once per conversation. Lessons count none: there the child repeats
- * sentences that are not about themself.
+ * Facts that the user tells about themself, each counted once per conversation. Lessons count none: there the child
+ * repeats sentences that are not about themself.
  */
 export function countNewMemories(log: readonly Turn[], botType: string): number {
   if (botType.trim().toUpperCase().replace(/\s+/g, '_') === lessonBot) return 0;
@@ -49,7 +50,9 @@ export function findFacts(text: string): string[] {
   return facts;
 }
 
-/** A frame becomes a pattern: `{x}` something, `{x?}` something or nothing, `{n}` a number, parentheses alternatives. */
+/**
+ * A frame becomes a pattern: `{x}` something, `{x?}` something or nothing, `{n}` a number, parentheses alternatives.
+ */
 function compile(frame: string): RegExp {
   const source = frame
     .replaceAll('(', '(?:')

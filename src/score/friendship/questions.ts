@@ -23,8 +23,9 @@ export function countUserQuestions(log: readonly Turn[]): number {
 }
 
 /**
- * True if the user's text has a question in it that is no mere answer to the bot's item before it. Not counted: requests to
- * repeat ("huh?"), echoes of the bot's words ("dogs?"), and guesses in answer to the bot's question ("a cat?").
+ * True if the user's text has a question in it that is no mere answer to the bot's item before it. Not counted:
+ * requests to repeat ("huh?"), echoes of the bot's words ("dogs?"), and guesses in answer to the bot's question ("a
+ * cat?").
  */
 export function asks(userText: string, botText: string): boolean {
   const bot = plain(botText);

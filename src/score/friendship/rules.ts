@@ -18,7 +18,8 @@ export type Findings = {
 export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<ScoreDetails, 'scorer'> {
   const base = findings.totalTurns * weights.turn;
   const engagement = findings.userQuestions * weights.question;
-  const emotion = findings.emotion === 'interesting' ? weights.interesting : findings.emotion === 'boring' ? weights.boring : 0;
+  const emotion =
+    findings.emotion === 'interesting' ? weights.interesting : findings.emotion === 'boring' ? weights.boring : 0;
   const memory = findings.newMemories * weights.memory;
   const total = base + engagement + emotion + memory;
   return {

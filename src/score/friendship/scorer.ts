@@ -6,7 +6,9 @@ import { countUserQuestions } from './questions.ts';
 import { type Findings, scoreFindings } from './rules.ts';
 import { countCompleteTurns } from './turns.ts';
 
-/** The default scorer: deterministic, local, CPU only. Raise the version whenever a rule or a word list changes a score. */
+/**
+ * The default scorer: deterministic, local, CPU only. Raise the version whenever a rule or a word list changes a score.
+ */
 const friendshipScorer: Scorer = {
   name: 'friendship',
   version: '1',
@@ -24,8 +26,10 @@ function analyse({ conversation_log: log, bot_type, metadata }: Conversation): F
   return {
     totalTurns: countCompleteTurns(log),
     userQuestions: count(metadata?.['user_initiated_questions']) ?? questions,
-    emotion: emotionOf(metadata?.['session_emotion'] ?? metadata?.['emotion']) ?? judgeEmotion(readSignals(log, questions)),
-    newMemories: count(metadata?.['new_memories_count'] ?? metadata?.['new_memories_created']) ?? countNewMemories(log, bot_type),
+    emotion:
+      emotionOf(metadata?.['session_emotion'] ?? metadata?.['emotion']) ?? judgeEmotion(readSignals(log, questions)),
+    newMemories:
+      count(metadata?.['new_memories_count'] ?? metadata?.['new_memories_created']) ?? countNewMemories(log, bot_type),
   };
 }
 

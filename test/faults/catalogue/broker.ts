@@ -45,7 +45,9 @@ export const brokerFaults: readonly Fault[] = [
         fleet,
         () => queued(fleet, 20),
         async () => {
-          await withHand(fleet, async (hand) => expect((await hand.channel.purgeQueue(fleet.space.queue)).messageCount).toBeGreaterThan(0));
+          await withHand(fleet, async (hand) =>
+            expect((await hand.channel.purgeQueue(fleet.space.queue)).messageCount).toBeGreaterThan(0),
+          );
         },
       );
       await whileBroken();
@@ -142,7 +144,10 @@ export const brokerFaults: readonly Fault[] = [
       const leader = `'%2F_${fleet.space.queue}'`;
       await fleet.servers.broker.ctl('eval', `sys:suspend(${leader}).`);
       try {
-        await vi.waitFor(async () => expect(await unconfirmed(fleet)).toBeGreaterThan(20), { timeout: 30_000, interval: 50 });
+        await vi.waitFor(async () => expect(await unconfirmed(fleet)).toBeGreaterThan(20), {
+          timeout: 30_000,
+          interval: 50,
+        });
         // The grace (2 s) has passed for them, and the relays have had their turn.
         await traffic.more(160);
         expect(await unconfirmed(fleet)).toBeGreaterThan(100);
@@ -213,7 +218,8 @@ export const brokerFaults: readonly Fault[] = [
     name: 'a delivery held too long (consumer timeout)',
     async strike({ fleet, traffic, stream, whileBroken }) {
       const { broker } = fleet.servers;
-      const set = (name: string, value: string) => broker.ctl('eval', `application:set_env(rabbit, ${name}, ${value}).`);
+      const set = (name: string, value: string) =>
+        broker.ctl('eval', `application:set_env(rabbit, ${name}, ${value}).`);
       await set('channel_tick_interval', '300');
       await set('consumer_timeout', '1000');
       // New channels have the new limits.
@@ -231,7 +237,12 @@ export const brokerFaults: readonly Fault[] = [
 ];
 
 /** Conversations whose scorings do as told. */
-function longScorings(traffic: Traffic, stream: string, n: number, metadata: { readonly act: string; readonly ms: number }) {
+function longScorings(
+  traffic: Traffic,
+  stream: string,
+  n: number,
+  metadata: { readonly act: string; readonly ms: number },
+) {
   const sample = [...traffic.accepted.values()][0]?.body;
   return Array.from({ length: n }, (_, i) => ({
     ...sample,
@@ -243,7 +254,9 @@ function longScorings(traffic: Traffic, stream: string, n: number, metadata: { r
 
 /** What the API has published and the broker has not confirmed. */
 async function unconfirmed(fleet: Fleet): Promise<number> {
-  const { queues } = (await call(fleet.url, 'GET', '/health/detailed')).body as { queues: { name: string; held: number }[] };
+  const { queues } = (await call(fleet.url, 'GET', '/health/detailed')).body as {
+    queues: { name: string; held: number }[];
+  };
   return queues.find((queue) => queue.name === 'publishes_unconfirmed')?.held ?? 0;
 }
 
@@ -262,11 +275,17 @@ async function backlog(fleet: Fleet, fill: () => Promise<void>, then: () => Prom
 /** Resolves when this many messages wait in the queue. */
 function queued(fleet: Fleet, n: number): Promise<void> {
   return withHand(fleet, async (hand) => {
-    await vi.waitFor(async () => expect(await hand.depth(fleet.space.queue)).toBeGreaterThanOrEqual(n), { timeout: 60_000, interval: 50 });
+    await vi.waitFor(async () => expect(await hand.depth(fleet.space.queue)).toBeGreaterThanOrEqual(n), {
+      timeout: 60_000,
+      interval: 50,
+    });
   });
 }
 
-async function withHand(fleet: Fleet, work: (hand: Awaited<ReturnType<typeof openBroker>>) => Promise<unknown>): Promise<void> {
+async function withHand(
+  fleet: Fleet,
+  work: (hand: Awaited<ReturnType<typeof openBroker>>) => Promise<unknown>,
+): Promise<void> {
   const hand = await openBroker(fleet.servers.broker.url);
   await work(hand);
   await hand.close();

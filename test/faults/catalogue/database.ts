@@ -98,7 +98,8 @@ export const databaseFaults: readonly Fault[] = [
     name: 'a host vanishes while it holds locks',
     async strike({ fleet, traffic, whileBroken }) {
       const user = new URL(fleet.space.env['DATABASE_URL'] ?? '').username;
-      const sessions = async () => (await serverProcesses(fleet.space.database)).filter((p) => p.user === user).map((p) => p.id);
+      const sessions = async () =>
+        (await serverProcesses(fleet.space.database)).filter((p) => p.user === user).map((p) => p.id);
       await fleet.network.database.holdAt('up', sql.settle);
       const vanished = await sessions();
       fleet.network.database.vanish();
@@ -121,10 +122,14 @@ export const databaseFaults: readonly Fault[] = [
       let ours = 0;
       while (ours + fleet.said('"errno":1213') === before) {
         await hand.connection.query('START TRANSACTION');
-        await hand.connection.query('UPDATE friendship_status SET updated_at = updated_at WHERE user_id LIKE ?', [users]);
+        await hand.connection.query('UPDATE friendship_status SET updated_at = updated_at WHERE user_id LIKE ?', [
+          users,
+        ]);
         await traffic.more(10);
         await hand.connection
-          .query("SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') ORDER BY event_id LIMIT 50 FOR UPDATE")
+          .query(
+            "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') ORDER BY event_id LIMIT 50 FOR UPDATE",
+          )
           .catch(() => ours++);
         await hand.connection.query('ROLLBACK');
       }
@@ -215,7 +220,9 @@ export const databaseFaults: readonly Fault[] = [
 ];
 
 async function openEvents(fleet: Fleet): Promise<number> {
-  return (await rows(fleet.space.database, "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING')")).length;
+  return (
+    await rows(fleet.space.database, "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING')")
+  ).length;
 }
 
 /** A connection of an administrator, not through the network that breaks. */

@@ -13,7 +13,9 @@ export const messageFaults: readonly Fault[] = [
       const events = [...traffic.accepted].slice(-60);
       for (let i = 0; i < 3; i++) {
         for (const [conversation_id, { eventId }] of events) {
-          hand.publish(fleet.space.queue, i % 2 ? { conversation_id } : { event_id: eventId, conversation_id }, { messageId: eventId });
+          hand.publish(fleet.space.queue, i % 2 ? { conversation_id } : { event_id: eventId, conversation_id }, {
+            messageId: eventId,
+          });
         }
       }
       await hand.close();
@@ -45,10 +47,13 @@ export const messageFaults: readonly Fault[] = [
       ];
       for (const [body, properties] of garbage) hand.publish(queue, body, properties);
       await whileBroken();
-      await vi.waitFor(async () => expect(await hand.depth(deadQueue)).toBeGreaterThanOrEqual(before + garbage.length), {
-        timeout: 30_000,
-        interval: 100,
-      });
+      await vi.waitFor(
+        async () => expect(await hand.depth(deadQueue)).toBeGreaterThanOrEqual(before + garbage.length),
+        {
+          timeout: 30_000,
+          interval: 100,
+        },
+      );
       await hand.close();
     },
   },
@@ -60,7 +65,8 @@ export const messageFaults: readonly Fault[] = [
       await fleet.network.broker.refuse();
       const before = traffic.accepted.size;
       await traffic.more(30);
-      for (const conversation_id of [...traffic.accepted.keys()].slice(before)) hand.publish(fleet.space.queue, { conversation_id });
+      for (const conversation_id of [...traffic.accepted.keys()].slice(before))
+        hand.publish(fleet.space.queue, { conversation_id });
       await whileBroken();
       await fleet.network.broker.restore();
       await hand.close();

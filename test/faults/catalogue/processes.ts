@@ -119,9 +119,12 @@ export const processFaults: readonly Fault[] = [
       await Promise.all(slow.map((body) => traffic.send(body)));
       const victims = fleet.workers.map((worker) => worker.member);
       for (const victim of victims) victim.signal('SIGTERM');
-      await vi.waitFor(() => expect(victims.every((v) => v.lines.some((line) => line.includes('"draining"')))).toBe(true), {
-        timeout: 10_000,
-      });
+      await vi.waitFor(
+        () => expect(victims.every((v) => v.lines.some((line) => line.includes('"draining"')))).toBe(true),
+        {
+          timeout: 10_000,
+        },
+      );
       for (const victim of victims) victim.signal('SIGTERM');
       // At once with 143; one that had nothing left to finish is out already, with 0, or on its last instructions.
       for (const victim of victims) expect([0, 143, 'SIGTERM']).toContain(await victim.ended);
@@ -130,7 +133,9 @@ export const processFaults: readonly Fault[] = [
   {
     name: 'wall clock jumps three hours ahead and back',
     async strike({ fleet, traffic, stream, whileBroken }) {
-      const clock = { NODE_OPTIONS: `--import ${fileURLToPath(new URL('../../fixtures/clock-jump.ts', import.meta.url))}` };
+      const clock = {
+        NODE_OPTIONS: `--import ${fileURLToPath(new URL('../../fixtures/clock-jump.ts', import.meta.url))}`,
+      };
       const [api, worker] = await Promise.all([fleet.start('api', clock), fleet.start('worker', clock)]);
       for (let jump = 0; jump < 3; jump++) {
         for (const member of [api, worker]) await untilSaid(fleet, 'clock jumped', () => member.signal('SIGUSR2'));
@@ -155,11 +160,15 @@ export const processFaults: readonly Fault[] = [
     name: 'one body by 100 clients at once, with time-outs and repeats',
     async strike({ fleet, traffic, stream, whileBroken }) {
       const [body] = bodies(stream, 'same', 1) as [Body];
-      const impatient = Array.from({ length: 50 }, () => post(fleet.url, body, {}, { timeoutMs: 20 }).catch(() => null));
+      const impatient = Array.from({ length: 50 }, () =>
+        post(fleet.url, body, {}, { timeoutMs: 20 }).catch(() => null),
+      );
       const patient = Array.from({ length: 50 }, () => traffic.send(body));
       await Promise.all([...impatient, ...patient, whileBroken()]);
       expect(
-        await rows(fleet.space.database, 'SELECT 1 FROM conversation_events WHERE conversation_id = ?', [body.conversation_id]),
+        await rows(fleet.space.database, 'SELECT 1 FROM conversation_events WHERE conversation_id = ?', [
+          body.conversation_id,
+        ]),
       ).toHaveLength(1);
     },
   },
@@ -182,7 +191,10 @@ async function processedOf(fleet: Fleet, prefix: string): Promise<number> {
 }
 
 async function dueNow(fleet: Fleet): Promise<number> {
-  const found = await rows(fleet.space.database, 'SELECT 1 FROM conversation_events WHERE next_attempt_at <= UTC_TIMESTAMP(3)');
+  const found = await rows(
+    fleet.space.database,
+    'SELECT 1 FROM conversation_events WHERE next_attempt_at <= UTC_TIMESTAMP(3)',
+  );
   return found.length;
 }
 
@@ -199,7 +211,9 @@ async function ready(url: string): Promise<void> {
 /** A network for one process alone. */
 async function ownNetwork(
   fleet: Fleet,
-): Promise<{ readonly database: TcpProxy; readonly broker: TcpProxy; readonly env: Record<string, string> } & AsyncDisposable> {
+): Promise<
+  { readonly database: TcpProxy; readonly broker: TcpProxy; readonly env: Record<string, string> } & AsyncDisposable
+> {
   const { DATABASE_URL = '', RABBITMQ_URL = '' } = fleet.space.env;
   const database = await createProxy(new URL(DATABASE_URL));
   const broker = await createProxy(new URL(RABBITMQ_URL));

@@ -3,7 +3,8 @@ import { requestDigest } from '../../../src/accept/digest.ts';
 import { parseConversationRequest } from '../../../src/accept/index.ts';
 import { conversation } from '../../support/client.ts';
 
-const digestOf = (metadata: object) => requestDigest(parseConversationRequest({ ...body, metadata }), '[]').toString('hex');
+const digestOf = (metadata: object) =>
+  requestDigest(parseConversationRequest({ ...body, metadata }), '[]').toString('hex');
 const body = conversation();
 
 test.each([

@@ -5,7 +5,10 @@ import { normaliseLog, parseTime } from '../../../src/accept/normalise-log.ts';
 const span = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-01-01T00:20:00Z') };
 
 test('the worked example: 4 raw items over 1,200 s, items 0 and 2 empty', () => {
-  const raw = ['', 'hello', ' ', 'bye'].map((content, i) => ({ character: i % 2 ? 'USER' : 'BOT_RESPONSE_CONVERSATION', content }));
+  const raw = ['', 'hello', ' ', 'bye'].map((content, i) => ({
+    character: i % 2 ? 'USER' : 'BOT_RESPONSE_CONVERSATION',
+    content,
+  }));
   const { turns, errors } = normaliseLog(raw, span, 'conversation_logs');
   expect(errors).toEqual([]);
   expect(turns).toEqual([

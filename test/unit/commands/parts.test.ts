@@ -10,8 +10,9 @@ const config = loadConfig({
   SCORING_TIMEOUT_MS: '1000',
 });
 
-// With the CPU: a thread's turns one after the other, one more if its end makes the others begin again, a fifth of a deadline to notice each.
-// Waiting: twice the deadline on the clock, and again in each round until it is known who ended a thread.
+// With the CPU: a thread's turns one after the other, one more if its end makes the others begin again, a fifth of a
+// deadline to notice each. Waiting: twice the deadline on the clock, and again in each round until it is known who
+// ended a thread.
 test.each([
   [null, 7_200, 10],
   [false, 7_200, 2],

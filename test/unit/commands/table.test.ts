@@ -12,7 +12,8 @@ const rows = [
   ['0123456789abcdef', 'a rather long name for a name', time, null],
   ['0123456789abcdee', 'short', time, null],
 ];
-const lines = (width: number | null, given: (string | Date | null)[][] = rows) => layTable(columns, given, width).split('\n');
+const lines = (width: number | null, given: (string | Date | null)[][] = rows) =>
+  layTable(columns, given, width).split('\n');
 
 test('what goes to another program has everything, as it is', () => {
   expect(lines(null)).toEqual([

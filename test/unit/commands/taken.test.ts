@@ -12,7 +12,9 @@ test('the first time, Docker if it answers', async () => {
   expect(await whyNotDocker(null, null, dockerAnswers)).toBeNull();
   expect(await whyNotDocker(null, null, dockerIsAway)).toBe('no Docker engine answers');
   expect(await whyNotDocker('private', null, dockerAnswers)).toBe('AFTERWORD_SERVERS=private');
-  await expect(whyNotDocker('docker', null, dockerIsAway)).rejects.toThrow('AFTERWORD_SERVERS=docker, but: no Docker engine answers');
+  await expect(whyNotDocker('docker', null, dockerIsAway)).rejects.toThrow(
+    'AFTERWORD_SERVERS=docker, but: no Docker engine answers',
+  );
 });
 
 test('later, what has the data: an engine that has appeared since does not take its place', async () => {
@@ -30,7 +32,9 @@ test.each([
 });
 
 test('data in Docker wait for Docker', async () => {
-  await expect(whyNotDocker(null, 'docker', dockerIsAway)).rejects.toThrow(/data of this checkout are in Docker volumes.*Start Docker/s);
+  await expect(whyNotDocker(null, 'docker', dockerIsAway)).rejects.toThrow(
+    /data of this checkout are in Docker volumes.*Start Docker/s,
+  );
 });
 
 test('which kind was taken is kept', async () => {

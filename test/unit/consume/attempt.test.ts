@@ -6,7 +6,14 @@ import { createStarts, type StartSteps } from '../../../src/consume/starts.ts';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
-const running = (): Running => ({ eventId: null, startedAt: 0, markedAt: null, marking: null, settling: false, counted: false });
+const running = (): Running => ({
+  eventId: null,
+  startedAt: 0,
+  markedAt: null,
+  marking: null,
+  settling: false,
+  counted: false,
+});
 const delivery = (n: number, more: Partial<Received> = {}): Received => ({
   body: Buffer.from('{}'),
   messageId: id(n),
@@ -82,7 +89,11 @@ describe('which event it is', () => {
   test.each([
     ['a publisher that knows only the conversation', undefined, { conversation_id: 'c7' }],
     ['one whose message ids are its own', id(5), { conversation_id: 'c7' }],
-    ['a whole log, which is ignored', undefined, { conversation_id: 'c7', conversation_log: [{ speaker: 'user', text: 'hello' }] }],
+    [
+      'a whole log, which is ignored',
+      undefined,
+      { conversation_id: 'c7', conversation_log: [{ speaker: 'user', text: 'hello' }] },
+    ],
   ])('%s: the body says it', async (_name, messageId, body) => {
     const { attempt, scoring, acted } = createSteps({ c7: open });
     const run = running();
@@ -108,7 +119,9 @@ describe('which event it is', () => {
     ['a conversation that nobody knows', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
   ])('%s is dead-lettered', async (_name, messageId, body, answer) => {
     const { attempt, acted } = createSteps({});
-    expect(await attempt({ messageId, body: Buffer.from(body), redelivered: false, live: true }, running())).toMatchObject({
+    expect(
+      await attempt({ messageId, body: Buffer.from(body), redelivered: false, live: true }, running()),
+    ).toMatchObject({
       verb: 'dead-letter',
       ...answer,
     });
@@ -123,11 +136,14 @@ test.each([
   ['FAILED', false, { verb: 'ack', as: 'duplicate' }],
   // Its first dead-lettering may have been cut off.
   ['FAILED', true, { verb: 'dead-letter', as: 'failed' }],
-] as const)('an event that is %s (redelivered: %s) is answered without being scored', async (status, redelivered, answer) => {
-  const { attempt, acted } = createSteps({ [id(1)]: { status, unfinished: 0 } });
-  expect(await attempt(delivery(1, { redelivered }), running())).toEqual(answer);
-  expect(acted()).toEqual([]);
-});
+] as const)(
+  'an event that is %s (redelivered: %s) is answered without being scored',
+  async (status, redelivered, answer) => {
+    const { attempt, acted } = createSteps({ [id(1)]: { status, unfinished: 0 } });
+    expect(await attempt(delivery(1, { redelivered }), running())).toEqual(answer);
+    expect(acted()).toEqual([]);
+  },
+);
 
 test('a first redelivery is counted and runs beside others', async () => {
   const { attempt, acted, scoring } = createSteps(all(0, 0));

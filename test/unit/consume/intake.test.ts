@@ -26,7 +26,15 @@ test('a delivery whose load is held is written to be in work, and a drain gives 
     },
   });
   const requeue = vi.fn();
-  intake.onDelivery({ body: Buffer.alloc(0), messageId: eventId, redelivered: false, live: true, ack() {}, deadLetter() {}, requeue });
+  intake.onDelivery({
+    body: Buffer.alloc(0),
+    messageId: eventId,
+    redelivered: false,
+    live: true,
+    ack() {},
+    deadLetter() {},
+    requeue,
+  });
   now = 2_000;
   await vi.waitFor(() => expect(marked).toEqual([eventId]));
   expect(await intake.drain(1)).toEqual([eventId]);

@@ -9,7 +9,10 @@ const idsOf = (refs: Parameters<LoadEvents>[0]) => refs.map((r) => ('eventId' in
 
 function loader(loadEvents: LoadEvents) {
   const giveUp = new AbortController();
-  return { giveUp, load: createLoader({ loadEvents, maxQueued: 100, giveUp: giveUp.signal, log: pino({ level: 'silent' }) }) };
+  return {
+    giveUp,
+    load: createLoader({ loadEvents, maxQueued: 100, giveUp: giveUp.signal, log: pino({ level: 'silent' }) }),
+  };
 }
 
 test('an event that cannot be read is refused alone, and those it came with are loaded', async () => {
@@ -41,6 +44,8 @@ test('while the database is away a batch is held whole, and goes back when the d
     throw new PipelineError('transient', 'DATABASE_UNAVAILABLE', 'away');
   });
   const loaded = await Promise.allSettled([load(ref(1)), load(ref(2))]);
-  expect(loaded).toMatchObject(Array(2).fill({ status: 'rejected', reason: { kind: 'transient', code: 'NOT_LOADED' } }));
+  expect(loaded).toMatchObject(
+    Array(2).fill({ status: 'rejected', reason: { kind: 'transient', code: 'NOT_LOADED' } }),
+  );
   expect(sizes).toEqual([2, 2]);
 });

@@ -19,9 +19,15 @@ const find = (check: string, more: Partial<Parameters<typeof judgeProcess>[0]>) 
 
 test.each([
   [{}, 'up to 10 scorings at a time on 2 threads (2 if the scorer only uses the CPU)'],
-  [{ threads: 8, replicas: 2 }, 'up to 10 scorings at a time on 8 threads (8 if the scorer only uses the CPU); 20 in 2 workers'],
+  [
+    { threads: 8, replicas: 2 },
+    'up to 10 scorings at a time on 8 threads (8 if the scorer only uses the CPU); 20 in 2 workers',
+  ],
   [{ waits: true, inFlight: 120, replicas: 4 }, 'up to 120 scorings at a time on 2 threads; 480 in 4 workers'],
-  [{ waits: false, replicas: 2 }, '2 scorings at a time, 10 prefetched (the scorer declares waits: false); 4 in 2 workers'],
+  [
+    { waits: false, replicas: 2 },
+    '2 scorings at a time, 10 prefetched (the scorer declares waits: false); 4 in 2 workers',
+  ],
 ])('says how many scorings can be under way: %j', (more, found) => {
   expect(find('concurrency', more)).toEqual({ check: 'concurrency', status: 'ok', found });
 });

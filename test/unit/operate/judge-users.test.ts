@@ -31,7 +31,11 @@ test.each<[string, Partial<UserPage>, object]>([
     { friendships: [{ ...friendship, score: 5_999_999 }] },
     { rule: 'friendship', detail: expect.stringContaining('599.9999') },
   ],
-  ["a level that is not the score's", { friendships: [{ ...friendship, level: 'PHASE3_FRIEND' }] }, { rule: 'friendship' }],
+  [
+    "a level that is not the score's",
+    { friendships: [{ ...friendship, level: 'PHASE3_FRIEND' }] },
+    { rule: 'friendship' },
+  ],
   ['an older date', { friendships: [{ ...friendship, lastInteraction: new Date(0) }] }, { rule: 'friendship' }],
   ['no friendship', { friendships: [] }, { rule: 'friendship', userId: 'u' }],
   ['a topic counted twice', { topics: [{ ...topic, score: 8_000_000 }] }, { rule: 'topic', topicId: 'pets' }],
@@ -50,7 +54,18 @@ test('a user whose score may fall is replayed with the floor', () => {
   ];
   const falling = page({
     changes,
-    sums: [{ userId: 'u', topicId: 'pets', events: 2, withoutResult: 0, change: -20, hasNegative: true, turns: null, lastEnd: end }],
+    sums: [
+      {
+        userId: 'u',
+        topicId: 'pets',
+        events: 2,
+        withoutResult: 0,
+        change: -20,
+        hasNegative: true,
+        turns: null,
+        lastEnd: end,
+      },
+    ],
     friendships: [{ ...friendship, score: 30, level: 'PHASE1_STRANGER' }],
     topics: [{ ...topic, score: 30 }],
   });

@@ -25,12 +25,18 @@ test('the floor holds after each moment, and what was committed together may hav
 });
 
 test('every order within the moments ends between the bounds', () => {
-  const change = fc.record({ change: fc.integer({ min: -100, max: 100 }), minute: fc.integer({ min: 0, max: 5 }), rank: fc.nat() });
+  const change = fc.record({
+    change: fc.integer({ min: -100, max: 100 }),
+    minute: fc.integer({ min: 0, max: 5 }),
+    rank: fc.nat(),
+  });
   fc.assert(
     fc.property(fc.array(change, { maxLength: 20 }), (items) => {
       const ordered = items.toSorted((a, b) => a.minute - b.minute || a.rank - b.rank);
       const score = ordered.reduce((held, item) => Math.max(0, held + item.change), 0);
-      const { low, high } = replayBounds(ordered.map((item) => ({ change: item.change, processedAt: at(item.minute) })));
+      const { low, high } = replayBounds(
+        ordered.map((item) => ({ change: item.change, processedAt: at(item.minute) })),
+      );
       expect(score).toBeGreaterThanOrEqual(low);
       expect(score).toBeLessThanOrEqual(high);
     }),

@@ -79,7 +79,11 @@ test('a batch that loses a deadlock is written again, and one that loses every t
 test('a confirm that comes late in the grace is written before relays come', async () => {
   vi.useFakeTimers();
   const written: Publication[] = [];
-  const marks = createConfirmMarks({ storeMarks: async (batch) => void written.push(...plain(batch)), graceMs: 5_000, log });
+  const marks = createConfirmMarks({
+    storeMarks: async (batch) => void written.push(...plain(batch)),
+    graceMs: 5_000,
+    log,
+  });
   marks.add(mark(1), 5_000);
   await vi.advanceTimersByTimeAsync(2_400);
   expect(written).toEqual([]);
@@ -91,7 +95,11 @@ test('a confirm that comes late in the grace is written before relays come', asy
 test('marks are written as they come due, and not before', async () => {
   vi.useFakeTimers();
   const written: Publication[] = [];
-  const marks = createConfirmMarks({ storeMarks: async (batch) => void written.push(...plain(batch)), graceMs: 5_000, log });
+  const marks = createConfirmMarks({
+    storeMarks: async (batch) => void written.push(...plain(batch)),
+    graceMs: 5_000,
+    log,
+  });
   for (let i = 0; i < 30; i++) {
     marks.add(mark(i), 5_000);
     await vi.advanceTimersByTimeAsync(100);

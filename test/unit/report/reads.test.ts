@@ -11,7 +11,9 @@ function createDatabase() {
     findEvents: (ids: readonly string[]) =>
       new Promise<EventView[]>((resolve) => {
         asked.push(ids);
-        answers.push(() => resolve(ids.filter((id) => id !== 'nobody').map((id) => ({ conversation_id: id }) as EventView)));
+        answers.push(() =>
+          resolve(ids.filter((id) => id !== 'nobody').map((id) => ({ conversation_id: id }) as EventView)),
+        );
       }),
     async answerAll() {
       for (let idle = 0; idle < 3; ) {
@@ -29,7 +31,9 @@ test('reads that come together share statements, and each gets its own row', asy
   const ids = [...Array.from({ length: 640 }, (_, i) => `c${i}`), 'nobody', 'c7'];
   const answers = Promise.all(ids.map((id) => reads.event(id)));
   await database.answerAll();
-  expect((await answers).map((event) => event?.conversation_id ?? null)).toEqual(ids.map((id) => (id === 'nobody' ? null : id)));
+  expect((await answers).map((event) => event?.conversation_id ?? null)).toEqual(
+    ids.map((id) => (id === 'nobody' ? null : id)),
+  );
   expect(database.asked.length).toBeLessThanOrEqual(12);
 });
 

@@ -29,7 +29,9 @@ function createStage(
       new Promise((resolve, reject) => {
         const finish = () =>
           resolve(
-            items.map((n) => (n < 0 ? { status: 'rejected', reason: new Error(`bad ${n}`) } : { status: 'fulfilled', value: `ok ${n}` })),
+            items.map((n) =>
+              n < 0 ? { status: 'rejected', reason: new Error(`bad ${n}`) } : { status: 'fulfilled', value: `ok ${n}` },
+            ),
           );
         batches.push({ items, finish, fail: reject });
       }),

@@ -9,7 +9,11 @@ test('a score is stored with four decimals and the name of its scorer', () => {
     totalTurns: 2,
     detailsJson: '{"mood":"good","scorer":"mine@1"}',
   });
-  expect(checkScore({ change: -0.5 }, scorer)).toEqual({ change: -0.5, totalTurns: 0, detailsJson: '{"scorer":"mine@1"}' });
+  expect(checkScore({ change: -0.5 }, scorer)).toEqual({
+    change: -0.5,
+    totalTurns: 0,
+    detailsJson: '{"scorer":"mine@1"}',
+  });
 });
 
 const circle: Record<string, unknown> = {};
@@ -34,7 +38,10 @@ test.each([
   [{ change: 1, details: { n: 1n } }, 'details hold what JSON cannot'],
   [{ change: 1, details: { toJSON: () => undefined } }, 'details hold what JSON cannot'],
   [{ change: 1, details: circle }, 'details hold what JSON cannot'],
-  [{ change: 1, details: { said: 'a secret'.repeat(10_000) } }, ` bytes of JSON; at most ${maxDetailsBytes} are stored`],
+  [
+    { change: 1, details: { said: 'a secret'.repeat(10_000) } },
+    ` bytes of JSON; at most ${maxDetailsBytes} are stored`,
+  ],
 ])('%s: says what is wrong, and never what was said', (answer, problem) => {
   const found = checkScore(answer, scorer);
   expect(found).toEqual({ problem: expect.stringContaining(problem) });

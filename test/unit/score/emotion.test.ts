@@ -13,7 +13,11 @@ const judge = (...texts: string[]) => {
 test.each([
   [
     'interesting',
-    ['Wow, I did not know that! Why do whales sing?', 'That is fascinating, tell me more about the deep sea', 'How deep can they dive?'],
+    [
+      'Wow, I did not know that! Why do whales sing?',
+      'That is fascinating, tell me more about the deep sea',
+      'How deep can they dive?',
+    ],
   ],
   ['interesting', ['Hay quá! Tại sao cá voi biết hát?', 'Con muốn biết thêm về biển, kể tiếp đi', 'Cá voi ăn gì thế?']],
   ['boring', ['ok', 'yes', 'idk', 'no', 'ok']],

@@ -38,7 +38,12 @@ function createThread(events: ThreadEvents) {
     finish(ns: readonly number[], { eachMs = 5, overdue = false } = {}): void {
       const ended = items.filter((item) => item.isOpen && ns.includes(item.n));
       for (const item of ended) item.isOpen = false;
-      events.onReplies({ ids: ended.map(({ id }) => id), outcomes: ended.map(({ n }) => outcomeOf(n)), eachMs, overdue });
+      events.onReplies({
+        ids: ended.map(({ id }) => id),
+        outcomes: ended.map(({ n }) => outcomeOf(n)),
+        eachMs,
+        overdue,
+      });
     },
     /** @param inCall  the scorer was called for this body and has not returned; else all were begun. */
     die({ inCall, ...end }: Partial<ThreadEnd> & { inCall?: number } = {}): void {
@@ -48,7 +53,12 @@ function createThread(events: ThreadEvents) {
   };
 }
 
-async function createStage({ threads = 1, waits = null as boolean | null, maxThreadBytes = 10_000_000, ends = true } = {}) {
+async function createStage({
+  threads = 1,
+  waits = null as boolean | null,
+  maxThreadBytes = 10_000_000,
+  ends = true,
+} = {}) {
   const all: FakeThread[] = [];
   const handOver = await startHandOver({
     threads,
@@ -275,7 +285,9 @@ test('where one of several has ended the thread they are scored apart, a quarter
     ],
     [[7], [8], [9]],
   ]);
-  expect(await Promise.all([...replies, later])).toEqual(Array.from({ length: 13 }, (_, i) => (i + 1 === guilty ? 'lost' : 'scored')));
+  expect(await Promise.all([...replies, later])).toEqual(
+    Array.from({ length: 13 }, (_, i) => (i + 1 === guilty ? 'lost' : 'scored')),
+  );
   // The one in the place of the thread that was lost.
   expect(all.filter(({ hasEnded }) => !hasEnded)).toHaveLength(1);
 });

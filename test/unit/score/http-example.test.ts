@@ -33,14 +33,23 @@ async function startWith(listener: RequestListener): Promise<void> {
 }
 
 const text = [
-  Buffer.from(JSON.stringify({ conversation_id: 'c1', bot_type: 'TALK', start_time: '2026-01-31T20:00:00.000Z', conversation_log: [] })),
+  Buffer.from(
+    JSON.stringify({
+      conversation_id: 'c1',
+      bot_type: 'TALK',
+      start_time: '2026-01-31T20:00:00.000Z',
+      conversation_log: [],
+    }),
+  ),
 ];
 const outcome = () => pool.score(text);
 
 test('the points that are answered are the score', async () => {
   await startWith(async (request, response) => {
     const sent = JSON.parse((await request.toArray()).join(''));
-    response.setHeader('content-type', 'application/json').end(JSON.stringify({ points: sent.conversation_id === 'c1' ? 7 : 0 }));
+    response
+      .setHeader('content-type', 'application/json')
+      .end(JSON.stringify({ points: sent.conversation_id === 'c1' ? 7 : 0 }));
   });
   expect(await outcome()).toMatchObject({ kind: 'scored', change: 7 });
 });

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import type { Turn } from '../../../src/event/conversation.ts';
 import { countNewMemories, findFacts } from '../../../src/score/friendship/memories.ts';
 
-const user = (...texts: string[]): Turn[] => texts.map((text, i) => ({ speaker: 'user', turn_id: i + 1, text, timestamp: '' }));
+const user = (...texts: string[]): Turn[] =>
+  texts.map((text, i) => ({ speaker: 'user', turn_id: i + 1, text, timestamp: '' }));
 
 test.each([
   ['My name is Anna', 'name'],
@@ -23,12 +24,18 @@ test.each([
   expect(findFacts(text).map((fact) => fact.split(':')[0])).toEqual([kind]);
 });
 
-test.each([['Do you like my dog?'], ['I like it'], ['ok'], ['The game was fun'], ['không biết']])('%s tells nothing', (text) => {
-  expect(findFacts(text)).toEqual([]);
-});
+test.each([['Do you like my dog?'], ['I like it'], ['ok'], ['The game was fun'], ['không biết']])(
+  '%s tells nothing',
+  (text) => {
+    expect(findFacts(text)).toEqual([]);
+  },
+);
 
 test("a fact counts once a conversation, the bot's words never, and a lesson has none", () => {
-  const log = [...user('I love pizza', 'I really love pizza!', 'My name is Anna'), { ...user('I love tea')[0], speaker: 'pika' } as Turn];
+  const log = [
+    ...user('I love pizza', 'I really love pizza!', 'My name is Anna'),
+    { ...user('I love tea')[0], speaker: 'pika' } as Turn,
+  ];
   expect(countNewMemories(log, 'TALK')).toBe(2);
   for (const lesson of ['NEXT_LESSON', ' next lesson ', 'Next_Lesson']) expect(countNewMemories(log, lesson)).toBe(0);
 });

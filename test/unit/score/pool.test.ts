@@ -82,7 +82,9 @@ describe('one thread', () => {
 });
 
 test('a scorer that declares that it does not wait has one scoring at a time, also where quick ones go together', async () => {
-  const { score } = await start({ scorerModule: fileURLToPath(new URL('../../fixtures/lone-scorer.ts', import.meta.url)) });
+  const { score } = await start({
+    scorerModule: fileURLToPath(new URL('../../fixtures/lone-scorer.ts', import.meta.url)),
+  });
   await Promise.all(many(200, {}).map(score));
   expect(await details('crowd', many(20, { act: 'wait', ms: 20 }).map(score))).toEqual(Array(20).fill(1));
 });
@@ -106,7 +108,11 @@ describe('a scoring that takes too long', () => {
     const heard: string[] = [];
     radio.onmessage = ({ data }) => heard.push(String(data));
     const listening = { act: 'listen-on' };
-    const replies = [...many(10, listening).map(score), score(body({ act: 'wait', ms: 60_000 })), ...many(10, listening).map(score)];
+    const replies = [
+      ...many(10, listening).map(score),
+      score(body({ act: 'wait', ms: 60_000 })),
+      ...many(10, listening).map(score),
+    ];
     expect((await outcomes(replies)).filter((outcome) => outcome !== 'scored')).toEqual(['SCORING_TIMEOUT']);
     expect(await outcomes(many(5, { act: 'wait', ms: 250 }).map(score))).toEqual(Array(5).fill('scored'));
     expect(heard).toEqual([]);
@@ -199,7 +205,10 @@ test('a thread that is not there yet does not hold a stop up', async () => {
   const never = fileURLToPath(new URL('../../fixtures/never-loaded-scorer.ts', import.meta.url));
   const starting = start({ scorerModule: never, stop: stop.signal });
   stop.abort();
-  await expect(starting).rejects.toMatchObject({ code: 'SCORER_MODULE', message: expect.stringContaining('stopped while it was loaded') });
+  await expect(starting).rejects.toMatchObject({
+    code: 'SCORER_MODULE',
+    message: expect.stringContaining('stopped while it was loaded'),
+  });
 });
 
 test('a thread that holds a sixteenth of its heap in bodies gets no more; one body may exceed that', async () => {
@@ -241,5 +250,8 @@ test('closing aborts what runs, and rejects it and what waits behind it', async 
 });
 
 test('a module that is no scorer is refused with its name', async () => {
-  await expect(start({ scorerModule: fileURLToPath(import.meta.url) })).rejects.toMatchObject({ kind: 'permanent', code: 'SCORER_MODULE' });
+  await expect(start({ scorerModule: fileURLToPath(import.meta.url) })).rejects.toMatchObject({
+    kind: 'permanent',
+    code: 'SCORER_MODULE',
+  });
 });

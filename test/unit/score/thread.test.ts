@@ -44,7 +44,9 @@ test('is idle while all that it was given waits, and not before the last of it h
 test('says how it ended: what had begun, and whether a call had not returned', async () => {
   const { give, ends } = await start();
   give({ act: 'wait', ms: 2_000 }, { act: 'exit' }, {}, {});
-  await vi.waitFor(() => expect(ends).toEqual([{ hung: false, code: null, begun: 2, running: true }]), { timeout: 5_000 });
+  await vi.waitFor(() => expect(ends).toEqual([{ hung: false, code: null, begun: 2, running: true }]), {
+    timeout: 5_000,
+  });
 });
 
 test('a loop that stands still is told from one that turns slowly', async () => {
@@ -55,5 +57,7 @@ test('a loop that stands still is told from one that turns slowly', async () => 
   expect(slow.ends).toEqual([]);
   const still = await start({ timeoutMs: 300 });
   still.give({ act: 'wait', ms: 5_000 }, { act: 'hang' });
-  await vi.waitFor(() => expect(still.ends).toEqual([{ hung: true, code: null, begun: 2, running: true }]), { timeout: 10_000 });
+  await vi.waitFor(() => expect(still.ends).toEqual([{ hung: true, code: null, begun: 2, running: true }]), {
+    timeout: 10_000,
+  });
 });

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { countCompleteTurns } from '../../../src/score/friendship/turns.ts';
 
-const log = (speakers: string) => [...speakers].map((s) => ({ speaker: s === 'p' ? ('pika' as const) : ('user' as const) }));
+const log = (speakers: string) =>
+  [...speakers].map((s) => ({ speaker: s === 'p' ? ('pika' as const) : ('user' as const) }));
 
 test.each([
   ['', 0],
@@ -23,7 +24,9 @@ test('a turn needs one of each: never more than the rarer speaker, and appending
   fc.assert(
     fc.property(speakers, (s) => {
       const n = countCompleteTurns(log(s));
-      expect(n).toBeLessThanOrEqual(Math.min([...s].filter((c) => c === 'p').length, [...s].filter((c) => c === 'u').length));
+      expect(n).toBeLessThanOrEqual(
+        Math.min([...s].filter((c) => c === 'p').length, [...s].filter((c) => c === 'u').length),
+      );
       expect(countCompleteTurns(log(`${s}p`))).toBeGreaterThanOrEqual(n);
     }),
   );

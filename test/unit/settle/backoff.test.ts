@@ -16,13 +16,17 @@ test.each([
 
 test('jitter stays within 20 % either way, whole milliseconds', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 60 }), fc.double({ min: 0, max: 0.999999, noNaN: true }), (attempt, random) => {
-      const middle = Math.min(policy.capMs, policy.baseMs * 2 ** (attempt - 1));
-      const delay = backoffMs(attempt, policy, () => random);
-      expect(Number.isInteger(delay)).toBe(true);
-      expect(delay).toBeGreaterThanOrEqual(Math.floor(middle * 0.8));
-      expect(delay).toBeLessThanOrEqual(Math.ceil(middle * 1.2));
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.double({ min: 0, max: 0.999999, noNaN: true }),
+      (attempt, random) => {
+        const middle = Math.min(policy.capMs, policy.baseMs * 2 ** (attempt - 1));
+        const delay = backoffMs(attempt, policy, () => random);
+        expect(Number.isInteger(delay)).toBe(true);
+        expect(delay).toBeGreaterThanOrEqual(Math.floor(middle * 0.8));
+        expect(delay).toBeLessThanOrEqual(Math.ceil(middle * 1.2));
+      },
+    ),
   );
 });
 

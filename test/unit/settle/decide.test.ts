@@ -5,15 +5,25 @@ import { decide } from '../../../src/settle/decide.ts';
 const policy = { maxAttempts: 3, delayMs: (attempt: number) => attempt * 10 };
 const scored = { kind: 'scored', change: 1, totalTurns: 1, detailsJson: '{}' } as const;
 const failed = (permanent: boolean) => ({ kind: 'failed', permanent, code: 'C', details: 'd' }) as const;
-const settle = (status: EventStatus, attemptCount: number, outcome: typeof scored | ReturnType<typeof failed>, redelivered = false) =>
-  decide({ status, attemptCount }, { outcome, attemptCount, redelivered }, policy);
+const settle = (
+  status: EventStatus,
+  attemptCount: number,
+  outcome: typeof scored | ReturnType<typeof failed>,
+  redelivered = false,
+) => decide({ status, attemptCount }, { outcome, attemptCount, redelivered }, policy);
 
 test.each(['PENDING', 'PROCESSING'] as const)('%s and scored is processed', (status) => {
   expect(settle(status, 0, scored)).toEqual({ kind: 'process', outcome: scored });
 });
 
 test('a transient failure is booked for later, until attempts are used up', () => {
-  expect(settle('PENDING', 0, failed(false))).toEqual({ kind: 'retry', attemptCount: 1, delayMs: 10, code: 'C', details: 'd' });
+  expect(settle('PENDING', 0, failed(false))).toEqual({
+    kind: 'retry',
+    attemptCount: 1,
+    delayMs: 10,
+    code: 'C',
+    details: 'd',
+  });
   expect(settle('PENDING', 1, failed(false))).toMatchObject({ kind: 'retry', attemptCount: 2, delayMs: 20 });
   expect(settle('PENDING', 2, failed(false))).toMatchObject({ kind: 'failed', attemptCount: 3 });
 });
@@ -30,7 +40,8 @@ test('a permanent failure fails at once', () => {
 });
 
 test.each(['PROCESSED', 'SKIPPED', 'FAILED'] as const)('%s is closed: whatever comes is a duplicate', (status) => {
-  for (const outcome of [scored, failed(false), failed(true)]) expect(settle(status, 1, outcome)).toEqual({ kind: 'duplicate' });
+  for (const outcome of [scored, failed(false), failed(true)])
+    expect(settle(status, 1, outcome)).toEqual({ kind: 'duplicate' });
 });
 
 test('a FAILED event that the broker delivers again is dead-lettered again: the first time may have been cut off', () => {

@@ -8,7 +8,12 @@ const event = (change: number, endTime = '2026-01-01T10:00:00Z', totalTurns = 1)
   totalTurns,
   endTime: new Date(endTime),
 });
-const at = (score: number) => ({ ...newFriendship('u'), score, lastInteraction: new Date('2026-01-01T10:00:00Z'), streakDay: 3 });
+const at = (score: number) => ({
+  ...newFriendship('u'),
+  score,
+  lastInteraction: new Date('2026-01-01T10:00:00Z'),
+  streakDay: 3,
+});
 
 test.each([
   [499, 1, 'PHASE2_ACQUAINTANCE'],
@@ -25,7 +30,12 @@ test.each([
 test.each([
   ['the first event starts at 1', newFriendship('u'), '2026-01-01T10:00:00Z', 1],
   ['the same day keeps', at(0), '2026-01-01T16:59:59Z', 3],
-  ['the next day in the calendar of the zone adds 1, though it is the same day in UTC', at(0), '2026-01-01T17:00:00Z', 4],
+  [
+    'the next day in the calendar of the zone adds 1, though it is the same day in UTC',
+    at(0),
+    '2026-01-01T17:00:00Z',
+    4,
+  ],
   ['a gap resets', at(0), '2026-01-03T17:00:00Z', 1],
   ['an older event changes nothing', at(0), '2025-12-31T10:00:00Z', 3],
 ])('streak: %s', (_name, before, endTime, streak) => {
@@ -47,7 +57,10 @@ test('the calendar crosses months, years and leap days by one', () => {
   }
 });
 
-const topic = (score: number, level: 'PHASE1_STRANGER' | 'PHASE2_ACQUAINTANCE' | 'PHASE3_FRIEND' = 'PHASE1_STRANGER') => ({
+const topic = (
+  score: number,
+  level: 'PHASE1_STRANGER' | 'PHASE2_ACQUAINTANCE' | 'PHASE3_FRIEND' = 'PHASE1_STRANGER',
+) => ({
   userId: 'u',
   topicId: 't',
   score,
@@ -74,7 +87,8 @@ test('changes that are not negative commute to the last decimal', () => {
   );
   fc.assert(
     fc.property(changes, (list) => {
-      const sum = (order: number[]) => order.reduce((f, change) => addToFriendship(f, event(change), vietnam), newFriendship('u')).score;
+      const sum = (order: number[]) =>
+        order.reduce((f, change) => addToFriendship(f, event(change), vietnam), newFriendship('u')).score;
       expect(sum(list)).toBe(sum(list.toReversed()));
     }),
   );

@@ -33,7 +33,10 @@ function createStage(
       const commit = () => {
         for (const w of written) {
           const attemptCount = 'attemptCount' in w ? w.attemptCount : 0;
-          rows.set(w.eventId, { status: w.kind === 'failed' ? 'FAILED' : w.kind === 'retry' ? 'PENDING' : 'PROCESSED', attemptCount });
+          rows.set(w.eventId, {
+            status: w.kind === 'failed' ? 'FAILED' : w.kind === 'retry' ? 'PENDING' : 'PROCESSED',
+            attemptCount,
+          });
         }
       };
       try {
@@ -95,7 +98,8 @@ test('the answer to a COMMIT is lost: a failure is counted once', async () => {
 test('a row that another transaction holds keeps nobody else from being settled', async () => {
   let isHeld = true;
   const { settler } = createStage((writes) => {
-    if (isHeld && writes.some((w) => w.eventId === id(2))) throw new PipelineError('transient', 'DATABASE_LOCKED', 'held');
+    if (isHeld && writes.some((w) => w.eventId === id(2)))
+      throw new PipelineError('transient', 'DATABASE_LOCKED', 'held');
   });
   const stuck = settler.settle(scored(2));
   const others = [1, 3, 4].map((n) => settler.settle(scored(n)));
@@ -110,7 +114,11 @@ test('a result that the database refuses fails its event alone', async () => {
     const refused = writes.some((w) => w.kind === 'processed' && w.detailsJson === 'bad');
     if (refused) throw new PipelineError('permanent', 'ROW_REFUSED', 'refused');
   });
-  const answers = await Promise.all([settler.settle(scored(1)), settler.settle(scored(2, 'bad')), settler.settle(scored(3))]);
+  const answers = await Promise.all([
+    settler.settle(scored(1)),
+    settler.settle(scored(2, 'bad')),
+    settler.settle(scored(3)),
+  ]);
   expect(answers.map((a) => a.as)).toEqual(['processed', 'failed', 'processed']);
   expect(rows.get(id(2))?.status).toBe('FAILED');
 });

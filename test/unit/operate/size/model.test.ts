@@ -1,5 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { fitLatency, fitUsl, fitWorking, latencyAt, shareFor, type Trial, uslRate } from '../../../../src/operate/size/model.ts';
+import {
+  fitLatency,
+  fitUsl,
+  fitWorking,
+  latencyAt,
+  shareFor,
+  type Trial,
+  uslRate,
+} from '../../../../src/operate/size/model.ts';
 
 const trial = (workers: number, concurrency: number, rate: number): Trial => ({
   workers,
@@ -46,7 +54,13 @@ describe('universal scalability law', () => {
 });
 
 describe('workers beside each other', () => {
-  const model = fitWorking([trial(1, 2, 600), trial(1, 10, 2_000), trial(1, 50, 4_000), trial(4, 10, 2_400), trial(4, 50, 3_600)]);
+  const model = fitWorking([
+    trial(1, 2, 600),
+    trial(1, 10, 2_000),
+    trial(1, 50, 4_000),
+    trial(4, 10, 2_400),
+    trial(4, 50, 3_600),
+  ]);
 
   test('what was measured is what it says', () => {
     expect(model.rate(1, 10)).toBe(2_000);

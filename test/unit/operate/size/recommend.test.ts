@@ -11,7 +11,14 @@ const trials: Trial[] = (
     [4, 10, 2_400],
     [4, 50, 3_600],
   ] as const
-).map(([workers, concurrency, rate]) => ({ workers, concurrency, threads: 2, rate, busy: 0.9, workerMiB: 100 + workers }));
+).map(([workers, concurrency, rate]) => ({
+  workers,
+  concurrency,
+  threads: 2,
+  rate,
+  busy: 0.9,
+  workerMiB: 100 + workers,
+}));
 const measured: Measured = {
   cores: 2,
   scorer: { name: 'friendship', wallMs: 1, cpuMs: 0.9, threadEfficiency: 0.95, waits: null },
@@ -43,7 +50,14 @@ describe('a scorer that waits', () => {
   const runs: Trial[] = [
     [1, 50, 10, 0.025],
     [2, 50, 20, 0.05],
-  ].map(([workers = 0, concurrency = 0, rate = 0, busy = 0]) => ({ workers, concurrency, threads: 1, rate, busy, workerMiB: 80 }));
+  ].map(([workers = 0, concurrency = 0, rate = 0, busy = 0]) => ({
+    workers,
+    concurrency,
+    threads: 1,
+    rate,
+    busy,
+    workerMiB: 80,
+  }));
   const law = fitModel(waits, runs);
 
   test('is told from one that works, and from one that is quick', () => {
@@ -102,7 +116,9 @@ describe('advice', () => {
   });
 
   test('a tighter p99 leaves more room, and so needs more machines', () => {
-    expect(adviceFor({ rate: 2_000, p99Ms: 25 }).machines).toBeGreaterThan(adviceFor({ rate: 2_000, p99Ms: 200 }).machines);
+    expect(adviceFor({ rate: 2_000, p99Ms: 25 }).machines).toBeGreaterThan(
+      adviceFor({ rate: 2_000, p99Ms: 200 }).machines,
+    );
     expect(adviceFor({ rate: 500, p99Ms: 35 }).expected.p99Ms).toBeLessThanOrEqual(35);
   });
 
@@ -130,7 +146,11 @@ describe('a setting that the model chose', () => {
   });
 
   test('gives way to a run that was over a tenth faster than its own', () => {
-    const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, [run(1, 20, 1_100), run(2, 20, 1_500), run(4, 10, 1_000)]);
+    const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, [
+      run(1, 20, 1_100),
+      run(2, 20, 1_500),
+      run(4, 10, 1_000),
+    ]);
     expect(chosen).toEqual({ workers: 2, concurrency: 20, threads: 2 });
   });
 
