@@ -1,7 +1,7 @@
 import { type EventId, type NewEvent, newEventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
-import { createGroupCommit } from '../runtime/group-commit.ts';
+import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { requestDigest } from './digest.ts';
 import type { ConversationRequest } from './request.ts';
@@ -47,12 +47,9 @@ export function createAcceptor(options: {
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
     commit: options.storeEvents,
-    maxItems: maxBatch,
-    sizes: batchSizes,
-    furtherFrom: furtherBatchFrom,
-    maxWeight: maxBatchBytes,
-    weigh: (event) => Buffer.byteLength(event.logJson) + Buffer.byteLength(event.metadataJson ?? ''),
+    batch: { maxItems: maxBatch, sizes: batchSizes, weight: { max: maxBatchBytes, of: bytesOf } },
     maxInFlight: options.maxBatchesInFlight,
+    furtherFrom: furtherBatchFrom,
     maxQueued,
   });
 
@@ -79,6 +76,10 @@ export function createAcceptor(options: {
     idle: () => group.idle(),
     gauge: { name: 'accepts_waiting', bound: maxQueued, held: () => group.queued },
   };
+}
+
+function bytesOf({ logJson, metadataJson }: NewEvent): number {
+  return Buffer.byteLength(logJson) + Buffer.byteLength(metadataJson ?? '');
 }
 
 function toNewEvent(request: ConversationRequest): NewEvent {

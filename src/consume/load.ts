@@ -1,7 +1,7 @@
 import type { EventRef } from '../event/event.ts';
 import { faultOf, PipelineError } from '../event/fault.ts';
 import type { LoadedEvent } from '../event/outcome.ts';
-import { createGroupCommit } from '../runtime/group-commit.ts';
+import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 
@@ -48,7 +48,7 @@ export function createLoader(options: {
           cause,
         });
       }),
-    maxItems: maxBatch,
+    batch: { maxItems: maxBatch },
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
     maxQueued: options.maxQueued,

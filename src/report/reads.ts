@@ -1,7 +1,7 @@
 import pLimit from 'p-limit';
 import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
-import { createGroupCommit } from '../runtime/group-commit.ts';
+import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { EventView } from './views.ts';
 
@@ -52,7 +52,7 @@ export function createReads(options: {
       );
       return ids.map((id) => ({ status: 'fulfilled', value: found.get(id) ?? null }));
     },
-    maxItems: maxBatch,
+    batch: { maxItems: maxBatch },
     maxInFlight: maxBatches,
     maxQueued: maxWaiting,
   });

@@ -1,7 +1,7 @@
 import { faultOf, PipelineError } from '../event/fault.ts';
 import type { AttemptResult, Settled } from '../event/outcome.ts';
 import type { SettleTransaction } from '../event/settlement.ts';
-import { createGroupCommit } from '../runtime/group-commit.ts';
+import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
@@ -135,15 +135,15 @@ export function createSettler(options: {
 
   const group = createGroupCommit<AttemptResult, Settled>({
     commit,
-    maxItems: maxBatch,
-    maxWeight: maxBatchBytes,
-    weigh: ({ outcome }) => (outcome.kind === 'scored' ? outcome.detailsJson.length : 0),
+    batch: { maxItems: maxBatch, weight: { max: maxBatchBytes, of: bytesOf } },
     maxInFlight: maxBatchesInFlight,
     furtherFrom: secondBatchFrom,
-    // Gather only while messages wait for a thread: small commits would then take CPU from the scorers. At other times,
-    // holding a result back only delays it.
-    expected: () => (options.unscored() > 0 ? options.running() : 0),
-    lingerMs,
+    linger: {
+      // Only while messages wait for a scoring thread: small commits would then take CPU from the scorers. At other
+      // times, holding a result back only delays it.
+      expected: () => (options.unscored() > 0 ? options.running() : 0),
+      maxMs: lingerMs,
+    },
     maxQueued: options.maxQueued,
   });
   return {
@@ -158,6 +158,10 @@ export function createSettler(options: {
       }
     },
   };
+}
+
+function bytesOf({ outcome }: AttemptResult): number {
+  return outcome.kind === 'scored' ? outcome.detailsJson.length : 0;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { PipelineError } from '../../../src/event/fault.ts';
-import { createGroupCommit } from '../../../src/runtime/group-commit.ts';
+import { createGroupCommit } from '../../../src/runtime/group-commit/group-commit.ts';
 
 /** A commit whose end the test decides. */
 function createStage(
@@ -17,14 +17,15 @@ function createStage(
 ) {
   const batches: { items: readonly number[]; finish: () => void; fail: (error: Error) => void }[] = [];
   const group = createGroupCommit<number, string>({
-    maxItems: options.maxItems ?? 100,
+    batch: {
+      maxItems: options.maxItems ?? 100,
+      ...(options.sizes && { sizes: options.sizes }),
+      ...(options.maxWeight !== undefined && { weight: { max: options.maxWeight, of: (n: number) => n } }),
+    },
     maxInFlight: options.maxInFlight ?? 1,
     maxQueued: options.maxQueued ?? 1_000,
-    ...(options.sizes && { sizes: options.sizes }),
     ...(options.furtherFrom !== undefined && { furtherFrom: options.furtherFrom }),
-    ...(options.expected && { expected: options.expected }),
-    ...(options.lingerMs && { lingerMs: options.lingerMs }),
-    ...(options.maxWeight !== undefined && { maxWeight: options.maxWeight, weigh: (n: number) => n }),
+    ...(options.expected && { linger: { expected: options.expected, maxMs: options.lingerMs ?? (() => 0) } }),
     commit: (items) =>
       new Promise((resolve, reject) => {
         const finish = () =>
