@@ -1,9 +1,9 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
 import type { Message } from '../event/message.ts';
+import type { QueueCounts } from '../outbox/ports.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { QueueCounts } from '../runtime/server-facts.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 

@@ -1,14 +1,7 @@
-import type { EventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
-
-/**
- * One publication of an event; `dueAt` tells it from any other of the same event: what its claim or its last extension
- * set, null if its insert did.
- */
-export type Publication = { readonly eventId: EventId; readonly dueAt: Date | null };
-export type StoreMarks = (marks: readonly Publication[]) => Promise<void>;
+import type { Publication, StoreMarks } from './ports.ts';
 
 export type ConfirmMarks = {
   /**
@@ -38,7 +31,7 @@ const maxBatch = 500;
  * 20 s at 5,000 a second. Marks beyond it are dropped: the relay then publishes these events twice, which is harmless.
  */
 const maxHeld = 100_000;
-/** Of a batch that meets locks of others. */
+/** Of one batch: a deadlock or a broken connection says nothing of the next try. */
 const mostTries = 3;
 
 type Held = Publication & { readonly writeAt: number };
@@ -76,10 +69,10 @@ export function createConfirmMarks(options: {
         await writeBatch(marks);
       } catch (error) {
         // A database that is away answers nobody; a batch that was refused says nothing of the others.
-        const others = isConflict(error) ? 0 : held.splice(0).length + late.splice(0).length;
-        const lost = marks.length + others;
+        const others = isDeadlock(error) ? 0 : held.splice(0).length + late.splice(0).length;
+        const dropped = marks.length + others;
         options.log.debug(
-          { err: error, marks: lost },
+          { err: error, marks: dropped },
           'confirm marks not written; the relay will publish these events again',
         );
       }
@@ -91,7 +84,8 @@ export function createConfirmMarks(options: {
       try {
         return await options.storeMarks(marks);
       } catch (error) {
-        if (!isConflict(error) || tries === mostTries) throw error;
+        const isLast = tries === mostTries || !(isDeadlock(error) || isConnectionLost(error));
+        if (isLast) throw error;
       }
     }
   }
@@ -121,7 +115,7 @@ export function createConfirmMarks(options: {
       const now = performance.now();
       const writeAt = now + Math.max(lateLagMs, dueInMs - options.graceMs * (1 - lagOfGrace));
       const isLate = writeAt < (held.at(-1)?.writeAt ?? 0);
-      (isLate ? late : held).push({ eventId: mark.eventId, dueAt: mark.dueAt, writeAt });
+      (isLate ? late : held).push({ ...mark, writeAt });
       if (writing === null) schedule(writeAt);
     },
     flush() {
@@ -132,7 +126,11 @@ export function createConfirmMarks(options: {
   };
 }
 
-/** Rows that somebody else holds, or a deadlock that somebody else won. */
-function isConflict(error: unknown): boolean {
-  return error instanceof PipelineError && (error.code === 'DATABASE_LOCKED' || error.code === 'DATABASE_DEADLOCK');
+function isDeadlock(error: unknown): boolean {
+  return error instanceof PipelineError && error.code === 'DATABASE_DEADLOCK';
+}
+
+/** Perhaps this connection alone: the next one may be good. */
+function isConnectionLost(error: unknown): boolean {
+  return error instanceof PipelineError && error.code === 'DATABASE_UNAVAILABLE';
 }

@@ -1,11 +1,6 @@
 import type { Logger } from '../runtime/log.ts';
-import type { QueueCounts } from '../runtime/server-facts.ts';
 import { pause } from '../runtime/wait.ts';
-
-/** What the broker says of the queue; null if it cannot be asked now. */
-export type CountQueue = () => Promise<QueueCounts | null>;
-/** Makes events due that were published long ago and that nobody holds; at most `limit`. Resolves with how many. */
-export type MakeLostDue = (limit: number) => Promise<number>;
+import type { CountQueue, MakeLostDue, QueueCounts } from './ports.ts';
 
 const batch = 1_000;
 /** Looks in the time after which an event counts as lost. */

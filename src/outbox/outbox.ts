@@ -2,10 +2,11 @@ import type { EventPointer } from '../event/event.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import { createConfirmMarks, type StoreMarks } from './confirm-marks.ts';
-import { type CountQueue, findLost, type MakeLostDue } from './find-lost.ts';
-import { createPublications, type ExtendDue, type PublishMessage } from './publications.ts';
-import { type ClaimDue, type Postpone, runRelay } from './relay.ts';
+import { createConfirmMarks } from './confirm-marks.ts';
+import { findLost } from './find-lost.ts';
+import type { ClaimDue, CountQueue, ExtendDue, MakeLostDue, Postpone, PublishMessage, StoreMarks } from './ports.ts';
+import { createPublications } from './publications.ts';
+import { runRelay } from './relay.ts';
 
 export type Outbox = {
   /**
@@ -43,7 +44,7 @@ export function createOutbox(options: {
   return {
     publishNew(event) {
       const { eventId } = event;
-      publications.publish(event, null).catch((error: unknown) => {
+      publications.publish(event, { dueAt: null, attemptCount: 0 }).catch((error: unknown) => {
         options.log.debug({ err: error, event_id: eventId }, 'not published at once; the relay will');
       });
     },

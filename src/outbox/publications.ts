@@ -1,46 +1,42 @@
-import type { EventId, EventPointer } from '../event/event.ts';
+import type { EventPointer } from '../event/event.ts';
 import { encodeMessage, type Message } from '../event/message.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { ConfirmMarks, Publication } from './confirm-marks.ts';
-
-/** Resolves when the broker has the message; rejects (transient) at once when it cannot be had. */
-export type PublishMessage = (message: Message) => Promise<void>;
-/** Keeps relays off events for another grace. Resolves with the due time that they have now. */
-export type ExtendDue = (publications: readonly Publication[]) => Promise<Date>;
+import type { ConfirmMarks } from './confirm-marks.ts';
+import type { ExtendDue, Publication, PublishMessage } from './ports.ts';
 
 export type Publications = {
   /**
-   * Publishes and notes the confirm. Joins a publication of the same event that is under way.
-   * @param dueAt  when relays may take the event; null: as inserted, a grace from now.
+   * Publishes and notes the confirm.
+   * @param as  due time and attempts of the row that is being published.
    * @throws what publishing throws: the broker may not have the event.
    */
-  publish(event: EventPointer, dueAt: Date | null): Promise<void>;
+  publish(event: EventPointer, as: Omit<Publication, 'eventId'>): Promise<void>;
   /** All that are under way. */
   settled(): Promise<unknown>;
   /** From here on nothing is extended. */
   stop(): void;
 };
 
+/** A publication whose confirm has not come yet. Times are `performance.now()`. */
 type UnderWay = {
-  readonly eventId: EventId;
-  done: Promise<void>;
-  dueAt: Date | null;
+  publication: Publication;
+  readonly since: number;
   relaysComeAt: number;
-  extensions: number;
   extending: Promise<void> | null;
 };
 
 /**
- * A minute, at the default grace. A broker that takes longer for a confirm will not be the faster for a second copy;
- * but it may be this connection alone that is stuck.
+ * For how many graces relays are kept off an event: a minute by default. A broker that takes longer for a confirm will
+ * not be faster for a second copy, but it may be this connection alone that is stuck. Each copy has a minute of its own.
  */
-const mostExtensions = 12;
+const keptOffGraces = 12;
 const sweepsPerGrace = 4;
-const nothing = Promise.resolve();
+/** Of one statement. */
+const maxBatch = 500;
 
 /**
- * What is on its way to the broker. While a confirm takes longer than the grace the event is kept from the relays of
- * all processes, which would publish it again to a broker that has enough to do.
+ * What is on its way to the broker. While a confirm takes longer than the grace, the event is kept from the relays of
+ * all processes: they would publish it again, to a broker that has enough to do.
  */
 export function createPublications(options: {
   readonly publish: PublishMessage;
@@ -50,35 +46,35 @@ export function createPublications(options: {
   readonly log: Logger;
 }): Publications {
   const { graceMs, marks } = options;
-  const underWay = new Map<EventId, UnderWay>();
+  const underWay = new Set<UnderWay>();
+  const confirms = new Set<Promise<void>>();
 
   const sweep = setInterval(() => {
     const now = performance.now();
-    const late = [...underWay.values()].filter(
+    const late = [...underWay].filter(
       (entry) =>
-        entry.extending === null && entry.extensions < mostExtensions && entry.relaysComeAt - now <= graceMs / 2,
+        entry.extending === null &&
+        now - entry.since < keptOffGraces * graceMs &&
+        entry.relaysComeAt - now <= graceMs / 2,
     );
-    if (late.length > 0) void extend(late);
+    for (let i = 0; i < late.length; i += maxBatch) void extend(late.slice(i, i + maxBatch));
   }, graceMs / sweepsPerGrace);
   sweep.unref();
 
   async function extend(late: readonly UnderWay[]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const entry of late) entry.extending = promise;
-    const since = performance.now();
+    const asked = performance.now();
     try {
-      const dueAt = await options.extendDue(late.map(({ eventId, dueAt }) => ({ eventId, dueAt })));
+      const dueAt = await options.extendDue(late.map((entry) => entry.publication));
       for (const entry of late) {
-        entry.dueAt = dueAt;
-        entry.relaysComeAt = since + graceMs;
+        entry.publication = { ...entry.publication, dueAt };
+        entry.relaysComeAt = asked + graceMs;
       }
     } catch (error) {
       options.log.debug({ err: error, events: late.length }, 'relays are not kept off events that wait for a confirm');
     }
-    for (const entry of late) {
-      entry.extensions++;
-      entry.extending = null;
-    }
+    for (const entry of late) entry.extending = null;
     resolve();
   }
 
@@ -87,29 +83,24 @@ export function createPublications(options: {
       await options.publish(message);
       // Its mark must name the due time that the extension leaves.
       await entry.extending;
-      marks.add({ eventId: entry.eventId, dueAt: entry.dueAt }, entry.relaysComeAt - performance.now());
+      marks.add(entry.publication, entry.relaysComeAt - performance.now());
     } finally {
-      underWay.delete(entry.eventId);
+      underWay.delete(entry);
     }
   }
 
   return {
-    publish({ eventId, conversationId, userId, botId }, dueAt) {
-      const relaysComeAt = performance.now() + graceMs;
-      const before = underWay.get(eventId);
-      if (before !== undefined) {
-        before.dueAt = dueAt;
-        before.relaysComeAt = relaysComeAt;
-        return before.done;
-      }
-      // The ids alone: a caller may pass an event with its text, and what waits for a confirm is bounded by the size of
-      // messages.
-      const entry: UnderWay = { eventId, done: nothing, dueAt, relaysComeAt, extensions: 0, extending: null };
-      underWay.set(eventId, entry);
-      entry.done = confirm(encodeMessage({ eventId, conversationId, userId, botId }), entry);
-      return entry.done;
+    publish(event, as) {
+      const { eventId } = event;
+      const since = performance.now();
+      const publication = { eventId, dueAt: as.dueAt, attemptCount: as.attemptCount };
+      const entry: UnderWay = { publication, since, relaysComeAt: since + graceMs, extending: null };
+      underWay.add(entry);
+      const confirmed = confirm(encodeMessage(event), entry);
+      confirms.add(confirmed);
+      return confirmed.finally(() => confirms.delete(confirmed));
     },
-    settled: () => Promise.allSettled([...underWay.values()].map(({ done }) => done)),
+    settled: () => Promise.allSettled(confirms),
     stop: () => clearInterval(sweep),
   };
 }

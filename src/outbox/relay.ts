@@ -1,16 +1,7 @@
-import type { EventPointer } from '../event/event.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
-import type { Publication } from './confirm-marks.ts';
+import type { ClaimDue, ClaimedEvent, Postpone } from './ports.ts';
 import type { Publications } from './publications.ts';
-
-/** `maybeQueued`: it was published before and not long ago, and is probably in the queue or in work. */
-export type ClaimedEvent = EventPointer & { readonly maybeQueued: boolean };
-/** Events that no other relay takes until they are due again, after the grace. */
-export type Claimed = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
-export type ClaimDue = (limit: number) => Promise<Claimed>;
-/** Leaves claimed events alone for as long as after a confirm. */
-export type Postpone = (publications: readonly Publication[]) => Promise<void>;
 
 const claimLimit = 200;
 
@@ -61,16 +52,16 @@ export async function runRelay(options: {
   async function leaveQueued(events: readonly ClaimedEvent[], dueAt: Date): Promise<readonly ClaimedEvent[]> {
     const queued = events.filter((event) => event.maybeQueued);
     if (queued.length === 0) return events;
-    await options.postpone(queued.map(({ eventId }) => ({ eventId, dueAt })));
+    await options.postpone(queued.map(({ eventId, attemptCount }) => ({ eventId, attemptCount, dueAt })));
     log.debug({ events: queued.length }, 'relay: published long ago and not settled yet; left alone for another term');
     return events.filter((event) => !event.maybeQueued);
   }
 
   /** @returns how many were not confirmed within the grace. */
-  async function publish(events: readonly EventPointer[], dueAt: Date): Promise<number> {
+  async function publish(events: readonly ClaimedEvent[], dueAt: Date): Promise<number> {
     let confirmed = 0;
     const publishing = events.map(async (event) => {
-      await options.publications.publish(event, dueAt);
+      await options.publications.publish(event, { dueAt, attemptCount: event.attemptCount });
       confirmed++;
     });
     await settlesWithin(Promise.allSettled(publishing), options.graceMs);

@@ -27,9 +27,8 @@ export type DatabaseFacts = {
   readonly schemaCurrent: boolean;
 };
 
-/** `messages`: those that wait, none of those that were delivered. */
-export type QueueCounts = { readonly messages: number; readonly consumers: number };
-export type QueueFacts = QueueCounts & { readonly name: string };
+/** `messages`: those that wait in the queue, not those that were delivered. */
+export type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
 
 /** What a person should know about the broker, as far as AMQP tells it. */
 export type BrokerFacts = {

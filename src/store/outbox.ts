@@ -1,22 +1,14 @@
-import type { EventId, EventPointer } from '../event/event.ts';
+import type { EventId } from '../event/event.ts';
+import type { Claim, Publication } from '../outbox/ports.ts';
 import { type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-
-/**
- * One publication of an event. `dueAt`: the due time that keeps relays off the event meanwhile; null: what its insert
- * set, `graceMs` after `created_at`. Whoever writes another due time has begun something new.
- */
-export type Publication = { readonly eventId: EventId; readonly dueAt: Date | null };
-/** `maybeQueued`: it was published before and not long ago, and is probably in the queue or in work. */
-export type ClaimedEvent = EventPointer & { readonly maybeQueued: boolean };
-/** Events that are ours to publish until `dueAt`. */
-export type Claimed = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
 
 type Row = {
   event_id: EventId;
   conversation_id: string;
   user_id: string;
   bot_id: string;
+  attempt_count: number;
   maybe_queued: 0 | 1 | null;
   due_at: Date;
 };
@@ -38,12 +30,13 @@ export function claimDue(
     readonly republishAfterMs: number;
     readonly deadlineMs: number;
   },
-): Promise<Claimed> {
+): Promise<Claim> {
   return withConnection(store, options.deadlineMs, async (connection) => {
     const [, rows] = (await connection.batch([
       ['START TRANSACTION'],
       [
-        `SELECT event_id, conversation_id, user_id, bot_id, published_at > UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS maybe_queued,
+        `SELECT event_id, conversation_id, user_id, bot_id, attempt_count,
+           published_at > UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS maybe_queued,
            UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at
          FROM conversation_events FORCE INDEX (ix_conversation_events_due)
          WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
@@ -58,81 +51,86 @@ export function claimDue(
       conversationId: r.conversation_id,
       userId: r.user_id,
       botId: r.bot_id,
+      attemptCount: r.attempt_count,
       maybeQueued: r.maybe_queued === 1,
     }));
     return { events, dueAt };
   });
 }
 
+type Times = { readonly graceMs: number; readonly deadlineMs: number };
+
 /**
- * Confirmed events need no relay until `republishAfterMs` have passed. A mark may come late, and means one publication:
- * the row must still have the due time that this one began with. Whoever wrote another one since (an attempt that
- * failed, an operator's retry) has its way, also if that was while this statement waited for the row.
+ * The broker has these publications: relays leave their events alone for `republishAfterMs`.
+ *
+ * A mark may come late, and is about one publication only. A row that was written since (an attempt that failed, an
+ * operator's retry) is not touched, nor is one that is being written now: whoever holds it settles the event or wants it
+ * published again.
  *
  * @param options.graceMs  as the new events were inserted with.
  */
-export function markConfirmed(
+export async function markConfirmed(
   store: Store,
   publications: readonly Publication[],
-  options: { readonly graceMs: number; readonly republishAfterMs: number; readonly deadlineMs: number },
+  options: Times & { readonly republishAfterMs: number },
 ): Promise<void> {
-  return moveDue(store, publications, 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, published_at = UTC_TIMESTAMP(3)', {
-    ...options,
-    value: options.republishAfterMs * 1_000,
-  });
+  const also = ', published_at = UTC_TIMESTAMP(3)';
+  await moveDue(store, publications, { ...options, afterMs: options.republishAfterMs, also });
+}
+
+/** Leaves claimed events that may be queued alone for another `republishAfterMs`; their `published_at` stays. */
+export async function postpone(
+  store: Store,
+  publications: readonly Publication[],
+  options: Times & { readonly republishAfterMs: number },
+): Promise<void> {
+  await moveDue(store, publications, { ...options, afterMs: options.republishAfterMs });
 }
 
 /**
- * Leaves claimed events that may be queued alone for another `republishAfterMs`, with the `published_at` that they
- * have.
+ * Keeps relays off events that wait for their confirm, for another `graceMs`.
+ * @returns the due time that these publications have from now on; all of them or, if it throws, none.
  */
-export function postpone(
-  store: Store,
-  publications: readonly Publication[],
-  options: { readonly graceMs: number; readonly republishAfterMs: number; readonly deadlineMs: number },
-): Promise<void> {
-  return moveDue(store, publications, 'UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND', {
-    ...options,
-    value: options.republishAfterMs * 1_000,
-  });
+export function extendDue(store: Store, publications: readonly Publication[], options: Times): Promise<Date> {
+  return moveDue(store, publications, { ...options, afterMs: options.graceMs });
 }
 
 /**
- * Keeps relays off events whose confirm has not come yet, for another `graceMs`.
- * @returns the due time that these publications have from now on.
+ * Sets another due time where a publication's own is still there, in one transaction that waits for no lock.
+ * @returns the new due time, by the server's clock.
  */
-export async function extendDue(
+function moveDue(
   store: Store,
   publications: readonly Publication[],
-  options: { readonly graceMs: number; readonly deadlineMs: number },
+  options: Times & { readonly afterMs: number; readonly also?: string },
 ): Promise<Date> {
-  const now = await withConnection(store, options.deadlineMs, (connection) =>
-    connection.query<{ due_at: Date }[]>('SELECT UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at', [
-      options.graceMs * 1_000,
-    ]),
-  );
-  const dueAt = now[0]?.due_at ?? new Date(0);
-  await moveDue(store, publications, '?', { ...options, value: dueAt });
-  return dueAt;
+  const alike = Map.groupBy(publications, ({ dueAt, attemptCount }) => `${dueAt?.getTime()} ${attemptCount}`);
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const [, times, ...found] = (await connection.batch([
+      ['START TRANSACTION'],
+      ['SELECT UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at', [options.afterMs * 1_000]],
+      ...alike.values().map((some) => lockUnchanged(some, options.graceMs)),
+    ])) as [unknown, { due_at: Date }[], ...{ event_id: EventId }[][]];
+    const dueAt = times[0]?.due_at ?? new Date(0);
+    const ids = found.flat().map((row) => row.event_id);
+    const move: Statement = [
+      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ?${options.also ?? ''} WHERE event_id IN (?)`,
+      [dueAt, ids],
+    ];
+    await connection.batch([...(ids.length > 0 ? [move] : []), ['COMMIT']]);
+    return dueAt;
+  });
 }
 
-/** Sets another due time where a publication's own is still there. */
-async function moveDue(
-  store: Store,
-  publications: readonly Publication[],
-  set: string,
-  options: { readonly value: number | Date; readonly graceMs: number; readonly deadlineMs: number },
-): Promise<void> {
-  await withConnection(store, options.deadlineMs, async (connection) => {
-    for (const [time, ofOneClaim] of Map.groupBy(publications, ({ dueAt }) => dueAt?.getTime() ?? null)) {
-      const [unchanged, value] =
-        time === null ? ['created_at + INTERVAL ? MICROSECOND', options.graceMs * 1_000] : ['?', new Date(time)];
-      await connection.query(
-        `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ${set} WHERE event_id IN (?) AND next_attempt_at = ${unchanged}`,
-        [options.value, ofOneClaim.map(({ eventId }) => eventId).sort(), value],
-      );
-    }
-  });
+/** Those of these publications, all with the same due time and count, whose rows still have both and are free. */
+function lockUnchanged(alike: readonly Publication[], graceMs: number): Statement {
+  const { dueAt = null, attemptCount = 0 } = alike[0] ?? {};
+  const [due, value] = dueAt === null ? ['created_at + INTERVAL ? MICROSECOND', graceMs * 1_000] : ['?', dueAt];
+  return [
+    `SELECT event_id FROM conversation_events FORCE INDEX (PRIMARY)
+     WHERE event_id IN (?) AND next_attempt_at = ${due} AND attempt_count = ? FOR UPDATE SKIP LOCKED`,
+    [alike.map(({ eventId }) => eventId).sort(), value, attemptCount],
+  ];
 }
 
 /**

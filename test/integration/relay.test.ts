@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import type { EventId } from '../../src/event/event.ts';
 import {
   claimDue,
   extendDue,
@@ -14,7 +15,6 @@ import { call, conversation, post, rows } from '../support/client.ts';
 import { startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { newEvent } from '../support/new-event.ts';
-import { serverProcesses } from '../support/server-processes.ts';
 
 let space: Namespace;
 let store: Store;
@@ -83,8 +83,8 @@ describe('a confirm', () => {
     const { dueAt } = await claimDue(store, { limit: 1, graceMs: 60_000, republishAfterMs, deadlineMs });
     const fresh = await insert(60_000);
     const marks = [
-      { eventId: fresh, dueAt: null },
-      { eventId: claimable, dueAt },
+      { eventId: fresh, dueAt: null, attemptCount: 0 },
+      { eventId: claimable, dueAt, attemptCount: 0 },
     ];
     await markConfirmed(store, marks, afterConfirm);
     for (const { eventId } of marks) expect(await dueIn(eventId)).toBeGreaterThan(3_500);
@@ -102,7 +102,7 @@ describe('a confirm', () => {
     await claimDue(store, { limit: 1, graceMs: 30_000, republishAfterMs, deadlineMs });
     await markConfirmed(
       store,
-      events.map((eventId) => ({ eventId, dueAt: null })),
+      events.map((eventId) => ({ eventId, dueAt: null, attemptCount: 0 })),
       afterConfirm,
     );
     expect(await dueIn(retried)).toBeLessThan(10);
@@ -110,23 +110,29 @@ describe('a confirm', () => {
     expect(await dueIn(closed)).toBeUndefined();
   });
 
-  test('that waited for the row while an operator made the event due leaves it due', async () => {
-    const eventId = await insert(60_000);
+  test('waits for no row that somebody else holds, and leaves it as that one writes it', async () => {
+    const [held = '', free = ''] = await Promise.all([60_000, 60_000].map(insert));
     const operator = await space.database.getConnection();
     await operator.query('START TRANSACTION');
-    await operator.query('SELECT 1 FROM conversation_events WHERE event_id = ? FOR UPDATE', [eventId]);
-    const marked = markConfirmed(store, [{ eventId, dueAt: null }], afterConfirm);
-    await vi.waitFor(async () => {
-      const at = await serverProcesses(space.database);
-      expect(at.filter((p) => p.statement.startsWith('UPDATE conversation_events'))).toHaveLength(1);
-    });
     await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [
-      eventId,
+      held,
     ]);
+    await markConfirmed(
+      store,
+      [held, free].map((eventId) => ({ eventId: eventId as EventId, dueAt: null, attemptCount: 0 })),
+      afterConfirm,
+    );
+    expect(await dueIn(free)).toBeGreaterThan(3_500);
     await operator.query('COMMIT');
     operator.release();
-    await marked;
-    expect(await dueIn(eventId)).toBeLessThanOrEqual(0);
+    expect(await dueIn(held)).toBeLessThanOrEqual(0);
+  });
+
+  test('leaves a retry alone that is due at the very millisecond at which the insert was', async () => {
+    const eventId = await insert(60_000);
+    await space.database.query('UPDATE conversation_events SET attempt_count = 1');
+    await markConfirmed(store, [{ eventId, dueAt: null, attemptCount: 0 }], afterConfirm);
+    expect(await dueIn(eventId)).toBeLessThan(61);
   });
 });
 
@@ -139,7 +145,10 @@ describe('a published event that is due again', () => {
   const published = async () => {
     const event = next();
     await insertEvents(store, [event], { graceMs: 60_000, deadlineMs });
-    await markConfirmed(store, [{ eventId: event.eventId, dueAt: null }], { ...times, republishAfterMs: 0 });
+    await markConfirmed(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], {
+      ...times,
+      republishAfterMs: 0,
+    });
     return event.eventId;
   };
   afterEach(() => space.database.query('DELETE FROM conversation_events'));
@@ -148,7 +157,10 @@ describe('a published event that is due again', () => {
     const eventId = await published();
     const claimed = await claim();
     expect(claimed.events).toEqual([{ eventId, maybeQueued: true }]);
-    await postpone(store, [{ eventId, dueAt: claimed.dueAt }], { ...times, republishAfterMs: 600_000 });
+    await postpone(store, [{ eventId, dueAt: claimed.dueAt, attemptCount: 0 }], {
+      ...times,
+      republishAfterMs: 600_000,
+    });
     expect((await due())[0]?.in_s).toBeGreaterThan(500);
   });
 
@@ -175,10 +187,10 @@ test('an event whose confirm takes long is kept from the relays, and its mark fi
     'UPDATE conversation_events SET created_at = created_at - INTERVAL 1 SECOND, next_attempt_at = next_attempt_at - INTERVAL 1 SECOND',
   );
   const times = { graceMs: 2_000, republishAfterMs, deadlineMs };
-  const dueAt = await extendDue(store, [{ eventId: event.eventId, dueAt: null }], times);
-  await markConfirmed(store, [{ eventId: event.eventId, dueAt: null }], times);
+  const dueAt = await extendDue(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);
+  await markConfirmed(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);
   expect((await due())[0]?.in_s, 'of the due time that is gone').toBeLessThan(3);
-  await markConfirmed(store, [{ eventId: event.eventId, dueAt }], times);
+  await markConfirmed(store, [{ eventId: event.eventId, dueAt, attemptCount: 0 }], times);
   expect((await due())[0]?.in_s).toBeGreaterThan(3_500);
   await space.database.query('DELETE FROM conversation_events');
 });

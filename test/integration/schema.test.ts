@@ -181,7 +181,10 @@ describe('every hot or operator query reads an index range', () => {
       (store) =>
         markConfirmed(
           store,
-          [null, new Date()].map((dueAt) => ({ eventId: id, dueAt })),
+          [
+            { eventId: newEvent(1).eventId, dueAt: null, attemptCount: 0 },
+            { eventId: id, dueAt: new Date(), attemptCount: 1 },
+          ],
           { graceMs: 1, republishAfterMs: 1, deadlineMs },
         ),
     ],

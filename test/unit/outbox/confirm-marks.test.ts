@@ -2,10 +2,12 @@ import { pino } from 'pino';
 import { afterEach, expect, test, vi } from 'vitest';
 import type { EventId } from '../../../src/event/event.ts';
 import { PipelineError } from '../../../src/event/fault.ts';
-import { createConfirmMarks, type Publication } from '../../../src/outbox/confirm-marks.ts';
+import { createConfirmMarks } from '../../../src/outbox/confirm-marks.ts';
+import type { Publication } from '../../../src/outbox/ports.ts';
 
-const mark = (n: number): Publication => ({ eventId: `e${n}` as EventId, dueAt: null });
-const plain = (marks: readonly Publication[]): Publication[] => marks.map(({ eventId, dueAt }) => ({ eventId, dueAt }));
+const mark = (n: number): Publication => ({ eventId: `e${n}` as EventId, dueAt: null, attemptCount: 0 });
+const plain = (marks: readonly Publication[]): Publication[] =>
+  marks.map(({ eventId, dueAt, attemptCount }) => ({ eventId, dueAt, attemptCount }));
 const log = pino({ level: 'silent' });
 const graceMs = 1_000_000;
 const conflict = () => new PipelineError('transient', 'DATABASE_DEADLOCK', 'somebody else won');
@@ -54,6 +56,22 @@ test('while the database is away marks are dropped, and the next ones are writte
   marks.add(mark(2), graceMs);
   await marks.flush();
   expect(written).toEqual([mark(2)]);
+});
+
+test('a connection that breaks costs no mark', async () => {
+  let breaks = 1;
+  const written: Publication[] = [];
+  const marks = createConfirmMarks({
+    storeMarks: async (batch) => {
+      if (breaks-- > 0) throw new PipelineError('transient', 'DATABASE_UNAVAILABLE', 'ECONNRESET');
+      written.push(...plain(batch));
+    },
+    graceMs,
+    log,
+  });
+  for (let i = 0; i < 700; i++) marks.add(mark(i), graceMs);
+  await marks.flush();
+  expect(written).toHaveLength(700);
 });
 
 test('a batch that loses a deadlock is written again, and one that loses every time takes no other with it', async () => {

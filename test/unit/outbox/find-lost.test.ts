@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createEmptinessJudge } from '../../../src/outbox/find-lost.ts';
-import type { QueueCounts } from '../../../src/runtime/server-facts.ts';
+import type { QueueCounts } from '../../../src/outbox/ports.ts';
 
 const lostAfterMs = 60_000;
 const lookMs = 15_000;

@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { EventId, EventPointer } from '../../../src/event/event.ts';
-import type { Publication } from '../../../src/outbox/confirm-marks.ts';
-import { createPublications, type ExtendDue } from '../../../src/outbox/publications.ts';
+import type { ExtendDue, Publication } from '../../../src/outbox/ports.ts';
+import { createPublications } from '../../../src/outbox/publications.ts';
 
 const graceMs = 5_000;
 const event: EventPointer = { eventId: 'e1' as EventId, conversationId: 'c1', userId: 'u1', botId: 'b1' };
@@ -30,13 +30,13 @@ afterEach(() => void vi.useRealTimers());
 test('a confirm in time: no relay is kept off, and the mark is of the insert', async () => {
   const extendDue = vi.fn<ExtendDue>();
   const { publications, marked, unconfirmed } = setUp(extendDue);
-  const published = publications.publish(event, null);
+  const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(2_000);
   unconfirmed[0]?.confirm();
   await published;
   await vi.advanceTimersByTimeAsync(60_000);
   expect(extendDue).not.toHaveBeenCalled();
-  expect(marked).toEqual([{ eventId: 'e1', dueAt: null }]);
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: null, attemptCount: 0 }]);
 });
 
 test('a confirm that takes three times the grace: relays are kept off all the time, and the mark is of the last due time', async () => {
@@ -47,44 +47,76 @@ test('a confirm that takes three times the grace: relays are kept off all the ti
     return new Date(relaysComeAt);
   };
   const { publications, marked, unconfirmed } = setUp(extendDue);
-  const published = publications.publish(event, null);
+  const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(3 * graceMs);
   expect(relaysComeAt).toBeGreaterThan(performance.now());
   unconfirmed[0]?.confirm();
   await published;
-  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(relaysComeAt) }]);
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(relaysComeAt), attemptCount: 0 }]);
 });
 
 test('a confirm that comes while relays are being kept off waits to hear the new due time', async () => {
   const extending = Promise.withResolvers<Date>();
   const { publications, marked, unconfirmed } = setUp(() => extending.promise);
-  const published = publications.publish(event, null);
+  const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(3_800);
   unconfirmed[0]?.confirm();
   await vi.advanceTimersByTimeAsync(1);
   expect(marked).toEqual([]);
   extending.resolve(new Date(77));
   await published;
-  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(77) }]);
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(77), attemptCount: 0 }]);
 });
 
-test('relays come in the end, and one of this process joins the publication that is under way', async () => {
-  const extendDue = vi.fn<ExtendDue>(async () => new Date(1));
+test('relays are kept off for a minute; the copy that they publish then is a publication of its own', async () => {
+  let lastExtension = 0;
+  const extendDue = vi.fn<ExtendDue>(async () => {
+    lastExtension = performance.now();
+    return new Date(lastExtension);
+  });
+  const started = performance.now();
   const { publications, marked, unconfirmed } = setUp(extendDue);
-  const first = publications.publish(event, null);
+  const first = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(600_000);
-  expect(extendDue).toHaveBeenCalledTimes(12);
-  const second = publications.publish(event, new Date(2));
-  expect(unconfirmed).toHaveLength(1);
-  unconfirmed[0]?.confirm();
+  expect(lastExtension - started).toBeGreaterThan(11 * graceMs);
+  expect(lastExtension - started).toBeLessThanOrEqual(12 * graceMs);
+  const second = publications.publish(event, { dueAt: new Date(2), attemptCount: 1 });
+  expect(unconfirmed).toHaveLength(2);
+  for (const { confirm } of unconfirmed) confirm();
   await Promise.all([first, second]);
-  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(2) }]);
+  expect(marked).toEqual([
+    { eventId: 'e1', dueAt: new Date(lastExtension), attemptCount: 0 },
+    { eventId: 'e1', dueAt: new Date(2), attemptCount: 1 },
+  ]);
+});
+
+test('a retry that is published while the first confirm is still to come is marked by its own confirm only', async () => {
+  const { publications, marked, unconfirmed } = setUp(vi.fn<ExtendDue>());
+  const first = publications.publish(event, { dueAt: null, attemptCount: 0 });
+  const retry = publications.publish(event, { dueAt: new Date(2), attemptCount: 1 });
+  unconfirmed[0]?.confirm();
+  await first;
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: null, attemptCount: 0 }]);
+  unconfirmed[1]?.fail(new Error('channel lost'));
+  await expect(retry).rejects.toThrow('channel lost');
+  expect(marked).toHaveLength(1);
+});
+
+test('an extension that fails is tried again, and leaves the due time as it was known', async () => {
+  const extendDue = vi.fn<ExtendDue>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(new Date(5));
+  const { publications, marked, unconfirmed } = setUp(extendDue);
+  const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
+  await vi.advanceTimersByTimeAsync(graceMs);
+  expect(extendDue.mock.calls.map(([[publication]]) => publication?.dueAt)).toEqual([null, null]);
+  unconfirmed[0]?.confirm();
+  await published;
+  expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(5), attemptCount: 0 }]);
 });
 
 test('a publication that fails is forgotten: nothing is extended or marked', async () => {
   const extendDue = vi.fn<ExtendDue>();
   const { publications, marked, unconfirmed } = setUp(extendDue);
-  const published = publications.publish(event, null);
+  const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   unconfirmed[0]?.fail(new Error('channel lost'));
   await expect(published).rejects.toThrow('channel lost');
   await vi.advanceTimersByTimeAsync(60_000);
