@@ -3,6 +3,7 @@ import { isOpen } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
+import { pause } from '../runtime/wait.ts';
 import type { Running } from './in-flight.ts';
 import type { LoadEvent } from './load.ts';
 import type { Starts } from './starts.ts';
@@ -16,6 +17,9 @@ export type Received = {
   /** False once its channel is gone. */
   readonly live: boolean;
 };
+
+/** A start is taken back in milliseconds, and within a second when a drain ends. */
+const takeBackMs = 1_000;
 
 export type AttemptSteps = {
   readonly load: LoadEvent;
@@ -45,7 +49,7 @@ export function createAttempt(options: {
 
   return async function attempt(delivery: Received, running: Running): Promise<Answer> {
     if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
-    const event = await find(delivery);
+    const event = await findCounted(delivery);
     if (event === 'nameless') return notOurs('NAMES_NO_EVENT');
     if (event === null) return { verb: 'dead-letter', as: 'unknown-event' };
     running.eventId = event.eventId;
@@ -61,18 +65,34 @@ export function createAttempt(options: {
     const scoreAndSettle = async () => settle(event, await steps.score(text), delivery, running);
     if (!delivery.redelivered) return scoreAndSettle();
 
-    if (event.unfinishedStarts >= options.poisonStarts) {
+    if (looksPoisonous(event, delivery)) {
       const details = `${event.unfinishedStarts} starts ended with the process and not with a result`;
       return settle(event, failed('POISON', details), delivery, running);
     }
     const counted = async () => {
-      if (giveUp.aborted) throw new PipelineError('transient', 'DRAINED', 'the drain is over');
+      if (giveUp.aborted) throw drained();
       if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'somebody gets this delivery again');
       await starts.count(event.eventId, running, delivery);
       return scoreAndSettle();
     };
     return event.unfinishedStarts === 0 ? counted() : suspectLane.run(event.unfinishedStarts, counted);
   };
+
+  /**
+   * The event; one that looks like POISON is read again after a moment. Another worker that gave it back, or lost its
+   * channel, may still be taking its start back.
+   */
+  async function findCounted(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
+    const event = await find(delivery);
+    if (event === null || event === 'nameless' || !looksPoisonous(event, delivery)) return event;
+    await pause(takeBackMs, giveUp);
+    if (giveUp.aborted) throw drained();
+    return (await steps.load({ eventId: event.eventId })) ?? event;
+  }
+
+  function looksPoisonous({ status, unfinishedStarts }: LoadedEvent, { redelivered }: Received): boolean {
+    return redelivered && isOpen(status) && unfinishedStarts >= options.poisonStarts;
+  }
 
   async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
     let named = false;
@@ -113,6 +133,10 @@ function answerClosed(event: LoadedEvent, { redelivered }: Received): Answer {
 
 function failed(code: string, details: string): Outcome {
   return { kind: 'failed', permanent: true, code, details };
+}
+
+function drained(): PipelineError {
+  return new PipelineError('transient', 'DRAINED', 'the drain is over');
 }
 
 function notOurs(reason: string): Answer {

@@ -12,8 +12,8 @@ export type Running = {
   marking: Promise<void> | null;
   /** From here on it is not marked any more. */
   settling: boolean;
-  /** Its start was counted in the row (a redelivered event); to be taken back if it is given back unfinished. */
-  counted: boolean;
+  /** The count of its start in the row (a redelivered event); to be taken back if it is given back unfinished. */
+  counting: Promise<void> | null;
 };
 
 /** Writes that attempts run: PROCESSING, at this moment. */
@@ -70,7 +70,7 @@ export function createInFlight(options: {
         markedAt: null,
         marking: null,
         settling: false,
-        counted: false,
+        counting: null,
       };
       running.add(entry);
       return entry;

@@ -126,8 +126,7 @@ export function createIntake(options: {
 
   /** As far as the database lets us in a second. */
   async function takeBack(attempts: readonly Running[]): Promise<void> {
-    const counted = attempts.filter((running) => running.counted);
-    if (counted.length > 0) await settlesWithin(Promise.all(counted.map(starts.takeBack)), 1_000);
+    await settlesWithin(Promise.all(attempts.map(starts.takeBack)), 1_000);
   }
 
   return {
@@ -150,9 +149,10 @@ export function createIntake(options: {
       inFlight.stop();
       const rest = [...unfinished];
       unfinished.clear();
+      // Before the deliveries go back: whoever gets one must not read a count that is about to be lowered.
+      await takeBack(rest.map(([, running]) => running));
       for (const [delivery] of rest) delivery.requeue();
       counters.requeued += rest.length;
-      await takeBack(rest.map(([, running]) => running));
       return rest.map(([, running]) => running.eventId);
     },
     counters,

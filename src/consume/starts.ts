@@ -41,20 +41,21 @@ export function createStarts(options: {
   }
 
   async function takeBack(running: Running): Promise<void> {
-    const { eventId } = running;
-    if (!running.counted || eventId === null) return;
-    running.counted = false;
-    await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits').catch(
-      (error: unknown) => {
-        log.debug({ err: error, event_id: eventId }, 'a start stays counted');
-      },
-    );
+    const { eventId, counting } = running;
+    if (counting === null || eventId === null) return;
+    running.counting = null;
+    try {
+      await counting;
+      await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits');
+    } catch (error) {
+      log.debug({ err: error, event_id: eventId }, 'a start stays counted');
+    }
   }
 
   return {
     async count(eventId, running, delivery) {
-      await holding(() => steps.countStart(eventId), 'holding the delivery');
-      running.counted = true;
+      running.counting = holding(() => steps.countStart(eventId), 'holding the delivery');
+      await running.counting;
       // Its channel went meanwhile, and nobody will say so again.
       if (!delivery.live) void takeBack(running);
     },

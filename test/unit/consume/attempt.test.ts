@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { type AttemptSteps, createAttempt, type Received } from '../../../src/consume/attempt.ts';
 import type { Running } from '../../../src/consume/in-flight.ts';
 import { createStarts, type StartSteps } from '../../../src/consume/starts.ts';
@@ -12,7 +12,7 @@ const running = (): Running => ({
   markedAt: null,
   marking: null,
   settling: false,
-  counted: false,
+  counting: null,
 });
 const delivery = (n: number, more: Partial<Received> = {}): Received => ({
   body: Buffer.from('{}'),
@@ -220,7 +220,7 @@ test('a start is taken back if its channel goes while it is counted', async () =
   );
   await turn();
   expect(acted()).toEqual(['count 1', 'uncount 1', 'score']);
-  expect(mine.counted).toBe(false);
+  expect(mine.counting).toBeNull();
   scoring[0]?.();
   await answer;
 });
@@ -233,7 +233,7 @@ test('a suspect that still waits when the drain ends is neither counted nor scor
   giveUp.abort();
   scoring[0]?.();
   await expect(both[1]).rejects.toMatchObject({ kind: 'transient' });
-  expect(waiting.counted).toBe(false);
+  expect(waiting.counting).toBeNull();
   expect(acted().filter((s) => s.startsWith('count'))).toEqual(['count 1']);
   await both[0];
 });
@@ -242,6 +242,17 @@ test('at the limit it fails as POISON without running', async () => {
   const { attempt, acted } = createSteps(all(3));
   await attempt(delivery(1), running());
   expect(acted()).toEqual(['settle 1 POISON']);
+});
+
+test('a start that is being taken back does not make it POISON', async () => {
+  const pasts = { [id(1)]: { status: 'PENDING' as const, unfinished: 3 } };
+  const { attempt, said, acted, scoring } = createSteps(pasts);
+  const answer = attempt(delivery(1), running());
+  await vi.waitFor(() => expect(said).toEqual(['load 1']));
+  pasts[id(1)] = { status: 'PENDING', unfinished: 2 };
+  await vi.waitFor(() => expect(acted()).toEqual(['count 1', 'score']), 5_000);
+  scoring[0]?.();
+  await answer;
 });
 
 test('an open event whose log is gone fails for good', async () => {

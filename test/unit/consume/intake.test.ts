@@ -90,3 +90,49 @@ test('when a channel goes, starts of its deliveries are taken back once, and tho
   await intake.drain(1);
   expect(said).toEqual(['count 1', 'count 2', 'uncount 1', 'uncount 2']);
 });
+
+test('a drain takes starts back before their deliveries go, also those that are just being counted', async () => {
+  const said: string[] = [];
+  const counting = Promise.withResolvers<void>();
+  const intake = createIntake({
+    concurrency: 4,
+    poisonStarts: 3,
+    remarkMs: 10_000,
+    maxMessageBytes: 1_000,
+    giveUp: new AbortController(),
+    log: pino({ level: 'silent' }),
+    steps: {
+      load: async () => ({
+        eventId,
+        status: 'PENDING',
+        attemptCount: 0,
+        unfinishedStarts: 0,
+        owner: { userId: 'u', topicId: null, endTime: new Date(0) },
+        text: [Buffer.from('{}')],
+      }),
+      score: () => new Promise(() => {}),
+      settle: () => new Promise(() => {}),
+      countStart: () => {
+        said.push('count');
+        return counting.promise;
+      },
+      uncountStart: async () => void said.push('uncount'),
+      markProcessing: async () => {},
+    },
+  });
+  intake.onDelivery({
+    body: Buffer.alloc(0),
+    messageId: eventId,
+    redelivered: true,
+    live: true,
+    ack() {},
+    deadLetter() {},
+    requeue: () => void said.push('requeue'),
+  });
+  await vi.waitFor(() => expect(said).toEqual(['count']));
+  const drained = intake.drain(1);
+  await vi.waitFor(() => expect(intake.inFlight).toBe(1));
+  counting.resolve();
+  await drained;
+  expect(said).toEqual(['count', 'uncount', 'requeue']);
+});
