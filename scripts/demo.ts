@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import dotenv from 'dotenv';
 import { exitCodes } from '../src/commands/exit-codes.ts';
 import { runSend } from '../src/commands/send.ts';
 import { root, startLocal, stopOnSignal } from './local.ts';
 import { explain, say } from './people.ts';
 
+dotenv.config({ quiet: true });
 const samples = join(root, 'scripts/samples/conversations.ndjson');
 const stop = stopOnSignal();
 

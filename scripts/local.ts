@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { threadsEach } from '../src/commands/lean-start.ts';
 import { type Config, ConfigError, settings } from '../src/config.ts';
+import { httpUrl } from '../src/runtime/http/index.ts';
 import { checkSettings } from './check-settings.ts';
+import { takeLock } from './lock.ts';
 import { placesOf } from './places.ts';
 import { findServers, freePort, type Say } from './servers/index.ts';
 
@@ -36,7 +38,7 @@ export async function startLocal(options: {
   const config = await checkSettings(options.env, stop);
   await mkdir(home, { recursive: true });
   await mkdir(data, { recursive: true });
-  await takeLock();
+  await takeLock(lock);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(lock, { force: true }));
   const port = await findPort(options.env, say);
@@ -76,12 +78,17 @@ export async function startLocal(options: {
   if (first !== true) throw new Error('the fleet did not start; the lines above say why');
 
   const stack = undo.move();
-  return { url: `http://127.0.0.1:${port}`, workers: config.workerReplicas, ended, stop: () => stack.disposeAsync() };
+  return { url: httpUrl(config.host, port), workers: config.workerReplicas, ended, stop: () => stack.disposeAsync() };
 }
 
 /** Every setting that the fleet runs with and that is not the default, so that tools see the same. */
 function envFile(env: NodeJS.ProcessEnv, config: Config): string {
-  const given: NodeJS.ProcessEnv = { ...env, SCORING_THREADS: String(threadsEach(config, env)) };
+  const given: NodeJS.ProcessEnv = {
+    ...env,
+    SCORING_THREADS: String(threadsEach(config, env)),
+    // Tools may be called from another folder.
+    SCORER_MODULE: config.scorerModule === null ? '' : resolve(root, config.scorerModule),
+  };
   return Object.keys(settings)
     .flatMap((name) => (given[name] ? [`${name}=${quoted(given[name])}\n`] : []))
     .join('');
@@ -131,35 +138,4 @@ export function stopOnSignal(): AbortSignal {
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.on(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
   return stop.signal;
-}
-
-/** Two in one folder would share one data directory: the second says who is there. */
-async function takeLock(): Promise<void> {
-  for (let tries = 0; tries < 2; tries++) {
-    try {
-      await using file = await open(lock, 'wx');
-      await file.writeFile(String(process.pid));
-      return;
-    } catch (error) {
-      if ((error as { code?: string }).code !== 'EEXIST') throw error;
-      const owner = Number(await readFile(lock, 'utf8'));
-      if (owner > 0 && isAlive(owner)) {
-        throw new Error(
-          `another scripts/up or scripts/demo (process ${owner}) runs in this folder and owns .afterword/.\n` +
-            `Stop it with Ctrl-C there (or kill ${owner}), or use a second checkout: ports never clash.`,
-        );
-      }
-      await rm(lock, { force: true });
-    }
-  }
-  await writeFile(lock, String(process.pid));
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

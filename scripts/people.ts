@@ -1,5 +1,8 @@
 import { exitCodes } from '../src/commands/exit-codes.ts';
 
+// A reader that has gone (`2>&1 | tee`, then Ctrl-C) does not keep us from stopping everything in order.
+process.stderr.on('error', () => {});
+
 /** Lines for the person at the terminal. The fleet's log has stdout to itself: `scripts/up > fleet.log`. */
 export const say = (line: string): void => void process.stderr.write(`· ${line}\n`);
 

@@ -3,9 +3,10 @@ import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
 import { exitCodes } from './commands/exit-codes.ts';
 import { parsers } from './commands/option-parsers.ts';
-import { endOnOutputErrors } from './commands/output-errors.ts';
+import { endOnOutputErrors, outliveOutput } from './commands/output-errors.ts';
 import { addTools } from './commands/tool-commands.ts';
 import { type Config, loadConfig } from './config.ts';
+import { httpUrl } from './runtime/http/url.ts';
 import { version } from './version.ts';
 
 // Before anything reads the environment: also the default address of `send` follows PORT.
@@ -38,7 +39,7 @@ program
   .command('send')
   .description('post a file of conversations, one JSON body a line, and say what became of them')
   .argument('<file>', 'NDJSON file, or - for stdin')
-  .option('--url <url>', 'the API', `http://127.0.0.1:${process.env['PORT'] || 3000}`)
+  .option('--url <url>', 'the API', httpUrl(process.env['HOST'] ?? '', Number(process.env['PORT'] || 3000)))
   .option('--concurrency <n>', 'requests at a time', parsers.count, 100)
   .option('--wait', 'wait until every accepted conversation is closed', false)
   .option('--timeout <seconds>', 'longest wait', parsers.count, 300)
@@ -71,7 +72,10 @@ function role(name: string, description: string, run: (config: Config) => Promis
     .option('--check', 'load everything, check the configuration, and end')
     .action(async (options: { check?: boolean }) => {
       const config = loadConfig(process.env);
-      if (!options.check) return run(config);
+      if (!options.check) {
+        outliveOutput();
+        return run(config);
+      }
       await import(`./commands/${name}.ts`);
       process.stdout.write(`${name}: configuration is good\n`);
     });

@@ -74,6 +74,7 @@ async function startDatabase(volume: string | null, password: string, rights: Ri
   ).start();
   const granted = await container.exec(['mysql', '-uroot', `-p${password}`, '-e', grants(rights).join(';')]);
   if (granted.exitCode !== 0) {
+    await container.stop();
     throw new Error(
       `the database in Docker does not know our password: ${granted.output.trim()}\n` +
         `Its data are older than .afterword/password. If they may go: docker volume rm ${volume}`,
@@ -91,7 +92,9 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
       .withEnvironment({ RABBITMQ_DEFAULT_USER: 'afterword', RABBITMQ_DEFAULT_PASS: password })
       .withExposedPorts({ container: 5672, host: port });
     const started = await keepData(image, volume, '/var/lib/rabbitmq').start();
-    // The image makes its user an administrator, which nothing of ours needs.
+    // The image sets the password when it makes its user, and never again; and makes it an administrator, which nothing
+    // of ours needs.
+    await started.exec(['rabbitmqctl', 'change_password', 'afterword', password]);
     await started.exec(['rabbitmqctl', 'set_user_tags', 'afterword']);
     return started;
   };
@@ -122,9 +125,14 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
 async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostPort?: string }[]>): Promise<void> {
   const { hostIps } = (await getContainerRuntimeClient()).info.containerRuntime;
   const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
-  // Loopback, or the bridge if we are in a container ourselves. An engine elsewhere is reached at an address of its
-  // own.
-  const here = hostIps.find(({ address, family }) => family === 4 && ours.includes(address));
+  const isOurs = ({ address }: { readonly address: string }) => ours.includes(address);
+  // Loopback; or, if we are in a container and the engine is our host's, the bridge between them. An engine elsewhere
+  // is reached at an address of its own.
+  const isElsewhere = /^(tcp|https?|ssh):/.test(process.env['DOCKER_HOST'] ?? '');
+  const here =
+    hostIps.find((ip) => ip.family === 4 && isOurs(ip)) ??
+    hostIps.find(isOurs) ??
+    (isElsewhere ? undefined : hostIps.find((ip) => ip.family === 4));
   if (here !== undefined) for (const binding of Object.values(bindings).flat()) binding.HostIp = here.address;
 }
 

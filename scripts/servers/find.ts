@@ -7,7 +7,7 @@ import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
 import { findProgram } from './process.ts';
 import type { Broker, Kind, Rights, Say, ServerOf } from './server.ts';
-import { readTaken, whyNotDocker, writeTaken } from './taken.ts';
+import { noteOf, readTaken, whyNotDocker, writeTaken } from './taken.ts';
 
 const run = promisify(execFile);
 
@@ -57,9 +57,9 @@ export async function findServers<K extends Kind>(
   }
   if (missing.length > 0) {
     const kept = options.volumes === null ? null : await readTaken(options.folder);
-    const obstacle = await whyNotDocker(wish, kept, () => dockerObstacle(missing, say));
+    const obstacle = await whyNotDocker(wish, kept, noteOf(options.folder), () => dockerObstacle(missing, say));
     const how = obstacle === null ? 'docker' : 'private';
-    const password = await passwordOf(options.folder, kept === 'private');
+    const password = await passwordOf(options.folder);
     const rights = options.rights ?? 'all';
     const started = await Promise.allSettled(
       missing.map(async (kind) => {

@@ -40,13 +40,17 @@ export async function startPrivateBroker(folder: string, password: string, node?
   await writeFile(portPath, String(port));
   const [distribution, epmdPort] = [await freePort(), node?.epmdPort ?? (await freePort())];
   const config = join(folder, 'rabbitmq.conf');
+  const definitions = join(folder, 'definitions.json');
   const settings = [
     `listeners.tcp.1 = 127.0.0.1:${port}`,
-    'default_user = afterword',
-    'default_user_tags.administrator = false',
-    `default_pass = ${password}`,
+    `load_definitions = ${definitions}`,
     'loopback_users.afterword = true',
   ];
+  // Read at every start: data from before have this password, too.
+  const user = { name: 'afterword', password, tags: '' };
+  const permissions = { user: user.name, vhost: '/', configure: '.*', write: '.*', read: '.*' };
+  const defined = { users: [user], vhosts: [{ name: '/' }], permissions: [permissions] };
+  await writeFile(definitions, JSON.stringify(defined), { mode: 0o600 });
   await writeFile(config, settings.map((setting) => `${setting}\n`).join(''), { mode: 0o600 });
   const plugins = join(folder, 'plugins');
   await writeFile(plugins, '[].\n');

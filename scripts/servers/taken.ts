@@ -4,11 +4,12 @@ import { join } from 'node:path';
 /** Which kind of servers has the data of a checkout. */
 export type Taken = 'docker' | 'private';
 
-const note = (folder: string) => join(folder, 'servers');
+/** The file that says which kind it is. */
+export const noteOf = (folder: string) => join(folder, 'servers');
 
 /** @returns null if no server was started for this checkout before. */
 export async function readTaken(folder: string): Promise<Taken | null> {
-  const text = (await readFile(note(folder), 'utf8').catch(() => '')).trim();
+  const text = (await readFile(noteOf(folder), 'utf8').catch(() => '')).trim();
   if (text === 'docker' || text === 'private') return text;
   // A start that was cut off may have left no note.
   return access(join(folder, 'database', 'data')).then(
@@ -18,25 +19,25 @@ export async function readTaken(folder: string): Promise<Taken | null> {
 }
 
 export async function writeTaken(folder: string, taken: Taken): Promise<void> {
-  await writeFile(note(folder), `${taken}\n`);
+  await writeFile(noteOf(folder), `${taken}\n`);
 }
 
 /**
  * Why Docker is not taken; null if it is. Where data of an earlier start are, that kind is taken again: another one
  * would begin with nothing, and what was accepted yesterday would look as if it had never been.
  *
- * @param wish  what `AFTERWORD_SERVERS` says. @param kept  what has the data.
+ * @param wish  what `AFTERWORD_SERVERS` says. @param kept  what has the data. @param note  see `noteOf`.
  * @throws {Error} that says how to get at the data, and how to begin again without them.
  */
 export async function whyNotDocker(
   wish: Taken | null,
   kept: Taken | null,
+  note: string,
   findObstacle: () => Promise<string | null>,
 ): Promise<string | null> {
   if (wish !== null && kept !== null && wish !== kept) {
     throw new Error(
-      `AFTERWORD_SERVERS=${wish}, but the data of this checkout are in ${places[kept]}.\n` +
-        `To begin again with nothing in ${places[wish]}, remove .afterword/servers first; the old data stay where they are.`,
+      `AFTERWORD_SERVERS=${wish}, but the data of this checkout are in ${places[kept]}.\n${startOver(wish, note)}`,
     );
   }
   if (wish === 'private') return 'AFTERWORD_SERVERS=private';
@@ -46,14 +47,14 @@ export async function whyNotDocker(
   if (wish === 'docker') throw new Error(`AFTERWORD_SERVERS=docker, but: ${obstacle}`);
   if (kept === 'docker') {
     throw new Error(
-      `the data of this checkout are in ${places.docker}, but: ${obstacle}.\n` +
-        'Start Docker, or, to begin again with nothing in private instances, remove .afterword/servers; the old data stay where they are.',
+      `the data of this checkout are in ${places.docker}, but: ${obstacle}.\nStart Docker. ${startOver('private', note)}`,
     );
   }
   return obstacle;
 }
 
-const places = { docker: 'Docker volumes', private: 'private instances (.afterword)' } as const satisfies Record<
-  Taken,
-  string
->;
+function startOver(kind: Taken, note: string): string {
+  return `To start over with nothing in ${places[kind]}: echo ${kind} > '${note}'; the old data stay where they are.`;
+}
+
+const places = { docker: 'Docker volumes', private: 'private instances' } as const satisfies Record<Taken, string>;

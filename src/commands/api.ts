@@ -6,7 +6,7 @@ import { operateRouter } from '../operate/index.ts';
 import { createClosedWatch, createReads, healthRouter, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import { createApp, createBodyBudget, listen } from '../runtime/http/index.ts';
-import { aborted, createStop } from '../runtime/shutdown.ts';
+import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import {
   findClosed,
@@ -127,7 +127,7 @@ export async function runApi(config: Config): Promise<void> {
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
   log.info({ url }, 'accepting');
-  process.send?.({ ready: true, url });
+  tellParent({ ready: true, url });
 
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason) }, 'draining');

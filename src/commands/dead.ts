@@ -80,9 +80,9 @@ export async function runDeadShow(
   await using tools = await open(config);
   let found: Seen | null = null;
   await walk(tools, maxWalk, async (one) => {
-    if (!isNamed(one, id)) return 'leave';
-    found = one;
-    return 'stop';
+    // The latest one, as in the list: an event that failed repeatedly has several.
+    if (isNamed(one, id)) found = one;
+    return 'leave';
   });
   if (found === null) return notThere(id);
   const shown = { ...view(found), ...(options.body && { body: (found as Seen).letter.body.toString() }) };

@@ -3,6 +3,7 @@ import type { Conversation } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
 import type { Gauge } from '../runtime/gauge.ts';
+import { Problem } from '../runtime/http/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { ScorePool } from '../score/index.ts';
 import { startPool } from './parts.ts';
@@ -30,7 +31,7 @@ export function createDryRun(config: Config, log: Logger) {
         const threads = await pool;
         const outcome = await threads.score([Buffer.from(JSON.stringify(conversation))]);
         if (outcome.kind === 'scored') return JSON.parse(outcome.detailsJson) as ScoreDetails;
-        throw new PipelineError('bug', 'SCORER_FAILED', `the scorer failed (${outcome.code})`);
+        throw new Problem(500, 'scorer_failed', `the scorer failed (${outcome.code}): ${outcome.details}`);
       } finally {
         waiting--;
       }

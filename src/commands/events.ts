@@ -16,7 +16,7 @@ import {
 } from '../store/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { counted, printFields, printJson, printLine, printTable } from './print.ts';
+import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
 import { openToolStore } from './tools.ts';
 
 /** The API's operator calls from a shell. They go to the database: they also work while no API runs. */
@@ -212,7 +212,7 @@ async function withEvent(
     const row = await findEvent(store, ref, deadlineMs);
     if (row) return await work(store, row); // before the store closes
   }
-  process.stderr.write(`afterword: no event or conversation has the id ${id}\n`);
+  process.stderr.write(`afterword: no event or conversation has the id ${plain(id)}\n`);
   return exitCodes.failed;
 }
 
@@ -228,10 +228,10 @@ function tell(
 ): number {
   if (operated.kind === 'done') {
     if (json) printJson({ conversation_id: row.conversation_id, event_id: row.event_id, status });
-    else printLine(`${row.conversation_id} ${done}`);
+    else printLine(`${plain(row.conversation_id)} ${done}`);
     return exitCodes.ok;
   }
   const is = operated.kind === 'wrong-state' ? operated.status : 'gone';
-  process.stderr.write(`afterword: ${rule}; ${row.conversation_id} is ${is}\n`);
+  process.stderr.write(`afterword: ${rule}; ${plain(row.conversation_id)} is ${is}\n`);
   return exitCodes.failed;
 }

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config.ts';
 import type { Logger } from '../runtime/log.ts';
-import { aborted, createStop } from '../runtime/shutdown.ts';
+import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { exitCodes } from './exit-codes.ts';
 import { compileCache, leanWorker, threadsEach } from './lean-start.ts';
@@ -38,7 +38,7 @@ export async function runFleet(given: Config): Promise<void> {
     if (message.url) log.info({ url: message.url }, 'api is up');
     if (waitingForReady.size > 0) return;
     log.info({ members: names.length }, 'the whole fleet is up');
-    process.send?.({ ready: true });
+    tellParent({ ready: true });
   };
 
   const members = names.map((name) =>

@@ -1,13 +1,19 @@
 import { InvalidArgumentError } from 'commander';
 import ms, { type StringValue } from 'ms';
-import { type EventStatus, eventStatuses } from '../event/event.ts';
+import { type EventId, type EventStatus, eventStatuses, parseEventId } from '../event/event.ts';
 
 /** Turn option texts into values, or say what was expected. */
 export const parsers = {
   count(text: string): number {
     const n = Number(text);
-    if (!Number.isInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');
+    if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');
     return n;
+  },
+
+  eventId(text: string): EventId {
+    const id = parseEventId(text);
+    if (id === null) throw new InvalidArgumentError('must be an event id, as the list shows it');
+    return id;
   },
 
   /** @returns milliseconds. */

@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { StartError } from './start-error.ts';
 
@@ -15,13 +15,9 @@ export type Body = { readonly text: string; readonly line: number };
  */
 export async function readBodies(file: string): Promise<AsyncIterable<Body>> {
   if (file === '-') return bodiesOf(process.stdin, file);
-  try {
-    // Opening a folder succeeds; reading it does not.
-    await using handle = await open(file);
-    await handle.read({ buffer: Buffer.alloc(1) });
-  } catch (error) {
-    throw Object.assign(error as object, { path: file });
-  }
+  // Looked at and not opened: a pipe can be read once, and what opens it has its first bytes.
+  if ((await stat(file)).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR', path: file });
+  await access(file, constants.R_OK);
   return bodiesOf(createReadStream(file), file);
 }
 

@@ -18,8 +18,10 @@ const waitSeconds = 10;
 
 /** The address before `/v1/…`, which may have a path: an API behind a proxy. @throws {StartError} */
 export function baseOf(url: string): string {
-  if (!URL.canParse(url)) throw new StartError(`--url ${url} is no URL: give one such as http://127.0.0.1:3000`);
-  const { origin, pathname } = new URL(url);
+  const { protocol, username, origin, pathname } = URL.canParse(url) ? new URL(url) : ({ protocol: '' } as URL);
+  if (protocol !== 'http:' && protocol !== 'https:')
+    throw new StartError(`--url ${url} is not an HTTP address: give one such as http://127.0.0.1:3000`);
+  if (username !== '') throw new StartError('--url has a user name in it, which this command cannot use: leave it out');
   return `${origin}${pathname.replace(/\/+$/, '').replace(/\/v1$/, '')}`;
 }
 

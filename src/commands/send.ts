@@ -65,45 +65,48 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
   const open: { readonly location: string; readonly replayed: boolean }[] = [];
   const startedAt = performance.now();
 
-  bar.start('posting');
-  await eachConcurrently(bodies, options.concurrency, stop.signal, async ({ text, line }) => {
-    summary.posted++;
-    bar.total(summary.posted);
-    const sentAt = performance.now();
-    const answer = await api.post(text);
-    if (answer.location === null) {
-      summary.rejected[answer.reason] ??= { count: 0, lines: [] };
-      const rejection = summary.rejected[answer.reason] as Rejection;
-      rejection.count++;
-      if (rejection.lines.length < maxLines) rejection.lines.push(line);
-    } else {
-      acceptMs.push(performance.now() - sentAt);
-      summary.accepted++;
-      if (answer.replayed) summary.replayed++;
-      open.push(answer);
-    }
-    bar.tick();
-  });
-  summary.accept_ms = percentiles(acceptMs);
-
-  if (options.wait) {
-    bar.start('waiting until all are closed', open.length);
-    const giveUpAt = performance.now() + options.timeout * 1_000;
-    await eachConcurrently(open, options.concurrency, stop.signal, async ({ location, replayed }) => {
-      const closed = await api.untilClosed(location, giveUpAt, stop.signal);
-      if (closed === null) summary.still_open++;
-      else if (closed.status === 'PROCESSED') {
-        summary.processed++;
-        if (!replayed) processedMs.push(closed.tookMs);
-      } else if (closed.status === 'FAILED') summary.failed++;
-      else summary.skipped++;
+  try {
+    bar.start('posting');
+    await eachConcurrently(bodies, options.concurrency, stop.signal, async ({ text, line }) => {
+      summary.posted++;
+      bar.total(summary.posted);
+      const sentAt = performance.now();
+      const answer = await api.post(text);
+      if (answer.location === null) {
+        summary.rejected[answer.reason] ??= { count: 0, lines: [] };
+        const rejection = summary.rejected[answer.reason] as Rejection;
+        rejection.count++;
+        if (rejection.lines.length < maxLines) rejection.lines.push(line);
+      } else {
+        acceptMs.push(performance.now() - sentAt);
+        summary.accepted++;
+        if (answer.replayed) summary.replayed++;
+        open.push(answer);
+      }
       bar.tick();
     });
-    summary.accept_to_processed_ms = percentiles(processedMs);
+    summary.accept_ms = percentiles(acceptMs);
+
+    if (options.wait) {
+      bar.start('waiting until all are closed', open.length);
+      const giveUpAt = performance.now() + options.timeout * 1_000;
+      await eachConcurrently(open, options.concurrency, stop.signal, async ({ location, replayed }) => {
+        const closed = await api.untilClosed(location, giveUpAt, stop.signal);
+        if (closed === null) summary.still_open++;
+        else if (closed.status === 'PROCESSED') {
+          summary.processed++;
+          if (!replayed) processedMs.push(closed.tookMs);
+        } else if (closed.status === 'FAILED') summary.failed++;
+        else summary.skipped++;
+        bar.tick();
+      });
+      summary.accept_to_processed_ms = percentiles(processedMs);
+    }
+  } finally {
+    bar.stop();
+    await api.close();
   }
-  bar.stop();
   summary.seconds = (performance.now() - startedAt) / 1_000;
-  await api.close();
   process.stdout.write(options.json ? `${JSON.stringify(summary)}\n` : describe(summary, options));
   const complete = summary.accepted === summary.posted && (!options.wait || summary.processed === summary.accepted);
   return complete && !stop.signal.aborted ? exitCodes.ok : exitCodes.failed;

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { open, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config.ts';
 import { size } from '../operate/index.ts';
@@ -11,7 +11,7 @@ import { printLine, printReport } from './print.ts';
 import { readBodies } from './size-bodies.ts';
 import { TrialGround } from './size-ground.ts';
 import { measureScorer } from './size-scorer.ts';
-import { StoppedError } from './start-error.ts';
+import { StartError, StoppedError } from './start-error.ts';
 import { quiet } from './tools.ts';
 
 export type SizeOptions = size.Goal & {
@@ -36,6 +36,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     process.stderr.write(`· ${line}\n`);
   };
   const bodies = await readBodies(options.body);
+  if (options.html !== null) await requireWritable(options.html);
   const busyBefore = await busyShareFor(quietMs);
   if (!size.isQuiet(busyBefore))
     say(`others use ${Math.round(busyBefore * 100)} % of the CPU: what is measured now is what they leave`);
@@ -131,6 +132,15 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   }
   if (distrust !== null) return exitCodes.undecided;
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
+}
+
+/** Before minutes of measuring. @throws {StartError} */
+async function requireWritable(path: string): Promise<void> {
+  try {
+    await (await open(path, 'a')).close();
+  } catch (cause) {
+    throw new StartError(`--html ${path} cannot be written (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import Table from 'cli-table3';
+import stringWidth from 'string-width';
 
 export type Column = {
   readonly head: string;
@@ -12,6 +12,7 @@ export type Column = {
 export type Cell = string | number | Date | null;
 
 const gap = 2;
+const graphemes = new Intl.Segmenter();
 
 /**
  * Columns for a person; nothing but the lines, so that they can be cut and grepped.
@@ -28,17 +29,14 @@ export function layTable(columns: readonly Column[], rows: readonly (readonly Ce
     if (rows.length > 0) shown = shown.filter(({ cells }) => cells.some((cell) => cell !== '-'));
     shown = narrow(shown, width);
   }
-  const table = new Table({
-    head: shown.map(({ head }) => head),
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': gap },
-    chars: Object.fromEntries(borders.map((name) => [name, ''])),
-  });
-  table.push(...rows.map((_, i) => shown.map(({ cells }) => cells[i] ?? '-')));
-  return table
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
+  const widths = shown.map(widthOf);
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - stringWidth(cell)))
+      .join(' '.repeat(gap))
+      .trimEnd();
+  const body = [...rows.keys()].map((i) => line(shown.map(({ cells }) => cells[i] ?? '-')));
+  return [line(shown.map(({ head }) => head)), ...body].join('\n');
 }
 
 type Shown = Column & { readonly cells: readonly string[] };
@@ -72,13 +70,17 @@ function narrow(columns: readonly Shown[], width: number): Shown[] {
 }
 
 function widthOf({ head, cells }: Shown): number {
-  return Math.max(head.length, ...cells.map((cell) => [...cell].length));
+  return cells.reduce((widest, cell) => Math.max(widest, stringWidth(cell)), head.length);
 }
 
 function shorten(text: string, width: number): string {
-  const characters = [...text];
-  if (characters.length <= width) return text;
-  return `${characters.slice(0, Math.max(0, width - 1)).join('')}…`;
+  if (stringWidth(text) <= width) return text;
+  let kept = '';
+  for (const { segment } of graphemes.segment(text)) {
+    if (stringWidth(kept + segment) >= width) break;
+    kept += segment;
+  }
+  return `${kept}…`;
 }
 
 function textOf(cell: Cell, isShort: boolean): string {
@@ -93,21 +95,3 @@ export function localTime(time: Date): string {
   const year = time.getFullYear() === new Date().getFullYear() ? '' : `${time.getFullYear()}-`;
   return `${year}${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
 }
-
-const borders = [
-  'top',
-  'top-mid',
-  'top-left',
-  'top-right',
-  'bottom',
-  'bottom-mid',
-  'bottom-left',
-  'bottom-right',
-  'left',
-  'left-mid',
-  'mid',
-  'mid-mid',
-  'right',
-  'right-mid',
-  'middle',
-] as const;

@@ -75,7 +75,7 @@ function addEvents(events: Command): void {
     .option('--user <id>', 'of one user')
     .option('--error <code>', 'that failed with this error code, or with --status PENDING, are tried again after it')
     .option('--since <when>', 'accepted since: 2h, 1d, or a time with zone', parsers.moment)
-    .option('--before <id>', 'older than this event: the next page')
+    .option('--before <id>', 'older than this event: the next page', parsers.eventId)
     .option('--limit <n>', 'at most', parsers.count, 50)
     .option('--json', 'print JSON', false)
     .action(
@@ -121,6 +121,10 @@ function addEvents(events: Command): void {
           options: Json & { failed: boolean; error?: string; before?: Date; limit: number },
         ) => {
           if ((id !== undefined) === options.failed) throw usage('name one event, or --failed for all of them');
+          if (id !== undefined && (options.error ?? options.before) !== undefined)
+            throw usage(
+              '--error and --before choose among all FAILED events: leave them out, or use --failed without an id',
+            );
           return (await import('./events.ts')).runEventsRetry(config, id, options);
         },
       ),

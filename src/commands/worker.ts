@@ -5,7 +5,7 @@ import { createIntake, createLoader, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
-import { aborted, createStop } from '../runtime/shutdown.ts';
+import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { countStart, loadEvents, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
 import {
@@ -105,7 +105,7 @@ export async function runWorker(config: Config): Promise<void> {
       const concurrent = maxConcurrent(config, pool.waits);
       const { queueName: queue, concurrency: prefetch, scoringThreads: threads } = config;
       log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads }, 'consuming');
-      process.send?.({ ready: true });
+      tellParent({ ready: true });
     },
     (error: unknown) => {
       misconfigured = error;

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -24,7 +24,7 @@ export function createLogger(options: {
   readonly level: string;
   readonly format: 'json' | 'pretty';
 }): Logger {
-  return pino({
+  const settings: LoggerOptions = {
     level: options.level,
     base: { role: options.role, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
@@ -41,7 +41,20 @@ export function createLogger(options: {
         },
       },
     }),
-  });
+  };
+  return options.format === 'pretty' ? pino(settings) : pino(settings, stdout());
+}
+
+/** What cannot be written any more when the process ends (its reader is gone) must not make its end a failure. */
+function stdout(): DestinationStream {
+  const destination = pino.destination(1);
+  const flushSync = destination.flushSync.bind(destination);
+  destination.flushSync = () => {
+    try {
+      flushSync();
+    } catch {}
+  };
+  return destination;
 }
 
 type ErrorLike = {

@@ -26,6 +26,11 @@ export function createStop(log: Logger): AbortController {
   return controller;
 }
 
+/** Tells the process that started us, if it has a channel to us and is still there. */
+export function tellParent(message: object): void {
+  if (process.connected) process.send?.(message, undefined, undefined, () => {});
+}
+
 /** Resolves when `signal` has fired. */
 export function aborted(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return Promise.resolve();

@@ -1,10 +1,13 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { freePort } from '../../scripts/servers/index.ts';
 import { conversation } from '../support/client.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
@@ -127,9 +130,34 @@ test('send: a folder, an address that is none', async () => {
     output: expect.stringContaining(`this is a folder, not a file: ${folder}`),
   });
   const path = await file([conversation()]);
-  const { code, output } = await runCommand(['send', path, '--url', 'somewhere'], {});
-  expect(code).toBe(78);
-  expect(output).toContain('--url somewhere is no URL');
+  for (const url of ['somewhere', 'localhost:3000', 'ftp://127.0.0.1']) {
+    const { code, output } = await runCommand(['send', path, '--url', url], {});
+    expect(code).toBe(78);
+    expect(output).toContain(`--url ${url} is not an HTTP address`);
+  }
+});
+
+test('send: a pipe is read once, from its first byte', async () => {
+  const path = await file(Array.from({ length: 7 }, () => conversation()));
+  const program = `"${process.execPath}" "${fileURLToPath(new URL('../../src/main.ts', import.meta.url))}"`;
+  const child = spawn('sh', ['-c', `cat "${path}" | ${program} send /dev/stdin --json --url ${api.url}`]);
+  let printed = '';
+  child.stdout.on('data', (chunk) => (printed += chunk));
+  await once(child, 'close');
+  expect(JSON.parse(printed)).toMatchObject({ posted: 7, accepted: 7 });
+});
+
+test.each([[['api']], [['fleet']]])('%s whose output nobody reads any more goes on, and ends well', async (args) => {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('../../src/main.ts', import.meta.url)), ...args], {
+    env: { PATH: process.env['PATH'], ...space.env, PORT: String(await freePort()), WORKER_REPLICAS: '1' },
+    stdio: ['ignore', 'pipe', 'ignore', 'ipc'],
+  });
+  const ended = once(child, 'exit');
+  await once(child, 'message');
+  child.stdout?.destroy();
+  // Each makes it write: the last member's lines, and its own.
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
 });
 
 test('send: a file that is not there, an API that is not there', async () => {

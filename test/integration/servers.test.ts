@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'amqplib';
 import mysql from 'mysql2/promise';
+import { getContainerRuntimeClient } from 'testcontainers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findServers } from '../../scripts/servers/index.ts';
 
@@ -65,5 +66,35 @@ test('they listen on this machine only, ask for a generated password, and give t
     await expect(connect(guest.href)).rejects.toThrow(/ACCESS-REFUSED|403/);
   } finally {
     await Promise.all([database.server.dispose(), broker.server.dispose()]);
+  }
+}, 240_000);
+
+test('a password of the broker that was lost is replaced, and its data stay', async () => {
+  const volumes = `afterword-test-${process.pid}`;
+  const start = async () => {
+    const { broker } = await findServers(['broker'], { folder, say: () => {}, ignoreNamed: true, volumes });
+    return broker;
+  };
+  const first = await start();
+  const before = await connect(first.server.url);
+  await (await before.createChannel()).assertQueue('kept', { durable: true });
+  await before.close();
+  await first.server.dispose();
+  await rm(join(folder, 'password'));
+  const second = await start();
+  try {
+    expect(new URL(second.server.url).password).not.toBe(new URL(first.server.url).password);
+    const after = await connect(second.server.url);
+    await (await after.createChannel()).checkQueue('kept');
+    await after.close();
+    const old = new URL(second.server.url);
+    old.password = new URL(first.server.url).password;
+    await expect(connect(old.href)).rejects.toThrow(/ACCESS-REFUSED|403/);
+  } finally {
+    await second.server.dispose();
+    if (second.how === 'docker') {
+      const { container } = await getContainerRuntimeClient();
+      await container.dockerode.getVolume(`${volumes}-broker`).remove();
+    }
   }
 }, 240_000);

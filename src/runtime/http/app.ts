@@ -6,6 +6,7 @@ import { type Logger, withCorrelation } from '../log.ts';
 import { allowedMethods } from './allowed-methods.ts';
 import { Problem, sendProblem } from './problem.ts';
 import { answerRefusals } from './refusals.ts';
+import { httpUrl } from './url.ts';
 
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
@@ -74,8 +75,7 @@ export async function listen(
   });
   const address = server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
-  const shown = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
-  return { server, url: `http://${shown.includes(':') ? `[${shown}]` : shown}:${actual}` };
+  return { server, url: httpUrl(host, actual) };
 }
 
 function toProblem(error: unknown, request: Request): Problem {

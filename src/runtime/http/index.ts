@@ -2,3 +2,4 @@ export { createApp, listen } from './app.ts';
 export { type BodyBudget, createBodyBudget, jsonBody } from './body.ts';
 export { type FieldError, Problem } from './problem.ts';
 export { sendJson } from './send-json.ts';
+export { httpUrl } from './url.ts';

@@ -1,3 +1,4 @@
+import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
 import { layTable, localTime } from '../../../src/commands/table.ts';
 
@@ -45,4 +46,14 @@ describe('in a terminal', () => {
   test('a table without rows shows its columns', () => {
     expect(lines(200, [])).toEqual(['ID  NAME  AT  ERROR']);
   });
+});
+
+test('wide characters take the columns that a terminal gives them', () => {
+  const wide = ['会話会話会話会話会話会話', 'おはようございます、今日は何をしましたか', time, null];
+  for (const line of lines(40, [wide])) expect(stringWidth(line)).toBeLessThanOrEqual(40);
+});
+
+test('a list of hundreds of thousands is printed', () => {
+  const many = Array.from({ length: 200_000 }, (_, i) => [String(i), 'n', time, null]);
+  expect(lines(null, many)).toHaveLength(200_001);
 });

@@ -9,30 +9,30 @@ const dockerAnswers = async () => null;
 const dockerIsAway = async () => 'no Docker engine answers';
 
 test('the first time, Docker if it answers', async () => {
-  expect(await whyNotDocker(null, null, dockerAnswers)).toBeNull();
-  expect(await whyNotDocker(null, null, dockerIsAway)).toBe('no Docker engine answers');
-  expect(await whyNotDocker('private', null, dockerAnswers)).toBe('AFTERWORD_SERVERS=private');
-  await expect(whyNotDocker('docker', null, dockerIsAway)).rejects.toThrow(
+  expect(await whyNotDocker(null, null, '/x/servers', dockerAnswers)).toBeNull();
+  expect(await whyNotDocker(null, null, '/x/servers', dockerIsAway)).toBe('no Docker engine answers');
+  expect(await whyNotDocker('private', null, '/x/servers', dockerAnswers)).toBe('AFTERWORD_SERVERS=private');
+  await expect(whyNotDocker('docker', null, '/x/servers', dockerIsAway)).rejects.toThrow(
     'AFTERWORD_SERVERS=docker, but: no Docker engine answers',
   );
 });
 
 test('later, what has the data: an engine that has appeared since does not take its place', async () => {
-  expect(await whyNotDocker(null, 'private', dockerAnswers)).toMatch(/it has the data/);
-  expect(await whyNotDocker(null, 'docker', dockerAnswers)).toBeNull();
+  expect(await whyNotDocker(null, 'private', '/x/servers', dockerAnswers)).toMatch(/it has the data/);
+  expect(await whyNotDocker(null, 'docker', '/x/servers', dockerAnswers)).toBeNull();
 });
 
 test.each([
   ['docker', 'private', 'Docker volumes'],
   ['private', 'docker', 'private instances'],
 ] as const)('data of %s servers are not left behind for %s ones without a word', async (kept, wish, place) => {
-  await expect(whyNotDocker(wish, kept, dockerAnswers)).rejects.toThrow(
-    new RegExp(`the data of this checkout are in ${place}.*remove .afterword/servers first`, 's'),
+  await expect(whyNotDocker(wish, kept, '/x/servers', dockerAnswers)).rejects.toThrow(
+    new RegExp(`the data of this checkout are in ${place}.*echo ${wish} > '/x/servers'`, 's'),
   );
 });
 
 test('data in Docker wait for Docker', async () => {
-  await expect(whyNotDocker(null, 'docker', dockerIsAway)).rejects.toThrow(
+  await expect(whyNotDocker(null, 'docker', '/x/servers', dockerIsAway)).rejects.toThrow(
     /data of this checkout are in Docker volumes.*Start Docker/s,
   );
 });
@@ -45,12 +45,11 @@ test('which kind was taken is kept', async () => {
   await rm(folder, { recursive: true });
 });
 
-test('a password is made once, for nobody else to read, and not for data that have another', async () => {
+test('a password is made once, and for nobody else to read', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-password-'));
-  await expect(passwordOf(folder, true)).rejects.toThrow(/an earlier version made them.*remove/s);
-  const made = await passwordOf(folder, false);
+  const made = await passwordOf(folder);
   expect(made).toMatch(/^[\w-]{24}$/);
-  expect(await passwordOf(folder, true)).toBe(made);
+  expect(await passwordOf(folder)).toBe(made);
   expect((await stat(join(folder, 'password'))).mode & 0o777).toBe(0o600);
   await rm(folder, { recursive: true });
 });
