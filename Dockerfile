@@ -1,6 +1,6 @@
 # One image for every role: afterword api | worker | migrate | send.
-# Node runs the TypeScript as it is, so the first stage only fetches packages. What Node compiles is kept in the image: a process then starts
-# sooner, and takes a fifth less memory, as it never loads the compiler of types.
+# Node runs the TypeScript directly, so the first stage only fetches packages. The image keeps Node's compile cache, so
+# that a process starts sooner and takes a fifth less memory: it never loads the TypeScript compiler.
 
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app
@@ -8,7 +8,7 @@ COPY package.json package-lock.json ./
 RUN --mount=type=cache,target=/npm-cache npm ci --cache /npm-cache --omit=dev --no-audit --no-fund
 
 FROM node:24-bookworm-slim
-# An init process: passes signals on (the drain depends on SIGTERM) and reaps what a scorer may leave.
+# An init process: forwards signals (the drain depends on SIGTERM) and reaps processes that a scorer may leave behind.
 RUN apt-get -qq update \
  && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install tini \
  && rm -rf /var/lib/apt/lists/*
@@ -18,7 +18,7 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json ./
 COPY src ./src
 RUN install -d -o node -g node compiled
-# Node keeps a folder for each user that runs it. As another user the image works too, and compiles for itself.
+# Node keeps one cache folder per user. The image also works as another user, which then compiles on its own.
 USER node
 ENV NODE_COMPILE_CACHE=/app/compiled
 RUN for role in api worker fleet migrate; do \

@@ -1,6 +1,6 @@
 /**
  * How well the friendship scorer reads the labelled sample conversations.
- * Run: node bench/analyser.ts [--questions N]   (N: print that many user items with the verdict, for reading)
+ * Run: node bench/analyser.ts [--questions N]   (N: print that many user items with the verdict, for inspection)
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -22,7 +22,7 @@ const labels = new Map<string, { user_sentiments: string[] }>(
 );
 const conversations = lines('conversations.ndjson').map(parseConversationRequest);
 
-/** The people's words for a message, in ours. */
+/** The labels' words for a message, mapped to ours. */
 const ours: Record<string, Emotion> = {
   'Curious to dive deeper': 'interesting',
   Surprised: 'interesting',
@@ -79,7 +79,7 @@ console.log(
 );
 const started = performance.now();
 for (const c of conversations) judgeEmotion(readSignals(c.turns)) && countNewMemories(c.turns, c.botType);
-console.log(`CPU: ${((performance.now() - started) / 400).toFixed(3)} ms a conversation`);
+console.log(`CPU: ${((performance.now() - started) / 400).toFixed(3)} ms per conversation`);
 
 let seed = 7;
 const random = () => {

@@ -5,7 +5,7 @@ import { acceptFloor, drainFloor, reached, tableOf, targets } from './targets.ts
 
 export type Report = {
   readonly date: string;
-  /** The commit that each measure was run on. */
+  /** The commit that each measure was run at. */
   readonly commits: Readonly<Record<string, string>>;
   readonly command: string;
   readonly machine: Readonly<Record<string, unknown>>;
@@ -17,7 +17,7 @@ export type Report = {
   readonly heatMap: HeatMap | null;
 };
 
-/** One page with everything, charts as SVG inside it: it opens anywhere, without a network. */
+/** One self-contained page with inline SVG charts: it opens anywhere, without a network. */
 export async function toHtml(report: Report): Promise<string> {
   const sections = await Promise.all([
     bars(report, 'accept', '/s', 'Accepted per second, 100 connections', {
@@ -68,7 +68,7 @@ ${sections.join('\n')}
 `;
 }
 
-/** One commit, or which measure belongs to which. */
+/** The commit, or which measures belong to which commit. */
 function commitsOf({ commits }: Report): string {
   const measuresOf = new Map<string, string[]>();
   for (const [measure, commit] of Object.entries(commits))
@@ -120,8 +120,8 @@ function bars(
       },
       {
         type: 'custom',
-        // From the slowest to the fastest round, and the median behind it: on the bar's end the line would cross it
-        // out.
+        // From the slowest to the fastest round, with the median printed behind it: at the bar's end the line would
+        // cross it out.
         renderItem: (_params: unknown, api: { value(i: number): number; coord(p: number[]): number[] }) => {
           const [low = 0, y = 0] = api.coord([api.value(1), api.value(0)]);
           const [high = 0] = api.coord([api.value(2), api.value(0)]);

@@ -58,13 +58,13 @@ const measures = [
 ] as const;
 const options = new Command('scripts/bench')
   .description(
-    'Measures Afterword against floors and peers on this machine. Everything takes about an hour; leave the machine alone meanwhile.',
+    'Measures Afterword against floors and peers on this otherwise idle machine; a full run takes about an hour.',
   )
   .option('--only <list>', `some of ${measures.join(',')}`, measures.join(','))
   .option('--rounds <n>', 'alternating rounds', '3')
   .option('--seconds <n>', 'how long each subject is measured', '5')
   .option('--out <folder>', 'where the results go', fileURLToPath(new URL('./results', import.meta.url)))
-  .option('--add', 'record these measures beside those that are recorded already', false)
+  .option('--add', 'add these measures to those already recorded', false)
   .option(
     '--against <ref>',
     'compare this checkout with a git ref in turn (accept, drain and scoring), and write nothing',
@@ -114,7 +114,7 @@ function fail(message: string): never {
 async function record(): Promise<void> {
   const servers = await versions(urls);
   const whole = options.add || options.check || measures.every((name) => only.has(name));
-  // A part must not take the place of the record.
+  // A partial run must not replace the record.
   const path = join(
     options.out,
     `bench-${servers['database']?.startsWith('MariaDB') ? 'mariadb' : 'mysql'}${whole ? '' : '.part'}`,
@@ -129,7 +129,7 @@ async function record(): Promise<void> {
   for await (const done of measure(urls, result)) {
     say(`${done} is measured`);
     result.commits = { ...result.commits, [done]: commit };
-    // After each measure: a run that is interrupted has not been for nothing.
+    // After each measure, so that an interrupted run keeps what it has measured.
     if (!options.check) await write(path, servers, result);
   }
   print(result.rows, ratiosOf(result.rows));
@@ -188,7 +188,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
   }
 }
 
-/** Nothing, if nothing is recorded yet. */
+/** Does nothing if nothing is recorded yet. */
 async function keep(result: Result, recordedFile: string): Promise<void> {
   const text = await readFile(recordedFile, 'utf8').catch(() => null);
   if (text === null) return;
@@ -248,7 +248,7 @@ async function check(recordedFile: string, ratios: Readonly<Record<string, numbe
   return lost.length === 0 ? 0 : 1;
 }
 
-/** Of a tree with changes that are not committed: the commit and a plus. */
+/** The commit, followed by a plus if the tree has uncommitted changes. */
 async function headCommit(): Promise<string> {
   try {
     const git = async (...args: string[]) => (await promisify(execFile)('git', args)).stdout.trim();

@@ -2,9 +2,7 @@ import type { Row } from './lib/rounds.ts';
 import { composed } from './lib/stats.ts';
 import { hybridLimit, hybridName, leastSeconds } from './measures/waiting.ts';
 
-/**
- * A ratio (or, where said, a plain figure) that this project holds itself to. All of it from one run on one machine.
- */
+/** A ratio (or, where stated, a plain figure) that this project holds itself to, from one run on one machine. */
 export type Target = {
   readonly name: string;
   readonly want: string;
@@ -13,19 +11,19 @@ export type Target = {
   readonly of: (t: Table) => number;
 };
 
-/** Looks a median up by measure, subject and unit; NaN if it was not measured. */
+/** Looks up a median by measure, subject and unit; NaN if it was not measured. */
 export type Table = {
   (measure: string, subject: string, unit?: string): number;
   /** The highest of all subjects in this unit. */
   worst(measure: string, unit: string): number;
-  /** The best of all subjects whose name begins so. */
+  /** The best of all subjects whose name begins with `begin`. */
   best(measure: string, begin: string): number;
 };
 
 export function tableOf(rows: readonly Row[]): Table {
   const look = (measure: string, subject: string, unit = '/s') =>
     rows.find((r) => r.measure === measure && r.subject === subject && r.unit === unit)?.figure.median ?? Number.NaN;
-  // Nothing measured is no figure, and not the lowest of all.
+  // Without measurements there is no figure; it must not count as the lowest.
   const highest = (of: readonly Row[]) => (of.length === 0 ? Number.NaN : Math.max(...of.map((r) => r.figure.median)));
   const worst = (measure: string, unit: string) =>
     highest(rows.filter((r) => r.measure === measure && r.unit === unit));
@@ -141,10 +139,10 @@ export function reached(target: Target, value: number): boolean {
   return target.better === 'higher' ? value >= target.bound : value <= target.bound;
 }
 
-/** A loss that is more than noise. */
+/** A loss larger than this is more than noise. */
 const tolerated = 0.15;
 
-/** Ratios that are worse than recorded by more than 15 %; what one of the two did not measure is not compared. */
+/** Ratios more than 15 % worse than recorded; a ratio that only one of the two measured is not compared. */
 export function losses(
   now: Readonly<Record<string, number>>,
   recorded: Readonly<Record<string, number>>,

@@ -2,11 +2,11 @@ import { pino } from 'pino';
 import { type Config, loadConfig } from '../src/config.ts';
 import { startScorePool } from '../src/score/index.ts';
 
-/** Servers that are not there yet. */
+/** Stand-ins for servers that are not running yet. */
 const placeholders = { DATABASE_URL: 'mysql://127.0.0.1/afterword', RABBITMQ_URL: 'amqp://127.0.0.1' };
 
 /**
- * What is wrong with the settings shows before servers are brought and started for them.
+ * Checks the settings before any server is installed or started.
  * @throws {ConfigError} @throws {PipelineError} `SCORER_MODULE`
  */
 export async function checkSettings(env: NodeJS.ProcessEnv, stop: AbortSignal): Promise<Config> {

@@ -13,7 +13,7 @@ import { findServers, freePort, type Say } from './servers/index.ts';
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const home = join(root, '.afterword');
 const lock = join(home, 'up.pid');
-/** Where everything is while it runs: scripts/afterword reads it, so that its commands find the servers. */
+/** The settings of the running fleet, which scripts/afterword reads so that its commands find the servers. */
 const runningEnv = join(home, 'running.env');
 const { checkout, data } = placesOf(root, process.env);
 
@@ -25,9 +25,9 @@ export type Local = {
 };
 
 /**
- * Everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
- * @param env  the environment of the fleet, without what is found here. Checked before anything is started.
- * @throws {ConfigError} or {Error} with what is in the way, or `stop`'s reason; what was started is stopped by then.
+ * Starts everything on this machine: servers, schema, fleet. Resolves when the fleet is up.
+ * @param env  the environment of the fleet, without the servers found here. Checked before anything is started.
+ * @throws {ConfigError} or {Error} that says what went wrong, or the reason of `stop`; stops everything first.
  */
 export async function startLocal(options: {
   readonly env: NodeJS.ProcessEnv;
@@ -59,13 +59,13 @@ export async function startLocal(options: {
   await writeFile(runningEnv, envFile(env, config), { mode: 0o600 });
   undo.defer(() => rm(runningEnv, { force: true }));
 
-  say('schema      bringing it up to date');
+  say('schema      bringing up to date');
   const migrated = await exitCode(afterword(['migrate'], { ...env, LOG_LEVEL: 'warn' }));
   if (migrated !== 0) throw new Error('the schema could not be brought up to date; the lines above say why');
 
   stop.throwIfAborted();
   say(`fleet       starting 1 API and ${config.workerReplicas} workers`);
-  // People look at the lines above: the configuration is in its log at `debug`.
+  // AFTERWORD_ROLE: the fleet logs its configuration at `debug`, so that it does not bury the lines above.
   const fleet = afterword(['fleet'], { ...env, AFTERWORD_ROLE: 'fleet' });
   const ended = exitCode(fleet);
   undo.defer(async () => {
@@ -81,12 +81,12 @@ export async function startLocal(options: {
   return { url: httpUrl(config.host, port), workers: config.workerReplicas, ended, stop: () => stack.disposeAsync() };
 }
 
-/** Every setting that the fleet runs with and that is not the default, so that tools see the same. */
+/** The settings of the fleet that are not left at their defaults, so that tools see the same ones. */
 function envFile(env: NodeJS.ProcessEnv, config: Config): string {
   const given: NodeJS.ProcessEnv = {
     ...env,
     SCORING_THREADS: String(threadsEach(config, env)),
-    // Tools may be called from another folder.
+    // An absolute path, because tools may be called from another folder.
     SCORER_MODULE: config.scorerModule === null ? '' : resolve(root, config.scorerModule),
   };
   return Object.keys(settings)
@@ -94,22 +94,22 @@ function envFile(env: NodeJS.ProcessEnv, config: Config): string {
     .join('');
 }
 
-/** As `node --env-file` reads it. */
+/** Quotes a value for `node --env-file`. */
 function quoted(value: string): string {
   if (/^[^\s'"`#]*$/.test(value)) return value;
   return value.includes("'") ? `"${value}"` : `'${value}'`;
 }
 
-/** A port that was asked for must be free; the default one gives way. @throws {ConfigError} */
+/** A port that was asked for must be free; the default is replaced by a free one. @throws {ConfigError} */
 async function findPort(env: NodeJS.ProcessEnv, say: Say): Promise<number> {
   const wanted = Number(env['PORT'] || 3000);
   const port = await freePort(wanted);
   if (port === wanted || wanted === 0) return port;
   if (env['PORT'])
     throw new ConfigError(
-      `PORT ${wanted} is in use: stop what listens there, or choose another (0 takes any free one)`,
+      `PORT ${wanted} is in use: stop the process that listens there, or choose another (0 picks a free one)`,
     );
-  say(`port        ${wanted} is taken; the API gets ${port} (PORT chooses another)`);
+  say(`port        ${wanted} is in use; the API gets ${port} (set PORT to choose another)`);
   return port;
 }
 
@@ -118,7 +118,7 @@ function afterword(args: readonly string[], env: NodeJS.ProcessEnv): ChildProces
     cwd: root,
     env,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    // A terminal's Ctrl-C reaches us alone; we stop the fleet before its servers.
+    // A terminal's Ctrl-C reaches only us; we stop the fleet before its servers.
     detached: true,
   });
 }
@@ -132,7 +132,7 @@ export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
 
-/** The first Ctrl-C or SIGTERM stops in order, also in the middle of a start. */
+/** Ctrl-C or SIGTERM stops everything in order, even in the middle of a start. */
 export function stopOnSignal(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const)

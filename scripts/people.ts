@@ -1,19 +1,19 @@
 import { exitCodes } from '../src/commands/exit-codes.ts';
 
-// A reader that has gone (`2>&1 | tee`, then Ctrl-C) does not keep us from stopping everything in order.
+// If the reader is gone (`2>&1 | tee`, then Ctrl-C), everything is still stopped in order.
 process.stderr.on('error', () => {});
 
-/** Lines for the person at the terminal. The fleet's log has stdout to itself: `scripts/up > fleet.log`. */
+/** Prints a line for the person at the terminal, on stderr: stdout is the fleet's log (`scripts/up > fleet.log`). */
 export const say = (line: string): void => void process.stderr.write(`· ${line}\n`);
 
-/** Prints why a script ends. @returns its exit code: 78 if the settings are wrong. */
+/** Prints why a script failed. @returns its exit code: 78 if the settings are wrong. */
 export function explain(script: string, error: unknown): number {
   const { name, message, code } = error as { name?: string; message?: string; code?: string };
   process.stderr.write(`${script}: ${message ?? String(error)}\n`);
   return name === 'ConfigError' || code === 'SCORER_MODULE' ? exitCodes.config : exitCodes.failed;
 }
 
-/** Seconds since the command was called, what came before Node included. */
+/** Seconds since the command was called, including the time before Node started. */
 export function secondsSinceCall(): number {
   const called = Number(process.env['AFTERWORD_CALLED_AT']);
   return called > 0 ? Math.max(0, Math.round(Date.now() / 1_000 - called)) : Math.round(process.uptime());

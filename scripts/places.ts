@@ -3,11 +3,11 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 /**
- * Where a checkout's servers are. `checkout`: a name that no other checkout has, for what belongs to the machine
- * (Docker's volumes). `data`: where private instances keep theirs: in the checkout, but not below a path with blanks,
- * which the scripts that set servers up pass on without quotes.
+ * Where a checkout keeps its servers. `checkout`: a name that is unique to the checkout, for machine-wide things
+ * (Docker volumes). `data`: the data folder of private instances. It is in the checkout unless that path contains
+ * blanks, which the servers' set-up scripts do not quote.
  *
- * `/var/tmp`, unlike `/tmp`, outlives a restart of the machine.
+ * `/var/tmp`, unlike `/tmp`, survives a restart of the machine.
  */
 export function placesOf(root: string, env: NodeJS.ProcessEnv): { readonly checkout: string; readonly data: string } {
   const checkout = `afterword-${hash('sha256', root).slice(0, 8)}`;

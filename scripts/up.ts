@@ -9,7 +9,7 @@ const program = new Command('scripts/up')
   .description(
     'Starts servers if none are named (DATABASE_URL, RABBITMQ_URL), brings the schema up to date, and runs one API and WORKER_REPLICAS workers in the ' +
       'foreground. Ctrl-C drains and stops everything; the data stay. Settings come from the environment and .env (see .env.example).\n\n' +
-      "People's lines go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
+      "Messages for you go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
   )
   .exitOverride();
 try {

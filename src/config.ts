@@ -2,8 +2,8 @@ import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 
 /**
- * Every setting of Afterword: how it is parsed, its default, and what it means. `.env.example` is held against this
- * table by a test. Whole numbers unless said; names carry the unit.
+ * Every setting of Afterword: how it is parsed, its default, and what it means. A test checks `.env.example` against
+ * this table. Numbers are whole unless stated otherwise; the unit is part of the name.
  */
 export const settings = {
   DATABASE_URL: {
@@ -21,36 +21,36 @@ export const settings = {
       .string()
       .regex(/^[\w.-]{1,200}$/, 'must be 1-200 letters, digits, dots, dashes or underscores')
       .default('conversation_events_processing'),
-    help: 'Main queue, the same for all processes on one database. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
+    help: 'Main queue; must be the same for all processes on one database. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
   },
   RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
   RABBITMQ_QUEUE_MAX_LENGTH: {
     parse: int(1, 1_000_000_000).default(5_000_000),
-    help: 'Messages at which the queue refuses more; the database then keeps them until there is room.',
+    help: 'Messages after which the queue refuses more; events then wait in the database until there is room.',
   },
   MESSAGE_CONCURRENCY_PER_WORKER: {
     parse: int(1, 1_000).default(10),
-    help: 'Prefetch: the most unsettled deliveries of one worker, and so the most scorings it runs concurrently.',
+    help: 'Prefetch: the most unsettled deliveries per worker, and so the most scorings that it runs concurrently.',
   },
-  WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers that compose and the local fleet start.' },
+  WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers started by compose and by the local fleet.' },
   SCORING_THREADS: {
     parse: int(1, 256).optional(),
-    help: 'Scoring threads of a worker. Default: the cores available, at most MESSAGE_CONCURRENCY_PER_WORKER.',
+    help: 'Scoring threads per worker. Default: the available cores, at most MESSAGE_CONCURRENCY_PER_WORKER.',
   },
   SCORING_THREAD_MEMORY_MB: {
     parse: int(16, 16_384).default(256),
-    help: 'Heap a scoring thread may use before it is ended, MiB.',
+    help: 'Heap that a scoring thread may use before it is terminated, MiB.',
   },
   SCORING_TIMEOUT_MS: {
     parse: int(100, 1_500_000).default(30_000),
-    help: 'Longest run of one scoring. Its signal is then aborted; if it goes on, its thread is replaced.',
+    help: 'Time limit of one scoring. Its signal is then aborted; if it does not stop, its thread is replaced.',
   },
   SCORING_TIMEZONE: {
     parse: z
       .string()
       .refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh')
       .default('Asia/Ho_Chi_Minh'),
-    help: 'Calendar in which a streak counts days.',
+    help: 'Time zone in which the days of a streak are counted.',
   },
   SCORER_MODULE: {
     parse: z.string().optional(),
@@ -59,38 +59,38 @@ export const settings = {
   SCORE_WEIGHT_TURN: { parse: weight().default(1), help: 'Points for a complete turn.' },
   SCORE_WEIGHT_QUESTION: {
     parse: weight().default(3),
-    help: 'Points for a question the user asks of their own accord.',
+    help: 'Points for a question that the user asks unprompted.',
   },
   SCORE_WEIGHT_INTERESTING: { parse: weight().default(15), help: 'Points for an interesting conversation.' },
   SCORE_WEIGHT_BORING: { parse: weight().default(-15), help: 'Points for a boring conversation.' },
   SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
-  HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address the API listens on; 0.0.0.0 for all.' },
-  PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 takes a free one.' },
+  HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
+  PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
   ACCEPT_DEADLINE_MS: {
     parse: int(50, 60_000).default(2_000),
-    help: 'An accept that has not committed by then answers 503.',
+    help: 'An accept that has not committed within this time answers 503.',
   },
   ACCEPT_BUFFER_BYTES: {
     parse: int(1_024, 4_294_967_296).default(67_108_864),
-    help: 'Request bodies held at once, bytes; beyond it new requests answer 503.',
+    help: 'Request bodies held in memory at once, bytes; beyond that, new requests answer 503.',
   },
   PUBLISH_GRACE_MS: {
     parse: int(100, 600_000).default(5_000),
-    help: 'Time to publish and confirm before the relay takes over.',
+    help: 'Time for an accepted event to be published and confirmed before the relay takes over.',
   },
   REPUBLISH_AFTER_MS: {
     parse: int(1_000, 604_800_000).default(21_600_000),
-    help: 'How long a published event that is still open is left alone. After four times this it is published again, whatever is in the queue.',
+    help: 'How long a published event that is still open is left alone. After four times this, it is published again, whatever is in the queue.',
   },
   LOST_AFTER_MS: {
     parse: int(1_000, 86_400_000).default(60_000),
-    help: 'A published event that no worker holds, with an empty queue, counts as lost by the broker after this, and is published again.',
+    help: 'With an empty queue, a published event that no worker holds counts as lost after this and is republished.',
   },
   RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
   RETRY_BASE_MS: {
     parse: int(1, 3_600_000).default(5_000),
-    help: 'Delay before the second attempt; doubles with each further one.',
+    help: 'Delay before the second attempt; doubles with each further attempt.',
   },
   RETRY_CAP_MS: {
     parse: int(1, 86_400_000).default(3_600_000),
@@ -103,16 +103,16 @@ export const settings = {
   },
   DRAIN_MS: {
     parse: int(0, 600_000).default(20_000),
-    help: "Time for work in flight after SIGTERM. Keep below the orchestrator's grace.",
+    help: "Time for work in flight after SIGTERM. Keep it below the orchestrator's grace period.",
   },
   START_DEADLINE_MS: {
     parse: int(0, 600_000).default(30_000),
-    help: 'How long a process waits for the database when it starts.',
+    help: 'How long a process waits for the database at start-up.',
   },
-  DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections of one process.' },
+  DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections per process.' },
   LOG_LEVEL: {
     parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
-    help: 'Least level logged.',
+    help: 'Lowest level that is logged.',
   },
   LOG_FORMAT: {
     parse: z.enum(['json', 'pretty']).optional(),
@@ -128,8 +128,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the environment, once, at start; everything after receives the frozen result.
- * An empty variable counts as not set, as compose files and `.env` templates write them.
+ * Reads the environment once, at start-up; everything else receives the frozen result.
+ * An empty variable counts as not set, because compose files and `.env` templates leave them empty.
  *
  * @throws {ConfigError} naming every bad variable.
  */
@@ -152,13 +152,13 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   return Object.freeze(toConfig(parsed.data));
 }
 
-/** Who has no servers yet may not know that there is a command for that. */
+/** Points users without servers to the command that starts some. */
 function hint(given: NodeJS.ProcessEnv): string {
   if (given['DATABASE_URL'] !== undefined && given['RABBITMQ_URL'] !== undefined) return '';
-  return '\nscripts/up brings servers of its own; while it runs, scripts/afterword finds them.';
+  return '\nscripts/up starts servers for you; while it runs, scripts/afterword finds them.';
 }
 
-/** Effective values for the start-up log; passwords are masked. */
+/** The effective values for the start-up log, with passwords masked. */
 export function maskedConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
@@ -221,11 +221,11 @@ function toConfig(e: z.output<typeof environment>) {
   };
 }
 
-/** Values that are fine alone and wrong together. */
+/** Values that are valid on their own but contradict each other. */
 function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   if (new URL(e.DATABASE_URL).pathname.length < 2)
-    problems.push('DATABASE_URL names no database: end it with /afterword');
+    problems.push('DATABASE_URL does not name a database: end it with /afterword');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
   if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {
@@ -235,7 +235,7 @@ function contradictions(e: z.output<typeof environment>): string[] {
   }
   if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');
   if ((e.SCORING_THREADS ?? 1) > e.MESSAGE_CONCURRENCY_PER_WORKER) {
-    problems.push('SCORING_THREADS must not be above MESSAGE_CONCURRENCY_PER_WORKER: threads would never have work');
+    problems.push('SCORING_THREADS must not be above MESSAGE_CONCURRENCY_PER_WORKER: the rest would never have work');
   }
   return problems;
 }

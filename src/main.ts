@@ -9,7 +9,7 @@ import { type Config, loadConfig } from './config.ts';
 import { httpUrl } from './runtime/http/url.ts';
 import { version } from './version.ts';
 
-// Before anything reads the environment: also the default address of `send` follows PORT.
+// Before anything reads the environment: even the default address of `send` depends on PORT.
 dotenv.config({ quiet: true });
 endOnOutputErrors();
 
@@ -28,7 +28,7 @@ role('api', 'accept conversations over HTTP, publish and relay them', async (con
 role('worker', 'score conversations from the queue and settle the results', async (config) =>
   (await import('./commands/worker.ts')).runWorker(config),
 );
-role('fleet', 'one api and WORKER_REPLICAS workers on this machine, restarted when they die', async (config) =>
+role('fleet', 'run one api and WORKER_REPLICAS workers on this machine, restarting any that die', async (config) =>
   (await import('./commands/fleet.ts')).runFleet(config),
 );
 role('migrate', 'bring the database schema up to date', async (config) =>
@@ -37,12 +37,12 @@ role('migrate', 'bring the database schema up to date', async (config) =>
 
 program
   .command('send')
-  .description('post a file of conversations, one JSON body a line, and say what became of them')
+  .description('post a file of conversations, one JSON body per line, and report the outcome')
   .argument('<file>', 'NDJSON file, or - for stdin')
   .option('--url <url>', 'the API', httpUrl(process.env['HOST'] ?? '', Number(process.env['PORT'] || 3000)))
-  .option('--concurrency <n>', 'requests at a time', parsers.count, 100)
+  .option('--concurrency <n>', 'concurrent requests', parsers.count, 100)
   .option('--wait', 'wait until every accepted conversation is closed', false)
-  .option('--timeout <seconds>', 'longest wait', parsers.count, 300)
+  .option('--timeout <seconds>', 'longest time to wait', parsers.count, 300)
   .option('--json', 'print the summary as JSON', false)
   .action(async (file: string, options) => {
     const { runSend } = await import('./commands/send.ts');
@@ -56,10 +56,10 @@ try {
 } catch (error) {
   process.exitCode = explain(error);
 }
-// A socket to a peer that has gone silent may linger for minutes: the work is done, the process need not.
+// A socket to a silent peer may linger for minutes. The work is done, so the process ends without it.
 setTimeout(() => process.exit(), 1_000).unref();
 
-/** That a switch is off if it is not given goes without saying. */
+/** Does not print the default of a switch: it is off unless given. */
 function describeOption(this: Help, option: Option): string {
   return option.defaultValue === false ? option.description : Help.prototype.optionDescription.call(this, option);
 }
@@ -69,7 +69,7 @@ function role(name: string, description: string, run: (config: Config) => Promis
   program
     .command(name)
     .description(description)
-    .option('--check', 'load everything, check the configuration, and end')
+    .option('--check', 'load everything, check the configuration and exit')
     .action(async (options: { check?: boolean }) => {
       const config = loadConfig(process.env);
       if (!options.check) {
@@ -77,11 +77,11 @@ function role(name: string, description: string, run: (config: Config) => Promis
         return run(config);
       }
       await import(`./commands/${name}.ts`);
-      process.stdout.write(`${name}: configuration is good\n`);
+      process.stdout.write(`${name}: the configuration is valid\n`);
     });
 }
 
-/** Prints what a person can use, and says by the exit code whether starting again could help. */
+/** Prints a message that a person can use. @returns an exit code that says whether starting again could help. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   const { name, message, code, path, mayPass } = error as {
@@ -103,7 +103,7 @@ function explain(error: unknown): number {
   const wrongFile = {
     ENOENT: 'there is no file',
     EISDIR: 'this is a folder, not a file:',
-    EACCES: 'this file may not be read:',
+    EACCES: 'no permission to read the file:',
   }[code ?? ''];
   if (wrongFile !== undefined && path) {
     process.stderr.write(`afterword: ${wrongFile} ${path}\n`);

@@ -12,7 +12,7 @@ export default defineConfig({
         root,
         test: {
           name: 'integration',
-          // One database and one broker, and tests that look at memory and speed: files take turns.
+          // One database, one broker, and tests that measure memory and speed: files run one at a time.
           fileParallelism: false,
           sequence: { groupOrder: 1 },
           include: ['test/integration/**/*.test.ts'],
@@ -26,7 +26,7 @@ export default defineConfig({
         test: {
           name: 'faults',
           include: ['test/faults/**/*.test.ts'],
-          // Each file has servers of its own, and waits for them half of its time.
+          // Each file has its own servers, and spends half of its time waiting for them.
           maxWorkers: 2,
           sequence: { groupOrder: 2 },
           testTimeout: 180_000,

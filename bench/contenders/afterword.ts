@@ -9,7 +9,7 @@ import type { Urls } from '../lib/peer-space.ts';
 import { type Contender, count } from './contender.ts';
 import { scorerEnv, scorers } from './scorers.ts';
 
-/** @param other  another version of it; this checkout if not given. */
+/** @param other  another version of Afterword; this checkout if omitted. */
 export function afterword(urls: Urls, other?: Checkout): Contender {
   const version = other === undefined ? {} : { main: other.main };
   const migrateWith = async (DATABASE_URL: string) => {
@@ -19,7 +19,7 @@ export function afterword(urls: Urls, other?: Checkout): Contender {
   return {
     name: other === undefined ? 'afterword' : `at ${other.commit}`,
     async open(env = {}) {
-      // Whatever is not named has its default; a test's namespace asks for more than a production would.
+      // Settings not named here have their defaults; a test's namespace asks for more than production would.
       const settings = { LOG_LEVEL: 'warn', RELAY_INTERVAL_MS: '1000', SCORER_MODULE: scorers['no-op'], ...env };
       const space = await createNamespace(urls, settings, other === undefined ? {} : { migrateWith });
       const broker = await openBroker(urls.rabbitmq);

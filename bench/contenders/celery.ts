@@ -3,7 +3,7 @@ import { peerSpace, type Urls } from '../lib/peer-space.ts';
 import { startProgram } from '../lib/process.ts';
 import { type Contender, count } from './contender.ts';
 
-/** The one that Debian's packages belong to; another may come first in PATH. */
+/** The Python that Debian's packages belong to; another may come first in PATH. */
 export const python = '/usr/bin/python3';
 
 export function celery(urls: Urls): Contender {
@@ -63,7 +63,7 @@ export function celery(urls: Urls): Contender {
                 '--without-gossip',
                 '--without-mingle',
               ];
-              // C_FORCE_ROOT: a bench may run as root in a container.
+              // C_FORCE_ROOT: the benchmark may run as root in a container.
               const env = { ...space.env, C_FORCE_ROOT: '1', BURN_MS: String(burnMs ?? 0) };
               return startProgram(python, args, env, (child) => {
                 let text = '';

@@ -1,5 +1,5 @@
 /**
- * What is compared: Afterword and its peers, each with the same few handles. An API, workers, a count of what is done.
+ * What is compared: Afterword and its peers, behind the same small interface: an API, workers, a count of what is done.
  */
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import type { Process } from '../lib/process.ts';
@@ -8,9 +8,9 @@ export type Workload = {
   readonly workers: number;
   readonly concurrency: number;
   readonly burnMs?: number;
-  /** Each event also waits this long, for something outside. */
+  /** Each event also waits this long, as if for an external service. */
   readonly waitMs?: number;
-  /** More settings of the workers alone. */
+  /** Additional settings for the workers only. */
   readonly env?: Readonly<Record<string, string>>;
 };
 
@@ -20,13 +20,13 @@ export type Session = {
   readonly queue: string;
   startApi(): Promise<Process>;
   startWorkers(load: Workload): Promise<Process[]>;
-  /** Events that are scored and settled. */
+  /** How many events are scored and settled. */
   processed(): Promise<number>;
-  /** Events that are accepted and not settled. */
+  /** How many events are accepted but not settled. */
   open(): Promise<number>;
-  /** When each conversation was processed, by its id; null if the contender does not write it down. */
+  /** When each conversation was processed, by its id; null if the contender does not record it. */
   processedAt(): Promise<ReadonlyMap<string, Date> | null>;
-  /** Resolves when `n` accepted events wait in the queue. */
+  /** Resolves when `n` accepted events are waiting in the queue. */
   queued(n: number): Promise<void>;
 } & AsyncDisposable;
 

@@ -2,7 +2,7 @@ import { type Process, startProcess } from '../lib/process.ts';
 import type { Workload } from './contender.ts';
 import { burnEnv } from './scorers.ts';
 
-/** Workers of a peer that is written for Node. */
+/** Workers of a peer written for Node. */
 export function startNodeWorkers(
   file: string,
   env: Record<string, string>,

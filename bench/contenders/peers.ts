@@ -5,7 +5,7 @@ import { celery, python } from './celery.ts';
 import type { Contender } from './contender.ts';
 import { plain } from './plain.ts';
 
-/** The peers that can run on this machine; the others with the reason. */
+/** The peers that can run on this machine, and for the others the reason why not. */
 export async function findPeers(
   urls: Urls,
 ): Promise<{ readonly peers: Contender[]; readonly missing: Record<string, string> }> {

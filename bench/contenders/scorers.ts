@@ -1,4 +1,4 @@
-/** The scorers that contenders are measured with, and how processes are told of them. */
+/** The scorers that contenders are measured with, and how processes are configured to use them. */
 import { fileURLToPath } from 'node:url';
 import { countBlocks } from '../../docs/examples/burn-scorer.ts';
 import type { Workload } from './contender.ts';

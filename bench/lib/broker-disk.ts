@@ -1,12 +1,12 @@
 import type { Broker } from '../../scripts/servers/index.ts';
 
-/** Bytes that the broker's data take on its disk. */
+/** Size of the broker's data on disk, in bytes. */
 export async function brokerDiskBytes(broker: Broker): Promise<number> {
   const { data_directory } = JSON.parse(await broker.ctl('status', '--formatter', 'json')) as {
     data_directory: string;
   };
   const printed = await broker.ctl('eval', `os:cmd("du -sb ${data_directory} | cut -f1").`);
   const bytes = Number(/\d+/.exec(printed)?.[0]);
-  if (!Number.isFinite(bytes)) throw new Error(`the size of the broker's data is not to be had: ${printed}`);
+  if (!Number.isFinite(bytes)) throw new Error(`cannot determine the size of the broker's data: ${printed}`);
   return bytes;
 }

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Another version of the project, to be run next to this one. `main`: path of its `src/main.ts`. */
+/** Another version of the project, to run next to this one. `main`: path of its `src/main.ts`. */
 export type Checkout = { readonly commit: string; readonly main: string };
 
 /** @throws if there is no such ref. */
@@ -27,7 +27,7 @@ export async function resolveCommit(ref: string): Promise<string> {
 }
 
 /**
- * Unpacks a git ref into `folder`, with this checkout's packages if its lock file is the same, else with its own.
+ * Unpacks a git ref into `folder`. It uses this checkout's packages if the lock files are the same, else its own.
  *
  * @throws if there is no such ref.
  */

@@ -8,7 +8,7 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** Pids whose command line has all of `words`. */
+/** Pids of the processes whose command line contains all of `words`. */
 function findPids(...words: string[]): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -27,14 +27,14 @@ const servers = { database: ['mariadbd', 'mysqld'], broker: ['beam.smp'] } as co
 
 export type CpuOfEach = Readonly<Record<'ours' | 'database' | 'broker', number>>;
 
-/** As columns of a table, with their sum. */
+/** As table columns, with their sum. */
 export function cpuColumns({ ours, database, broker }: CpuOfEach): Record<string, number> {
   return { 'µs of CPU': ours + database + broker, 'µs ours': ours, 'µs database': database, 'µs broker': broker };
 }
 
 /**
- * CPU microseconds for each of the events that `work` counts: of our processes, and of all database servers and brokers
- * of this machine, so run it with nothing else on it.
+ * CPU microseconds per event that `work` counts: of our processes, and of all database servers and brokers on this
+ * machine, so run it with nothing else on the machine.
  */
 export async function cpuOfEach(pids: readonly number[], work: () => Promise<number>): Promise<CpuOfEach> {
   const sum = (of: readonly number[]) => of.reduce((total, pid) => total + cpuSeconds(pid), 0);

@@ -2,7 +2,7 @@ import autocannon from 'autocannon';
 import { post } from '../../test/support/client.ts';
 import { nextBody } from './bodies.ts';
 
-/** Closed loop: `connections` clients, each posting its next conversation when the last is answered. */
+/** Closed loop: `connections` clients, each posting its next conversation when the previous one is answered. */
 export async function load(
   url: string,
   seconds: number,
@@ -26,7 +26,7 @@ export async function load(
   return { '/s': result['2xx'] / result.duration, 'p50 ms': result.latency.p50, 'p99 ms': result.latency.p99 };
 }
 
-/** The same after two seconds that do not count: an API that serves has its code compiled and its connections open. */
+/** The same after two unmeasured seconds: an API in service has its code compiled and its connections open. */
 export async function warmLoad(url: string, seconds: number): ReturnType<typeof load> {
   await load(url, 2);
   return load(url, seconds);

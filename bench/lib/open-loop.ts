@@ -3,23 +3,24 @@ import { Agent, request } from 'undici';
 import { nextBody } from './bodies.ts';
 
 export type Sent = {
-  readonly conversationId: string /** When it was due, milliseconds since 1970. */;
+  readonly conversationId: string;
+  /** When it was due, in milliseconds since 1970. */
   readonly dueAt: number;
   readonly answeredMs: number;
 };
 
 const tickMs = 2;
 /**
- * More than ever wait at once: none waits here for another. Without a test client's deadlines, whose timers cost a
- * generator pauses.
+ * More connections than requests ever wait at once, so none waits for another here. Without the test client's
+ * deadlines, whose timers would make the generator pause.
  */
 const agent = new Agent({ connections: 500 });
 
 /**
- * Open loop: requests are sent when they are due (exponential gaps at `rate` a second), whether or not earlier ones are
- * answered, and their time counts from then. A server that stalls cannot hide it by keeping clients from asking.
+ * Open loop: requests are sent when they are due (exponential gaps at `rate` per second), whether or not earlier ones
+ * are answered, and their time counts from then. A server that stalls cannot hide it by keeping clients from sending.
  *
- * @throws if one is refused.
+ * @throws if a request is refused.
  */
 export async function openLoop(url: string, rate: number, seconds: number): Promise<Sent[]> {
   const sent: Promise<Sent>[] = [];

@@ -7,7 +7,7 @@ export type Process = { readonly url: string; readonly pid: number; stop(): Prom
 
 const benchFolder = (file: string) => fileURLToPath(new URL(`../${file}`, import.meta.url));
 
-/** Starts a file of the bench folder as Node runs it; resolves when it says `{ ready: true, url? }`. */
+/** Starts a file of the bench folder with Node; resolves when it sends `{ ready: true, url? }`. */
 export async function startProcess(
   file: string,
   args: readonly string[],
@@ -34,7 +34,7 @@ export async function startProgram(
     env: { PATH: process.env['PATH'], PYTHONDONTWRITEBYTECODE: '1', ...env },
     cwd: benchFolder('peers'),
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Its children go with it.
+    // Its children are killed with it.
     detached: true,
   });
   return handle(
@@ -56,7 +56,7 @@ function signal(child: ChildProcess, name: NodeJS.Signals): void {
   try {
     if (child.pid !== undefined) process.kill(child.spawnfile === process.execPath ? child.pid : -child.pid, name);
   } catch {
-    // It has ended.
+    // It has already ended.
   }
 }
 
@@ -65,7 +65,7 @@ async function handle(child: ChildProcess, name: string, ready: Promise<{ url?: 
   let stopping = false;
   child.once('exit', (code) => {
     alive.delete(child);
-    // A peer that dies would look slow.
+    // A peer that died would look slow.
     if (!stopping && code !== 0) process.stderr.write(`${name} ended with ${code} in the middle of a measurement\n`);
     if (!stopping && code !== 0) process.exit(1);
   });

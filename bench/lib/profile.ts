@@ -23,14 +23,14 @@ export function monotonicUs(): number {
 /** Microseconds of CPU by where they were spent. */
 export type Spent = ReadonlyMap<string, number>;
 
-/** The last two: a scoring thread that waits for work, which a profile counts as time of its own. */
+/** The last two: a scoring thread waiting for work, which a profile counts as self time. */
 const notCpu = new Set(['(idle)', '(program)', '(root)', 'atomicsWaitLoop', 'wait']);
 
 /**
- * Reads a profile of `node --cpu-prof`, only what falls into the window: loading and compiling belong to no event.
+ * Reads a profile of `node --cpu-prof`, only the part within the window: loading and compiling belong to no event.
  *
- * `byStage`: to the folder of `src/` that is nearest on the stack, or to the package or Node module at its bottom if
- * none of ours is. `byFunction`: self time.
+ * `byStage`: time by the folder of `src/` nearest on the stack, or by the package or Node module at its bottom if no
+ * code of ours is on it. `byFunction`: self time.
  */
 export async function readProfile(
   file: string,

@@ -12,7 +12,7 @@ const run = promisify(execFile);
 export type Fsync = 'always' | 'everysec';
 export type Redis = { readonly port: number } & AsyncDisposable;
 
-/** Whether the program is there; if not, and the system's package manager can bring it, it does. */
+/** Whether the program is available, after trying to install it with the system's package manager if it is not. */
 export async function have(program: string, test: readonly string[], packages: readonly string[]): Promise<boolean> {
   const works = () =>
     run(program, [...test]).then(
@@ -30,7 +30,7 @@ export async function have(program: string, test: readonly string[], packages: r
   return works();
 }
 
-/** A Redis of its own with an append-only file, which is what makes a queue in it durable. */
+/** A private Redis with an append-only file, which is what makes a queue in it durable. */
 export async function startRedis(fsync: Fsync): Promise<Redis> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-redis-'));
   const port = await freePort(0);

@@ -1,9 +1,9 @@
 import { type Figure, figure } from './stats.ts';
 
-/** One thing to measure: a round gives one or several values by unit. */
+/** One thing to measure: a round gives one or more values by unit. */
 export type Subject = { readonly name: string; readonly round: () => Promise<Readonly<Record<string, number>>> };
 
-/** A line of the table. */
+/** A row of the results table. */
 export type Row = {
   readonly measure: string;
   readonly subject: string;

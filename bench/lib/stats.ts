@@ -1,6 +1,6 @@
 /**
- * A figure of several rounds. Rounds of different subjects alternate, so that a slow minute of the machine is
- * everybody's.
+ * A figure of several rounds. Rounds of different subjects alternate, so that a slow minute of the machine affects all
+ * of them.
  */
 export type Figure = {
   readonly median: number;
@@ -17,7 +17,7 @@ export function figure(rounds: readonly number[]): Figure {
   return { median: middle, low: at(0), high: at(1), rounds };
 }
 
-/** What stages in a row come to at best, if each costs what it costs alone: 1 / (1/a + 1/b + …). */
+/** The best rate of stages in sequence, if each costs what it costs alone: 1 / (1/a + 1/b + …). */
 export function composed(...rates: readonly number[]): number {
   return 1 / rates.reduce((sum, rate) => sum + 1 / rate, 0);
 }

@@ -1,4 +1,4 @@
-/** Accepted conversations a second and how long a 202 takes, at 100 connections, with nobody scoring. */
+/** Accepted conversations per second and the latency of a 202, at 100 connections, with no worker running. */
 import { createNamespace } from '../../test/support/namespace.ts';
 import type { Contender } from '../contenders/contender.ts';
 import { warmLoad } from '../lib/load.ts';

@@ -23,7 +23,7 @@ const burns: readonly Case[] = [1, 5, 20].map((burnMs) => ({
   events: Math.ceil(20_000 / burnMs),
 }));
 
-/** @param only  parts of the comparison. */
+/** @param only  the parts to compare. */
 export function againstSubjects(
   now: Contender,
   before: Contender,
@@ -31,7 +31,7 @@ export function againstSubjects(
   seconds: number,
 ): Subject[] {
   const cases = [...(only.has('drain') ? drains : []), ...(only.has('scoring') ? burns : [])];
-  // The two take turns within a round: a slow minute of the machine is for both.
+  // The two take turns within a round, so that a slow minute of the machine affects both.
   const both = (name: string, round: (contender: Contender) => Promise<Record<string, number>>): Subject[] =>
     [before, now].map((contender) => ({ name: `${name}, ${contender.name}`, round: () => round(contender) }));
   return [
@@ -58,7 +58,7 @@ async function accept(contender: Contender, seconds: number): Promise<Record<str
   return { ...measured, ...cpuColumns(cpu) };
 }
 
-/** What now is of before, for each figure of both. */
+/** The ratio of now to before, for each figure that both have. */
 export function againstRatios(
   rows: readonly Row[],
   now: Contender,

@@ -1,4 +1,4 @@
-/** What one event takes: of a message, and of the database's binary log where there is one. */
+/** Bytes per event: in its message, and in the database's binary log if there is one. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { newEventId } from '../../src/event/event.ts';
@@ -10,7 +10,7 @@ import type { Row } from '../lib/rounds.ts';
 import { figure } from '../lib/stats.ts';
 
 const events = 5_000;
-/** Confirms are marked after half of it, or when the API ends: here that is when we say. */
+/** Confirms are marked after half of this, or when the API ends: here, when we end it. */
 const graceMs = 600_000;
 
 export async function bytesOfAnEvent(ours: Contender): Promise<Row[]> {
@@ -34,14 +34,14 @@ export async function bytesOfAnEvent(ours: Contender): Promise<Row[]> {
   ];
 }
 
-/** Bytes of each step of an event; nothing if the server keeps no such log. */
+/** Bytes per event for each step; empty if the server keeps no binary log. */
 async function binaryLog(ours: Contender): Promise<Record<string, number>> {
   await using session = await ours.open({ PUBLISH_GRACE_MS: String(graceMs) });
   const written = () => logBytes(session.database);
   const start = await written();
   if (start === null) return {};
   const api = await session.startApi();
-  // What is accepted before the broker is connected is published after the grace.
+  // Events accepted before the broker is connected would be published only after the grace period.
   while ((await call(api.url, 'GET', '/readyz')).body.broker !== 'up') await delay(50);
   await fill(api.url, events);
   await session.queued(events);

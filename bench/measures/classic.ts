@@ -27,7 +27,7 @@ export async function classicRun(ours: Contender, urls: Urls): Promise<Classic> 
   await using session = await ours.open({ SCORER_MODULE: '', LOG_LEVEL: 'debug' });
   const [api, workers] = await Promise.all([session.startApi(), session.startWorkers({ workers: 4, concurrency: 10 })]);
   const broker = await openBroker(urls.rabbitmq);
-  // A fleet that has served for a while: the first second of a process is spent on compiling its code.
+  // Warms up the fleet: a process spends its first second compiling its code.
   await fill(api.url, 2 * requests);
   while ((await session.open()) > 0) await delay(50);
   const already = await session.processed();
@@ -80,7 +80,8 @@ export async function classicRun(ours: Contender, urls: Urls): Promise<Classic> 
 
 export type HeatMap = {
   readonly workers: readonly number[];
-  readonly concurrency: readonly number[] /** [W][C], events a second. */;
+  readonly concurrency: readonly number[];
+  /** [W][C], events per second. */
   readonly rates: readonly (readonly number[])[];
 };
 

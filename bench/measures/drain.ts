@@ -1,4 +1,4 @@
-/** Events a second from a backlog, by workers that do nothing else. */
+/** Events per second drained from a backlog, by workers with nothing else to do. */
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNamespace } from '../../test/support/namespace.ts';
@@ -11,16 +11,16 @@ import { type Process, startProcess } from '../lib/process.ts';
 import type { Subject } from '../lib/rounds.ts';
 import { consumeRate, settleRate } from './floors.ts';
 
-/** Until code is compiled and connections are warm. */
+/** Time for code to be compiled and connections to be warm. */
 const warmMs = 1_500;
 const pollMs = 200;
 
-/** What a drain came to: events per second, and the CPU of each event. */
+/** The result of a drain: events per second, and CPU per event. */
 export type Drained = { readonly rate: number; readonly cpu: CpuOfEach };
 
 /**
- * Between the warm-up and the last twentieth of the backlog, at most `seconds`. The backlog is in the queue, confirmed,
- * before the first worker starts.
+ * Measures between the warm-up and the last twentieth of the backlog, for at most `seconds`. The whole backlog is in
+ * the queue, confirmed, before the first worker starts.
  */
 export async function drain(
   contender: Contender,
@@ -56,7 +56,7 @@ export async function backlog(session: Session, events: number): Promise<void> {
   await api.stop();
 }
 
-/** Counts what is still open: an index scan, so only while that is few rows (`watchProcessed`). */
+/** Counts the events still open: an index scan, so only for few rows (otherwise `watchProcessed`). */
 export async function watch(session: Session, seconds: number, workers: readonly Process[]): Promise<Drained> {
   const all = await session.open();
   while ((await session.open()) === all) await delay(pollMs);
@@ -80,7 +80,7 @@ export async function watch(session: Session, seconds: number, workers: readonly
   return { rate, cpu };
 }
 
-/** The same for a long backlog of which little is done: what is open would take longer to count than to drain. */
+/** The same for a long backlog that is hardly drained: counting its open events would take longer than draining. */
 export async function watchProcessed(session: Session, seconds: number): Promise<number> {
   const done = await session.processed();
   while ((await session.processed()) === done) await delay(pollMs);
@@ -91,7 +91,7 @@ export async function watchProcessed(session: Session, seconds: number): Promise
   return ((await session.processed()) - from) / ((performance.now() - began) / 1_000);
 }
 
-/** The backlog was nearly done when the warm-up ended. */
+/** Most of the backlog was drained before the warm-up ended. */
 class TooSmall extends Error {
   override readonly name = 'TooSmall';
   constructor(events: number) {
@@ -121,8 +121,7 @@ export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Conte
     ),
     ...peers.flatMap((peer) =>
       peerSettings
-        // A Celery worker is a process for each unit of concurrency: 50 of them on these cores only wait for each
-        // other.
+        // A Celery worker is one process per unit of concurrency: 50 of them would only contend for the cores.
         .filter(({ workers, concurrency }) => !peer.name.startsWith('Celery') || (workers === 1 && concurrency === 10))
         .map((setting) => subject(peer, setting, { events: peer.name.startsWith('Celery') ? 4_000 : 8_000, seconds })),
     ),
@@ -136,7 +135,7 @@ function subject(contender: Contender, setting: Workload, options: { events: num
   };
 }
 
-/** With a scorer that uses CPU. The limit is what the cores allow: the scorer alone, a thread for each core. */
+/** With a scorer that uses CPU. The limit is what the cores allow: the scorer alone, one thread per core. */
 export function scoringSubjects(ours: Contender, plain: Contender, seconds: number): Subject[] {
   return [1, 5, 20].flatMap((burnMs) => {
     const events = Math.ceil(Math.min((availableParallelism() * 1_000) / burnMs, 3_000) * (seconds + 4));
@@ -144,7 +143,7 @@ export function scoringSubjects(ours: Contender, plain: Contender, seconds: numb
       {
         name: `scorer alone, ${burnMs} ms`,
         async round() {
-          // It says what it counted where others say their URL.
+          // It reports its count in place of a URL.
           const alone = await startProcess('peers/scorer-alone.ts', [String(seconds)], burnEnv(burnMs));
           await alone.stop();
           return { '/s': Number(alone.url) };

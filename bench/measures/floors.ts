@@ -1,6 +1,6 @@
 /**
- * What the servers do at best for the bare statements and messages of the pipeline, with nothing of ours around them.
- * Rates a second.
+ * The best the servers can do with the bare statements and messages of the pipeline, without any of our code around
+ * them. Rates per second.
  */
 import { once } from 'node:events';
 import { type ChannelModel, type ConfirmChannel, connect } from 'amqplib';
@@ -15,7 +15,7 @@ let ids = 0;
 
 const quorum = { durable: true, arguments: { 'x-queue-type': 'quorum' } } as const;
 
-/** Durable multi-row INSERTs: 50 events and their logs a transaction, two connections. */
+/** Durable multi-row INSERTs: 50 events and their logs per transaction, two connections. */
 export async function insertRate(databaseUrl: string, seconds: number): Promise<number> {
   await using tables = await ownTables(databaseUrl);
   return await perSecond(seconds, tables.connections, (connection) => insertFifty(connection, tables));
@@ -27,7 +27,7 @@ type Tables = {
   readonly connections: readonly [Connection, Connection];
 };
 
-/** Empty copies of the two tables that conversations go into, for two connections without autocommit. */
+/** Empty copies of the two tables that conversations are stored in, for two connections without autocommit. */
 async function ownTables(databaseUrl: string): Promise<Tables & AsyncDisposable> {
   const connections = await Promise.all([mysql.createConnection(databaseUrl), mysql.createConnection(databaseUrl)]);
   const [events, logs] = [`floor_events_${Date.now()}`, `floor_logs_${Date.now()}`];
@@ -76,7 +76,7 @@ async function insertFifty(connection: Connection, { events, logs: texts }: Tabl
   return batch.length;
 }
 
-/** A confirm channel with a thousand messages on the way. */
+/** A confirm channel with a thousand messages in flight. */
 export async function publishRate(rabbitmqUrl: string, seconds: number): Promise<number> {
   return withQueue(rabbitmqUrl, async (broker, queue) => {
     const channel = await broker.createConfirmChannel();
@@ -84,7 +84,7 @@ export async function publishRate(rabbitmqUrl: string, seconds: number): Promise
   });
 }
 
-/** Consume and ack each, prefetch 100, from a queue that is full enough. */
+/** Consumes and acks each message, prefetch 100, from a queue with enough messages. */
 export async function consumeRate(rabbitmqUrl: string, messages: number): Promise<number> {
   return withQueue(rabbitmqUrl, async (broker, queue) => {
     await fill(await broker.createConfirmChannel(), queue, { messages });
@@ -137,7 +137,7 @@ async function fill(
   return sent / ((performance.now() - began) / 1_000);
 }
 
-/** Lock, update, add up: 50 events a transaction, two connections. */
+/** Lock, update, add up: 50 events per transaction, two connections. */
 export async function settleRate(databaseUrl: string, count: number): Promise<number> {
   await using tables = await ownTables(databaseUrl);
   const [first, second] = tables.connections;

@@ -1,4 +1,4 @@
-/** What grows must not cost: accept and settle with millions of stored events, drain with a backlog of a million. */
+/** Growth must not cost speed: accept and settle with millions of stored events, drain with a backlog of a million. */
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'amqplib';
@@ -18,7 +18,7 @@ const workload = { workers: 1, concurrency: 50 };
 const perStatement = 100_000;
 
 /**
- * A database for each size, all filled before the first round, and rounds that alternate: what is compared is minutes
+ * A database for each size, all filled before the first round, and alternating rounds: the figures compared are minutes
  * apart at most.
  */
 export async function storedEvents(
@@ -52,7 +52,7 @@ async function acceptAll(session: Session, seconds: number): Promise<number> {
   return rate;
 }
 
-/** Drains what the accepts left and a backlog more, to the end, so that nothing of a round is left to the next. */
+/** Drains the accepted events and another backlog completely, so that a round leaves nothing to the next. */
 async function drainAll(session: Session, seconds: number): Promise<number> {
   if ((await session.open()) < 20_000) await backlog(session, 20_000);
   const workers = await session.startWorkers(workload);
@@ -62,7 +62,7 @@ async function drainAll(session: Session, seconds: number): Promise<number> {
   return rate;
 }
 
-/** The same drain with a short and a long queue, in turn; rows and messages are made without the API. */
+/** The same drain with a short and a long queue, in turn; rows and messages are created without the API. */
 export async function longBacklog(
   ours: Contender,
   urls: Urls,
@@ -116,7 +116,7 @@ async function drainSome(session: Session, seconds: number): Promise<number> {
   return rate;
 }
 
-/** Event `n` of those made here: ids in the order of their making, as version 7 has them. */
+/** Event `n` of those created here: ids in order of creation, as version 7 ids are. */
 const eventIdSql = `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '-7', LPAD(LOWER(HEX(n % 4096)), 3, '0'), '-8000-', LPAD(LOWER(HEX(n)), 12, '0'))`;
 const eventId = (n: number): EventId =>
   `019b76da-${Math.floor(n / 65_536)
@@ -130,7 +130,7 @@ const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('u
   REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
 
 async function insertClosed(database: Pool, from: number): Promise<void> {
-  // Short: nobody reads them again, and ten million of the real ones would take 30 GB.
+  // Short: they are never read again, and ten million real ones would take 30 GB.
   await insertLogs(database, from, perStatement, '[]');
   await database.query(
     `INSERT INTO conversation_events (${columns}, status, processed_at, friendship_score_change, new_friendship_level)
@@ -158,7 +158,7 @@ function storedLog(): string {
   return JSON.stringify(parseConversationRequest(JSON.parse(nextBody())).turns);
 }
 
-/** `count` numbers from `from`: digits joined with themselves, which both servers know. */
+/** `count` numbers from `from` on: digits cross-joined with themselves, which works on both servers. */
 function numbers(from: number, count: number): string {
   const digits =
     '(SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)';
@@ -187,9 +187,9 @@ async function publishOpen(urls: Urls, queue: string, count: number): Promise<vo
 }
 
 /**
- * Gives the database what anybody with such a table would: a buffer pool of 4 GiB and a redo log of 2 GiB. With
- * MariaDB's defaults (128 and 96 MiB) one measures the disk: ids that arrive in no order dirty a page of their own
- * each, and a small log has them all written at once.
+ * Gives the database what any operator of such a table would: a buffer pool of 4 GiB and a redo log of 2 GiB. With
+ * MariaDB's defaults (128 and 96 MiB) the disk would be measured: ids that arrive in no order each dirty a page of
+ * their own, and a small log forces all of those to be written at once.
  */
 async function withRoom(database: Pool): Promise<AsyncDisposable> {
   const [version] = await one(database, 'SELECT VERSION()');
@@ -203,7 +203,7 @@ async function withRoom(database: Pool): Promise<AsyncDisposable> {
   return { [Symbol.asyncDispose]: () => set(Number(before[0]), Number(before[1])) };
 }
 
-/** Writes what a fill left in memory: an event should not pay for it. */
+/** Flushes what a fill left in memory, so that its cost is not charged to the events measured. */
 async function flush(pool: Pool): Promise<void> {
   const connection = await pool.getConnection();
   await connection.query('FLUSH TABLES conversation_events, conversation_logs FOR EXPORT');

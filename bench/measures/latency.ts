@@ -11,10 +11,10 @@ import { percentile } from '../lib/stats.ts';
 
 const shares = [0.25, 0.5, 0.8] as const;
 const workload = { workers: 1, concurrency: 50 };
-/** Of what the plain pipeline sustains: the rate at which the two are compared. */
+/** Share of the plain pipeline's capacity: the rate at which the two are compared. */
 const sameRateShare = 0.8;
 
-/** @param peer  is compared with at one rate that it can take. */
+/** @param peer  compared with Afterword at one rate that it can sustain. */
 export function latencySubjects(ours: Contender, peer: Contender, seconds: number): Subject[] {
   let capacity = Number.NaN;
   let ofPeer = Number.NaN;
@@ -31,7 +31,7 @@ export function latencySubjects(ours: Contender, peer: Contender, seconds: numbe
     {
       name: 'capacity, accept to processed',
       async round() {
-        // Each share of a round relates to the capacity of the same round.
+        // Each share in a round is of the capacity measured in the same round.
         capacity = await endToEnd(ours, seconds);
         return { '/s': capacity };
       },
@@ -46,7 +46,7 @@ export function latencySubjects(ours: Contender, peer: Contender, seconds: numbe
 /** Closed loop with a worker next to the API, until the last event is processed. */
 async function endToEnd(contender: Contender, seconds: number): Promise<number> {
   await using session = await contender.open();
-  // One after the other: each process of the plain pipeline makes the tables that it finds missing.
+  // One after the other: each process of the plain pipeline creates the tables that are missing.
   const api = await session.startApi();
   const [worker] = await session.startWorkers(workload);
   await load(api.url, 2);
@@ -69,7 +69,7 @@ async function latencyAt(contender: Contender, rate: number, seconds: number): P
   await using session = await contender.open();
   const api = await session.startApi();
   const [worker] = await session.startWorkers(workload);
-  await load(api.url, 2); // warm
+  await load(api.url, 2); // warm-up
   await settled(session);
   const sent = await openLoop(api.url, rate, seconds);
   await settled(session);

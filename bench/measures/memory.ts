@@ -37,7 +37,7 @@ async function together(ours: Contender): Promise<Record<string, number>> {
   return { ...rest, ...loaded };
 }
 
-/** One thread each: ten workers on a few cores have threads enough (README, "How many"). */
+/** One thread each: ten workers on a few cores have enough threads (README, "How many"). */
 async function tenWorkers(ours: Contender): Promise<Record<string, number>> {
   await using session = await ours.open({ SCORING_THREADS: '1' });
   const workers = await session.startWorkers({ workers: 10, concurrency: 10 });
@@ -51,7 +51,7 @@ async function tenWorkers(ours: Contender): Promise<Record<string, number>> {
   return { 'MiB at rest': rest, 'MiB after load': loaded };
 }
 
-/** From spawn to the first event that was processed, with a backlog waiting. */
+/** From spawn to the first processed event, with a backlog waiting. */
 async function startTime(ours: Contender): Promise<Record<string, number>> {
   await using session = await ours.open();
   await backlog(session, 200);

@@ -1,4 +1,4 @@
-/** Whether `afterword size` is right: its predictions against runs that it has not seen. */
+/** Whether `afterword size` is right: compares its predictions with runs that it has not seen. */
 import { availableParallelism } from 'node:os';
 import { runCommand } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
@@ -21,7 +21,7 @@ type SizeReport = {
   readonly advice: { readonly setting: Omit<Prediction, 'rate'> };
 };
 
-/** Advisor and unseen runs in turn, `n` times. */
+/** The advisor and unseen runs in turn, `n` times. */
 export async function sizeAccuracy(
   ours: Contender,
   urls: Urls,
@@ -79,7 +79,7 @@ async function askAdvisor(urls: Urls, env: Record<string, string>): Promise<Size
   const space = await createNamespace(urls, env);
   const { code, output } = await runCommand(['size', '--json'], space.env);
   await space.dispose();
-  // 3: it says itself that its figures are not to be trusted, which is then what is measured.
+  // 3: it says itself that its figures are not to be trusted; they are measured all the same.
   if (code !== 0 && code !== 3) throw new Error(`afterword size ended with ${code}:\n${output}`);
   return JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '{}') as SizeReport;
 }

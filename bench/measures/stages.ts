@@ -1,5 +1,5 @@
 /**
- * CPU of one event: by process, and by stage from profiles of the API, a worker's main thread and its scoring threads.
+ * CPU per event: by process, and by stage from profiles of the API, a worker's main thread and its scoring threads.
  */
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import type { Row } from '../lib/rounds.ts';
 import { figure } from '../lib/stats.ts';
 import { backlog } from './drain.ts';
 
-/** Until code is compiled. */
+/** Time for code to be compiled. */
 const warmSeconds = 2;
 
 export async function cpuByProcess(ours: Contender, seconds: number): Promise<Row[]> {
@@ -62,7 +62,7 @@ export async function cpuByStage(ours: Contender, seconds: number): Promise<Row[
 
 type Profiled = { readonly events: number; readonly main: Map<string, number>; readonly threads: Map<string, number> };
 
-/** `work` runs under the profiler and says how many events it counted in its window. */
+/** Runs `work` under the profiler; `work` returns how many events it counted in its window. */
 async function profiled(
   work: (nodeOptions: string, window: (counted: () => Promise<number>) => Promise<number>) => Promise<number>,
 ): Promise<Profiled> {

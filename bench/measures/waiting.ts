@@ -1,4 +1,4 @@
-/** Scorers that wait for something outside: prefetch is to be parallelism, at the memory of a thread for each core. */
+/** Scorers that wait for an external service: prefetch is parallelism, for the memory of one thread per core. */
 import { availableParallelism } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Contender, Workload } from '../contenders/contender.ts';
@@ -13,19 +13,19 @@ type Case = {
   readonly workload: Workload & { readonly waitMs: number };
 };
 
-/** Events × what each waits; the fleet holds all of them at once, but for the second, which takes two rounds. */
+/** Events × the wait of each; the fleet holds all of them at once, except in the second case: that takes two rounds. */
 const cases: readonly Case[] = [
   { name: '480 x 5 s, 4 x 120', events: 480, workload: { workers: 4, concurrency: 120, waitMs: 5_000 } },
   { name: '80 x 2 s, 4 x 10', events: 80, workload: { workers: 4, concurrency: 10, waitMs: 2_000 } },
   { name: '100 x 5 s, 10 x 10', events: 100, workload: { workers: 10, concurrency: 10, waitMs: 5_000 } },
 ];
 
-/** Some CPU and much waiting in each event. */
+/** Each event uses some CPU and waits a lot. */
 const hybrid = { workers: 2, concurrency: 50, waitMs: 500, burnMs: 5 } as const;
 
 export const hybridName = '5 ms of CPU and 500 ms of waiting, 2 x 50';
 
-/** What cores and deliveries allow, events per second: whichever is less. */
+/** What cores and prefetch allow, in events per second: whichever is less. */
 export const hybridLimit = Math.min(
   (availableParallelism() * 1_000) / hybrid.burnMs,
   (hybrid.workers * hybrid.concurrency * 1_000) / (hybrid.waitMs + hybrid.burnMs),
@@ -40,7 +40,7 @@ export function leastSeconds(name: string): number {
 }
 
 export function waitingSubjects(ours: Contender, peers: readonly Contender[], seconds: number): Subject[] {
-  // A Celery worker is a process for each unit of concurrency: 480 of them do not fit.
+  // A Celery worker is one process per unit of concurrency: 480 of them do not fit.
   const contenders = [ours, ...peers.filter(({ name }) => !name.startsWith('Celery'))];
   const events = Math.ceil(hybridLimit * (seconds * 2 + 4));
   return [
@@ -54,7 +54,7 @@ export function waitingSubjects(ours: Contender, peers: readonly Contender[], se
   ];
 }
 
-/** The fleet is up and idle; then the events come. Seconds from the first request to the last event processed. */
+/** Sends the events to an idle fleet. Measures seconds from the first request to the last event processed. */
 async function once(contender: Contender, { events, workload }: Case): Promise<Record<string, number>> {
   await using session = await contender.open();
   const api = await session.startApi();

@@ -1,4 +1,4 @@
-/** Floor of memory: a Node process with the libraries of ours loaded, and nothing done with them. */
+/** The floor for memory: a Node process with the same libraries loaded, and nothing done with them. */
 await Promise.all([
   import('amqplib'),
   import('express'),

@@ -1,6 +1,6 @@
 /**
- * BullMQ on Redis, with events and friendship in MySQL, as its documentation has it: one INSERT and one `add` a
- * request, one transaction a job. REDIS_URL's server decides how durable the queue is (appendfsync). Roles: api,
+ * BullMQ on Redis, with events and friendship in MySQL, as its documentation has it: one INSERT and one `add` per
+ * request, one transaction per job. The Redis server decides how durable the queue is (appendfsync). Roles: api,
  * worker.
  */
 import { randomUUID } from 'node:crypto';
@@ -53,7 +53,7 @@ if (process.argv[2] === 'api') {
   const worker = new Worker<Job>(
     QUEUE,
     async ({ data: { event_id, body } }) => {
-      // Waiting is for the event loop, as such a pipeline has it; the pool is for the CPU.
+      // Waiting happens on the event loop, as in such a pipeline; the pool is for CPU work.
       if (Number(WAIT_MS) > 0) await delay(Number(WAIT_MS));
       const score = await pool.run(body);
       const db = await database.getConnection();

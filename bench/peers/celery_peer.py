@@ -1,6 +1,7 @@
-"""Celery on RabbitMQ behind FastAPI, as their documentation has it: one INSERT and one `delay` a request, one transaction a task.
+"""Celery on RabbitMQ behind FastAPI, as their documentation has it.
 
-Durable as ours is: quorum queues are not known to this Celery, so a durable queue with persistent messages and publisher confirms; late acks.
+One INSERT and one `delay` per request, one transaction per task. As durable as ours: this Celery does not know quorum
+queues, so it uses a durable queue with persistent messages and publisher confirms, and late acks.
 Run by uvicorn (web) and by `celery -A celery_peer worker`.
 """
 

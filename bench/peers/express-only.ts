@@ -1,4 +1,4 @@
-/** Floor of the door: Express 5 parses the body and answers 202 without storing. */
+/** The floor for accepting: Express 5 parses the body and answers 202 without storing it. */
 import express from 'express';
 
 const app = express();

@@ -1,6 +1,6 @@
 /**
  * The plain pipeline, as one would write it from the documentation of its libraries: one INSERT and one awaited confirm
- * a request, one transaction a message. Same durability as ours. Roles: api, worker.
+ * per request, one transaction per message. Same durability as ours. Roles: api, worker.
  */
 import { randomUUID } from 'node:crypto';
 import { availableParallelism } from 'node:os';
@@ -87,7 +87,7 @@ if (process.argv[2] === 'api') {
   await channel.consume(QUEUE, async (message) => {
     if (message === null) return;
     const { event_id, user_id, body } = JSON.parse(message.content.toString()) as Event;
-    // Waiting is for the event loop, as such a pipeline has it; the pool is for the CPU.
+    // Waiting happens on the event loop, as in such a pipeline; the pool is for CPU work.
     if (Number(WAIT_MS) > 0) await delay(Number(WAIT_MS));
     const score = await pool.run(body);
     await database.transaction(async (manager) => {

@@ -1,6 +1,6 @@
 /**
- * What the cores allow: the burning scorer in a thread for each core, with nothing around it. Says how many it scored
- * in a second.
+ * What the cores allow: the CPU-burning scorer in one thread per core, with nothing around it. Reports how many it
+ * scored per second.
  */
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
@@ -12,7 +12,7 @@ if (isMainThread) {
   const seconds = Number(process.argv[2] ?? 3);
   const threads = Array.from({ length: availableParallelism() }, () => new Worker(new URL(import.meta.url)));
   const next = (thread: Worker) => new Promise<number>((resolve) => thread.once('message', resolve));
-  await Promise.all(threads.map(next)); // each is ready
+  await Promise.all(threads.map(next)); // until each is ready
   const counts = threads.map(next);
   for (const thread of threads) thread.postMessage(seconds * 1_000);
   const done = (await Promise.all(counts)).reduce((sum, n) => sum + n, 0);

@@ -4,7 +4,7 @@ import type { Scorer } from '../../src/score/index.ts';
 
 const { WAIT_MS = '0', BURN_MS = '0' } = process.env;
 
-/** Stands for a scorer that asks a service elsewhere: waits, then has something to do with the answer. */
+/** Stands for a scorer that calls an external service: waits, then does some work on the answer. */
 const scorer: Scorer = {
   name: 'wait',
   version: '1',

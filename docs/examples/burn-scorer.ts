@@ -2,8 +2,8 @@ import { hash } from 'node:crypto';
 import type { Scorer } from '../../src/score/index.ts';
 
 /**
- * An example of a scorer of your own: burns a set amount of CPU for each conversation and scores by its length.
- * Benchmarks use it to stand for heavier work.
+ * An example of a custom scorer: burns a set amount of CPU per conversation and scores it by its length. Benchmarks use
+ * it as a stand-in for heavier work.
  *
  *   BURN_MS=5 SCORER_MODULE=docs/examples/burn-scorer.ts scripts/up
  */
@@ -11,8 +11,8 @@ const burnMs = Number(process.env['BURN_MS'] ?? 0);
 /** Hashing costs the same before and after its code is warm. */
 const block = Buffer.alloc(16_384, 1);
 /**
- * Blocks hashed in a millisecond of CPU. Measured as the scorer is loaded, over many ticks (some systems count a
- * thread's CPU in steps of 4 ms); BURN_BLOCKS_PER_MS makes it the same in several processes.
+ * Blocks hashed per millisecond of CPU. Measured when the scorer is loaded, over many ticks (some systems count a
+ * thread's CPU in steps of 4 ms); BURN_BLOCKS_PER_MS sets the same value for several processes.
  */
 const blocksPerMs = Number(process.env['BURN_BLOCKS_PER_MS'] ?? 0) || (burnMs > 0 ? countBlocks(200) : 0);
 

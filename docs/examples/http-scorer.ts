@@ -1,18 +1,18 @@
 import type { Scorer } from '../../src/score/index.ts';
 
 /**
- * An example of a scorer that asks a service: posts the conversation and takes the points that are answered. While it
+ * An example of a scorer that calls a service: posts the conversation and uses the points in the response. While it
  * waits, its thread works on other conversations, so a few threads are enough for hundreds of calls at once.
  *
  *   SCORE_URL=http://127.0.0.1:8000/score SCORER_MODULE=docs/examples/http-scorer.ts scripts/up
  */
 const url = process.env['SCORE_URL'];
-if (url === undefined) throw new Error('set SCORE_URL to the address that scores');
+if (url === undefined) throw new Error('set SCORE_URL to the URL of the scoring service');
 
 const scorer: Scorer = {
   name: 'http',
   version: '1',
-  // Skips the moment in which the pool finds out by itself.
+  // Optional: saves the pool from having to find this out.
   waits: true,
   async score(conversation, { signal }) {
     const answer = await fetch(url, {
@@ -24,9 +24,9 @@ const scorer: Scorer = {
       signal,
     });
     if (!answer.ok) {
-      // Or its connection stays open until the garbage collector finds it.
+      // Otherwise the connection stays open until the body is garbage-collected.
       await answer.body?.cancel();
-      // The request itself is at fault: trying again would not help. Anything else passes, and may be asked again.
+      // These statuses blame the request itself: a retry would not help. Any other error may pass.
       const permanent = answer.status >= 400 && answer.status < 500 && answer.status !== 408 && answer.status !== 429;
       throw Object.assign(new Error(`the service answered ${answer.status}`), { permanent });
     }

@@ -7,7 +7,7 @@ import { probes } from './probe.ts';
 import { freePort } from './process.ts';
 import { type Broker, grants, type Kind, type Rights, type Say, type Server, type ServerOf } from './server.ts';
 
-/** What compose uses, too. */
+/** The same images as in docker-compose.yml. */
 export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<
   Kind,
   string
@@ -17,7 +17,7 @@ const pullLimitMs = 180_000;
 /** 200 ms apart. */
 const maxProbes = 600;
 
-/** Why Docker cannot serve; null if it can: an engine answers, and the images are there or were pulled now. */
+/** Why Docker cannot be used; null if an engine answers and the images are present or could be pulled. */
 export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<string | null> {
   const client = await getContainerRuntimeClient().catch(() => null);
   if (client === null) return 'no Docker engine answers';
@@ -30,18 +30,18 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
       () => true,
       () => false,
     );
-    if (!pulled) return `Docker answers, but ${images[kind]} is not there and cannot be pulled`;
+    if (!pulled) return `Docker answers, but has no ${images[kind]} and cannot pull it`;
   }
-  // The helper that removes forgotten containers is an image of its own; without it we remove ours ourselves.
+  // The helper that removes orphaned containers is a separate image; without it we remove ours ourselves.
   if (!(await client.image.exists(ImageName.fromString('testcontainers/ryuk:0.14.0'))))
     process.env['TESTCONTAINERS_RYUK_DISABLED'] ??= 'true';
   return null;
 }
 
 /**
- * @param volume  name of a Docker volume that keeps the data, and of the container on it; null: the data go with the
- *                container. One that a killed owner left behind on the volume is removed first: the caller holds the
- *                lock, so nobody uses it.
+ * @param volume  name of the Docker volume that keeps the data, and of its container; null: the data are removed with
+ *                the container. A container that a killed owner left on the volume is removed first: the caller holds
+ *                the lock, so it is not in use.
  */
 export async function startDockerServer(
   kind: Kind,
@@ -76,8 +76,8 @@ async function startDatabase(volume: string | null, password: string, rights: Ri
   if (granted.exitCode !== 0) {
     await container.stop();
     throw new Error(
-      `the database in Docker does not know our password: ${granted.output.trim()}\n` +
-        `Its data are older than .afterword/password. If they may go: docker volume rm ${volume}`,
+      `the database in Docker does not accept our password: ${granted.output.trim()}\n` +
+        `Its data are older than .afterword/password. If you do not need them: docker volume rm ${volume}`,
     );
   }
   return controls('database', container, `mysql://afterword:${password}@${container.getHost()}:${port}/afterword`);
@@ -86,14 +86,14 @@ async function startDatabase(volume: string | null, password: string, rights: Ri
 async function startBroker(volume: string | null, password: string): Promise<Broker> {
   const port = await freePort();
   const create = async () => {
-    // A node's data are under its host's name: it must not change with the container.
+    // A node keeps its data under its hostname, which must not change with the container.
     const image = new LocalRabbitMq(images.broker)
       .withHostname('afterword')
       .withEnvironment({ RABBITMQ_DEFAULT_USER: 'afterword', RABBITMQ_DEFAULT_PASS: password })
       .withExposedPorts({ container: 5672, host: port });
     const started = await keepData(image, volume, '/var/lib/rabbitmq').start();
-    // The image sets the password when it makes its user, and never again; and makes it an administrator, which nothing
-    // of ours needs.
+    // The image sets the password only when it creates its user, and makes that user an administrator, which we do not
+    // need.
     await started.exec(['rabbitmqctl', 'change_password', 'afterword', password]);
     await started.exec(['rabbitmqctl', 'set_user_tags', 'afterword']);
     return started;
@@ -121,13 +121,13 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
   };
 }
 
-/** Docker publishes a port on all addresses of its host, and past the host's firewall, unless it is told one. */
+/** Unless it is given an address, Docker publishes a port on all addresses of its host, past the host's firewall. */
 async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostPort?: string }[]>): Promise<void> {
   const { hostIps } = (await getContainerRuntimeClient()).info.containerRuntime;
   const ours = Object.values(networkInterfaces()).flatMap((addresses = []) => addresses.map(({ address }) => address));
   const isOurs = ({ address }: { readonly address: string }) => ours.includes(address);
-  // Loopback; or, if we are in a container and the engine is our host's, the bridge between them. An engine elsewhere
-  // is reached at an address of its own.
+  // Loopback; or, if we run in a container and use the engine of our host, the bridge between them. A remote engine is
+  // reached at an address that is not ours.
   const isElsewhere = /^(tcp|https?|ssh):/.test(process.env['DOCKER_HOST'] ?? '');
   const here =
     hostIps.find((ip) => ip.family === 4 && isOurs(ip)) ??
@@ -176,7 +176,7 @@ async function controls(kind: Kind, container: StartedTestContainer, url: string
     },
     async dispose() {
       await raw.stop().catch(() => {});
-      // Only volumes without a name go with it.
+      // This also removes its anonymous volumes, but not named ones.
       await raw.remove({ v: true, force: true }).catch(() => {});
     },
   };

@@ -21,15 +21,15 @@ export type Found<K extends Kind = Kind> = {
 };
 
 /**
- * Finds a database and a broker, and says which it took and why: those named in the environment, else Docker if an
- * engine answers and has (or can pull) the images, else private instances of what is installed, else of what it
- * installs now. `AFTERWORD_SERVERS=docker|private` decides between the last ones by hand. Where data are kept, the kind
- * that has them is taken again.
+ * Finds a database and a broker, and says which it uses and why: those named in the environment, else Docker if an
+ * engine answers and has (or can pull) the images, else private instances of the installed servers, which it installs
+ * if they are missing. `AFTERWORD_SERVERS=docker|private` chooses between the last two. If data are kept, the kind that
+ * has them is used again.
  *
  * @param options.folder  where private instances keep their data, and our password for the servers.
- * @param options.volumes  Docker volumes keep data under this prefix; null: no data are kept.
- * @param options.rights  of the database user in the URL; `all` if not said.
- * @throws {Error} that names what was tried and what to do.
+ * @param options.volumes  prefix of the Docker volumes that keep the data; null: no data are kept.
+ * @param options.rights  of the database user in the URL; default: `all`.
+ * @throws {Error} that says what was tried and what to do.
  */
 export async function findServers<K extends Kind>(
   kinds: readonly K[],
@@ -97,13 +97,13 @@ async function privateServer(
 
 let installing: Promise<unknown> = Promise.resolve();
 
-/** One at a time: the system's package manager takes a lock. */
+/** Installs one package at a time: the package manager takes a lock. */
 function install(kind: Kind, say: Say): Promise<void> {
   const job = installing.then(async () => {
     const byHand = `install ${packages[kind]} by hand, or name a running server in ${variables[kind]}, or start Docker`;
     const apt = await findProgram('apt-get');
     if (apt === null)
-      throw new Error(`${kind}: nothing named, no Docker, nothing installed, and no apt-get here: ${byHand}`);
+      throw new Error(`${kind}: no server named, no Docker, none installed, and no apt-get here: ${byHand}`);
     const root = process.getuid?.() === 0;
     if (!root && (await findProgram('sudo')) === null) throw new Error(`${kind}: installing needs root: ${byHand}`);
     const [command, prefix] = root ? [apt, []] : ['sudo', ['-n', apt]];
@@ -123,7 +123,7 @@ function install(kind: Kind, say: Say): Promise<void> {
   return job;
 }
 
-/** Somebody else's server: we never stop it. */
+/** A server that we did not start, so we never stop it. */
 function namedServer(url: string): Broker {
   const notOurs = () => Promise.reject(new Error('this server was named in the environment; it is not ours to stop'));
   return { url, stop: notOurs, kill: notOurs, start: notOurs, wipe: notOurs, ctl: notOurs, dispose: async () => {} };

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs a server that must not outlive its owner: leash.sh COMMAND [ARGUMENT…]
-# Descriptor 3 is a pipe from the owner. When the owner ends, however it ends, the pipe closes and the server gets SIGTERM.
+# Descriptor 3 is a pipe from the owner. However the owner ends, the pipe then closes and the server gets SIGTERM.
 "$@" </dev/null 3<&- &
 server=$!
 trap 'kill -TERM $server 2>/dev/null' TERM INT

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** The password of the servers whose data are in `folder`, made when it is first asked for. Safe in a URL. */
+/** The password of the servers whose data are in `folder`, created on first use. Safe in a URL. */
 export async function passwordOf(folder: string): Promise<string> {
   const path = join(folder, 'password');
   const kept = await readFile(path, 'utf8').catch(() => null);

@@ -9,14 +9,14 @@ import type { Broker } from './server.ts';
 
 const run = promisify(execFile);
 
-/** The server itself, not the wrapper in /usr/sbin, which insists on root or the rabbitmq user. */
+/** Finds the server itself, not the wrapper in /usr/sbin, which insists on root or the rabbitmq user. */
 export function findBrokerProgram(): Promise<string | null> {
   return findProgram('rabbitmq-server', ['/usr/lib/rabbitmq/bin', '/usr/local/lib/rabbitmq/bin']);
 }
 
 /**
- * A node of a cluster: nodes that shall meet share the port of one epmd (the first to start brings it) and the cookie
- * in one home.
+ * A node of a cluster. Nodes of one cluster share the port of one epmd (which the first to start runs) and the cookie
+ * in one home directory.
  */
 export type ClusterNode = {
   readonly name: string;
@@ -26,8 +26,8 @@ export type ClusterNode = {
 };
 
 /**
- * A RabbitMQ of our own: data, cookie and name resolution (epmd) in and for `folder`, loopback only, ports of its own.
- * epmd is started by us, on a leash too: the one that RabbitMQ starts by itself would stay behind.
+ * A private RabbitMQ with its own data, cookie and name resolution (epmd) in `folder`, on loopback only, on its own
+ * ports. We start epmd too, also on a leash: one that RabbitMQ starts would outlive it.
  */
 export async function startPrivateBroker(folder: string, password: string, node?: ClusterNode): Promise<Broker> {
   const program = await findBrokerProgram();
@@ -46,7 +46,7 @@ export async function startPrivateBroker(folder: string, password: string, node?
     `load_definitions = ${definitions}`,
     'loopback_users.afterword = true',
   ];
-  // Read at every start: data from before have this password, too.
+  // Loaded at every start, so that existing data get this password too.
   const user = { name: 'afterword', password, tags: '' };
   const permissions = { user: user.name, vhost: '/', configure: '.*', write: '.*', read: '.*' };
   const defined = { users: [user], vhosts: [{ name: '/' }], permissions: [permissions] };
@@ -66,8 +66,8 @@ export async function startPrivateBroker(folder: string, password: string, node?
     RABBITMQ_ENABLED_PLUGINS_FILE: plugins,
     RABBITMQ_PID_FILE: join(folder, 'pid'),
     RABBITMQ_DIST_PORT: String(distribution),
-    // Idle schedulers that spin would take the cores from what is being tried; the port for other nodes would be open
-    // to the network.
+    // Idle schedulers must not spin, as they would take the cores from what is being tested, and the port for other
+    // nodes must not be open to the network.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
       '+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}',
     ERL_EPMD_PORT: String(epmdPort),
@@ -99,7 +99,7 @@ export async function startPrivateBroker(folder: string, password: string, node?
     await endEpmd((own) => own.kill());
   }
 
-  /** A cluster's epmd serves the other nodes, too: it goes at the end, by its leash. */
+  /** A cluster's epmd also serves the other nodes, so it runs until the end, when its leash stops it. */
   async function endEpmd(how: (epmd: Leashed) => Promise<void>): Promise<void> {
     if (node !== undefined || epmd === undefined) return;
     await how(epmd);
@@ -121,7 +121,7 @@ export async function startPrivateBroker(folder: string, password: string, node?
       await rm(join(folder, 'data'), { recursive: true, force: true });
       await start();
     },
-    // From the server's own folder, as the server: the wrapper in PATH insists on root or the rabbitmq user.
+    // From the server's own folder: the wrapper in PATH insists on root or the rabbitmq user.
     ctl: async (...args) => (await run(join(dirname(program), 'rabbitmqctl'), args, { env })).stdout,
   };
 }

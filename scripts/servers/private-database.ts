@@ -10,14 +10,14 @@ import { grants, type Rights, type Server } from './server.ts';
 
 const run = promisify(execFile);
 
-/** Where mariadbd or mysqld is, if one is installed. */
+/** The path of mariadbd or mysqld, if one is installed. */
 export function findDatabaseProgram(): Promise<string | null> {
   return findProgram('mariadbd').then((found) => found ?? findProgram('mysqld'));
 }
 
 /**
- * A MariaDB or MySQL of our own: its data in `folder`, loopback only, a port of its own, an ordinary user's rights.
- * The port is kept with the data, so that a restart has the same address if it is free.
+ * A private MariaDB or MySQL: its data in `folder`, on loopback only, on its own port, run by an ordinary user. The
+ * port is stored with the data, so that a restart uses the same address if it is free.
  */
 export async function startPrivateDatabase(folder: string, password: string, rights: Rights): Promise<Server> {
   const program = await findDatabaseProgram();
@@ -25,7 +25,7 @@ export async function startPrivateDatabase(folder: string, password: string, rig
   const data = join(folder, 'data');
   const logPath = join(folder, 'server.log');
   const portPath = join(folder, 'port');
-  // A server that starts removes the temporary tables it finds in its folder for them, also those of another that is
+  // A server that starts removes all temporary tables from its temporary folder, even those of another server that is
   // just being set up.
   const env = { ...process.env, TMPDIR: join(folder, 'tmp') };
   await mkdir(env.TMPDIR, { recursive: true });
@@ -44,7 +44,7 @@ export async function startPrivateDatabase(folder: string, password: string, rig
     "CREATE USER IF NOT EXISTS 'afterword'@'%'",
     `ALTER USER 'afterword'@'%' IDENTIFIED BY '${password}'`,
     ...grants(rights),
-    // The set-up makes some without a password.
+    // The set-up creates some users without a password.
     `ALTER USER 'root'@'localhost' IDENTIFIED BY '${password}'`,
     "DROP USER IF EXISTS 'root'@'127.0.0.1', 'root'@'::1', ''@'localhost'",
   ];
@@ -59,7 +59,7 @@ export async function startPrivateDatabase(folder: string, password: string, rig
         '--no-defaults',
         `--user=${userInfo().username}`,
         `--datadir=${data}`,
-        // A socket's path is limited to about 100 bytes, which a deep folder exceeds.
+        // The path of a socket is limited to about 100 bytes, which a deep folder exceeds.
         `--socket=${join(tmpdir(), `afterword-${port}.sock`)}`,
         `--pid-file=${join(folder, 'pid')}`,
         '--bind-address=127.0.0.1',

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const leash = fileURLToPath(new URL('./leash.sh', import.meta.url));
 
-/** A process on a leash: it ends when we end, even by SIGKILL. Its output goes to `log`. */
+/** A process on a leash: it ends when we end, even if by SIGKILL. Its output goes to `logFd`. */
 export type Leashed = {
   readonly ended: Promise<void>;
   terminate(): Promise<void>;
@@ -23,7 +23,7 @@ export function startLeashed(
   const child: ChildProcess = spawn('/bin/sh', [leash, command, ...args], {
     env: options.env,
     stdio: ['ignore', options.logFd, options.logFd, 'pipe'],
-    // A terminal's Ctrl-C must not reach the server: it is stopped after what uses it.
+    // A terminal's Ctrl-C must not reach the server: it is stopped after the processes that use it.
     detached: true,
   });
   const ended = new Promise<void>((resolve) => {
@@ -46,7 +46,7 @@ export function startLeashed(
       return child.exitCode === null && child.signalCode === null;
     },
     async terminate() {
-      child.ref(); // waited for now
+      child.ref(); // we now wait for it
       child.kill('SIGTERM');
       const late = delay(15_000, 'late', { ref: false });
       if ((await Promise.race([ended, late])) === 'late') signalGroup('SIGKILL');
@@ -60,7 +60,7 @@ export function startLeashed(
   };
 }
 
-/** Where a program is, in PATH or in the folders where packages put servers. */
+/** Finds a program in PATH or in the folders where packages install servers. */
 export async function findProgram(name: string, folders: readonly string[] = []): Promise<string | null> {
   for (const folder of [
     ...folders,
@@ -81,7 +81,7 @@ export async function findProgram(name: string, folders: readonly string[] = [])
   return null;
 }
 
-/** A loopback port: `preferred` if it is free, else any. */
+/** A free loopback port: `preferred` if possible, else any. */
 export async function freePort(preferred = 0): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
@@ -93,7 +93,7 @@ export async function freePort(preferred = 0): Promise<number> {
   });
 }
 
-/** Repeats `probe` until it succeeds; gives up after `withinMs` or when `server` has ended, with the end of its log. */
+/** Repeats `probe` until it succeeds. @throws with the end of the log, after `withinMs` or once `server` has ended. */
 export async function untilAnswers(
   probe: () => Promise<unknown>,
   options: { what: string; withinMs: number; server: Leashed; logPath: string },

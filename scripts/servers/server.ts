@@ -1,19 +1,19 @@
 /** A server that we may stop, kill and start again on the same address with the same data. */
 export type Server = {
   readonly url: string;
-  /** Ends it as its operator would; data stays. */
+  /** Stops it in an orderly way; its data stay. */
   stop(): Promise<void>;
   /** SIGKILL: no flush, no goodbye. */
   kill(): Promise<void>;
-  /** Starts it again after `stop` or `kill`, on what is left of its data, and waits until it answers. */
+  /** Starts it again after `stop` or `kill`, with whatever data are left, and waits until it answers. */
   start(): Promise<void>;
-  /** Ends it for good and removes what is not data to keep. */
+  /** Stops it permanently and removes everything except data to keep. */
   dispose(): Promise<void>;
 };
 
-/** A broker that can also lose everything, and be told what its command line tells it. */
+/** A broker that can also lose its data and run commands of `rabbitmqctl`. */
 export type Broker = Server & {
-  /** SIGKILL, its data gone, and started again on the same address. */
+  /** Kills it, removes its data and starts it again on the same address. */
   wipe(): Promise<void>;
   /** Runs `rabbitmqctl` on it. @returns what it printed. @throws if it fails. */
   ctl(...args: string[]): Promise<string>;
@@ -22,13 +22,13 @@ export type Broker = Server & {
 export type ServerOf = { readonly database: Server; readonly broker: Broker };
 export type Kind = keyof ServerOf;
 
-/** How the finder says what it does, a line at a time. */
+/** Reports what is being done, one line at a time. */
 export type Say = (line: string) => void;
 
-/** `own`: what the fleet and its tools need. `all`: also what tests and benchmarks do to a server. */
+/** `own`: what the fleet and its tools need. `all`: also what tests and benchmarks need. */
 export type Rights = 'own' | 'all';
 
-/** The user that our servers have for us. `size` measures in databases of its own. */
+/** The grants of our user on our servers. `afterword size` measures in temporary databases. */
 export function grants(rights: Rights): string[] {
   return rights === 'all'
     ? ["GRANT ALL ON *.* TO 'afterword'@'%' WITH GRANT OPTION"]

@@ -1,17 +1,17 @@
 import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** Which kind of servers has the data of a checkout. */
+/** The kind of servers that has the data of a checkout. */
 export type Taken = 'docker' | 'private';
 
-/** The file that says which kind it is. */
+/** The file that records the kind. */
 export const noteOf = (folder: string) => join(folder, 'servers');
 
-/** @returns null if no server was started for this checkout before. */
+/** @returns null if no server has been started for this checkout. */
 export async function readTaken(folder: string): Promise<Taken | null> {
   const text = (await readFile(noteOf(folder), 'utf8').catch(() => '')).trim();
   if (text === 'docker' || text === 'private') return text;
-  // A start that was cut off may have left no note.
+  // A start that was interrupted may have left no note.
   return access(join(folder, 'database', 'data')).then(
     () => 'private',
     () => null,
@@ -23,11 +23,11 @@ export async function writeTaken(folder: string, taken: Taken): Promise<void> {
 }
 
 /**
- * Why Docker is not taken; null if it is. Where data of an earlier start are, that kind is taken again: another one
- * would begin with nothing, and what was accepted yesterday would look as if it had never been.
+ * Why Docker is not used; null if it is. The kind that has the data of an earlier start is used again: another one
+ * would start empty, and conversations accepted yesterday would seem to have vanished.
  *
- * @param wish  what `AFTERWORD_SERVERS` says. @param kept  what has the data. @param note  see `noteOf`.
- * @throws {Error} that says how to get at the data, and how to begin again without them.
+ * @param wish  what `AFTERWORD_SERVERS` says. @param kept  the kind that has the data. @param note  see `noteOf`.
+ * @throws {Error} that says how to get at the data, and how to start over without them.
  */
 export async function whyNotDocker(
   wish: Taken | null,

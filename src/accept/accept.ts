@@ -6,7 +6,7 @@ import { Problem } from '../runtime/http/index.ts';
 import { requestDigest } from './digest.ts';
 import type { ConversationRequest } from './request.ts';
 
-/** Stores a batch of events, each answered by itself; a rejection of the whole is everybody's. */
+/** Stores a batch of events and answers for each of them. A rejection applies to every event in the batch. */
 export type StoreEvents = (events: readonly NewEvent[]) => Promise<readonly PromiseSettledResult<Stored>[]>;
 export type Stored = { readonly kind: 'new' | 'replay' | 'conflict'; readonly eventId: EventId };
 
@@ -14,28 +14,29 @@ export type Accepted = { readonly eventId: EventId; readonly replayed: boolean }
 
 export type Acceptor = {
   /**
-   * Resolves when the event is committed. `publish` has then been told of it, if it is new.
+   * Resolves when the event is committed; `publish` has by then been called for it, if it is new.
    * @throws {Problem} 409 or 422. @throws {PipelineError} transient, within the deadline.
    */
   accept(request: ConversationRequest): Promise<Accepted>;
-  /** Resolves when no accept waits or commits. */
+  /** Resolves when no accept is waiting or being committed. */
   idle(): Promise<void>;
   readonly gauge: Gauge;
 };
 
 /**
- * Measured with 3.5 KB events: larger batches or more of them at once no longer raise the rate (docs/decisions/0002).
+ * Measured with 3.5 KB events: neither larger batches nor more of them at once raise the rate (docs/decisions/0002).
  */
 const maxBatch = 100;
 /**
- * 1 to 16, then every fourth: each size is a prepared statement of each connection, and those left over are never many.
+ * 1 to 16, then multiples of 4. Each size needs a prepared statement per connection, so there are not many of them, and
+ * rounding a batch down to one leaves at most three events for the next.
  */
 const batchSizes = [...Array(maxBatch).keys()].map((i) => i + 1).filter((size) => size <= 16 || size % 4 === 0);
-/** As for settling: several small batches cost more than one that waited a moment (docs/decisions/0013). */
+/** As in settling: several small batches cost more than one that waited a moment (docs/decisions/0013). */
 const furtherBatchFrom = 20;
-/** Well below `max_allowed_packet` (16 MiB by default), and a batch stays short. */
+/** Well below `max_allowed_packet` (16 MiB by default), and small enough for a short transaction. */
 const maxBatchBytes = 4 * 1_024 * 1_024;
-/** Requests that wait for a batch. At 3,000 a second this is over a second of them: more would miss their deadline. */
+/** Requests waiting for a batch. At 3,000 per second, this is over a second's worth: more would miss their deadline. */
 const maxQueued = 4_000;
 
 export function createAcceptor(options: {
@@ -94,7 +95,7 @@ function toNewEvent(request: ConversationRequest): NewEvent {
   };
 }
 
-/** What passed our checks and the database still refuses is the caller's body all the same. */
+/** A row that passed our checks and that the database still refuses is the caller's error. */
 function refusedRow(error: unknown): Problem | null {
   if (!(error instanceof PipelineError) || error.code !== 'ROW_REFUSED') return null;
   return new Problem(422, 'not_storable', 'the database refuses this body', { cause: error });

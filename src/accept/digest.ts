@@ -2,10 +2,10 @@ import { hash } from 'node:crypto';
 import type { ConversationRequest } from './request.ts';
 
 /**
- * SHA-256 of a normalised request. Two spellings of one request have one digest: other log shape, other zone of a time,
- * other order of metadata keys, more or fewer ignored fields.
+ * SHA-256 of a normalised request. Two requests that differ only in form have the same digest: in the log's shape, the
+ * time zones, the order of metadata keys, or the fields that are ignored.
  *
- * @param logJson  the JSON text of `request.turns`, made anyway for row and message.
+ * @param logJson  the JSON text of `request.turns`, which the row needs anyway.
  */
 export function requestDigest(request: ConversationRequest, logJson: string): Buffer {
   const parts = [
@@ -22,7 +22,7 @@ export function requestDigest(request: ConversationRequest, logJson: string): Bu
   return hash('sha256', JSON.stringify(parts) + logJson, 'buffer');
 }
 
-/** The same value with the keys of every object in one order, and told from a list that looks the same. */
+/** The same value with the keys of every object sorted. Objects are tagged, so that no list can equal one. */
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return ['list', ...value.map(canonical)];
   if (typeof value !== 'object' || value === null) return value;

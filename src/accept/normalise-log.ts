@@ -2,21 +2,21 @@ import type { Turn } from '../event/conversation.ts';
 import type { FieldError } from '../runtime/http/index.ts';
 import { isoTime } from '../runtime/iso-time.ts';
 
-/** JSON can write half of a surrogate pair, and nothing can store it. */
+/** JSON can encode half of a surrogate pair, but no database can store one. */
 export const notUnicode = 'must be valid Unicode (it has half of a surrogate pair)';
 
 type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
 
 /**
- * Brings a conversation log into its one normal form. Clients send two shapes, sometimes both in one list, so each item
- * is recognised by itself: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`. An item of neither is
- * refused: what somebody said would be lost without a word.
+ * Normalises a conversation log. Clients send two shapes, sometimes both in one list, so each item is recognised
+ * separately: `{character, content}` or `{speaker, text, turn_id?, timestamp?}`. An item of neither shape is refused,
+ * because dropping it would silently lose what was said.
  *
- * Items with blank text (a blank, or null) are dropped and the kept ones numbered from 1. A missing timestamp becomes
- * start + step × index with step = duration / items received, dropped ones included: a pause of the
- * dropped item stays a pause.
+ * Items with blank text (whitespace only, or null) are dropped and the rest are numbered from 1. A missing timestamp
+ * becomes start + step × index, with step = duration / items received. Dropped items count, so that the pause they
+ * stand for remains.
  *
- * @param field  name of the list in the request, for the pointers.
+ * @param field  name of the list in the request, used in error pointers.
  */
 export function normaliseLog(
   items: readonly unknown[],
@@ -41,7 +41,7 @@ export function normaliseLog(
   return { turns, errors };
 }
 
-/** @returns null if the item is refused; `refuse` has then been told why. */
+/** @returns null if the item is refused; `refuse` has then been called with the reason. */
 function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => void): Item | null {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
     refuse('', 'must be an object with character and content, or with speaker and text');
@@ -65,7 +65,7 @@ function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => v
   return { speaker, text, timestamp };
 }
 
-/** Null is what speech-to-text yields for silence; anything else that is no string is a mistake. */
+/** Speech-to-text yields null for silence; any other value that is not a string is a mistake. */
 function textOf(value: unknown, refuse: (detail: string) => void, missing: string): string | null {
   if (value === null) return '';
   if (typeof value === 'string' && value.isWellFormed()) return value.trim();
@@ -89,8 +89,8 @@ function timestampOf(value: unknown): Date | null | undefined {
 const isoPattern = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 
 /**
- * ISO 8601 date and time with a zone. Years 1000 to 9999, what `DATETIME` holds; days that a month does not have are
- * refused, which `Date` would roll over.
+ * Parses an ISO 8601 date and time with a zone. Accepts the years 1000 to 9999, the range of `DATETIME`. Refuses days
+ * that a month does not have; `Date` would roll them over.
  */
 export function parseTime(text: string): Date | null {
   const match = isoPattern.exec(text);
@@ -98,7 +98,7 @@ export function parseTime(text: string): Date | null {
   const [, year, month, day] = match.map(Number) as [number, number, number, number];
   if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate())
     return null;
-  // A leap second is the last one of its minute, and no clock of ours counts it.
+  // `Date` knows no leap seconds: one is read as the last ordinary second of its minute.
   const zoned = text
     .toUpperCase()
     .replace(/(T\d\d:59:)60/, (_, upTo: string) => `${upTo}59`)

@@ -19,10 +19,11 @@ export type ConversationRequest = {
 
 const maxLogItems = 2_000;
 /**
- * Clocks and zones go wrong by hours. A later end would be its user's last interaction for good, and freeze the streak.
+ * Allows for clocks and zones that are hours off. An end any later would stay the user's last interaction until that
+ * date, and freeze the streak.
  */
 const maxAheadMs = 86_400_000;
-/** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata is one of them. */
+/** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata counts as one. */
 const maxMetadataDepth = 30;
 
 function text(min: number, max: number) {
@@ -43,7 +44,7 @@ const time = z.string('must be a string').transform((s, context) => {
 });
 
 const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
-/** Far beyond any conversation, and far below what a score can hold: a larger one would be accepted only to fail. */
+/** Far more than any conversation has, and far less than a score can hold: a larger count would only fail later. */
 const maxCount = 100_000;
 const count = z
   .int('must be a whole number')
@@ -65,7 +66,7 @@ const metadata = z
     if (found !== null) context.addIssue({ code: 'custom', path: [...found.path], message: found.message });
   });
 
-/** Unknown fields, and those that the server owns and old clients still send, are ignored: only these are read. */
+/** Only these fields are read. Unknown ones, and server-owned ones that old clients still send, are ignored. */
 const body = z.object(
   {
     conversation_id: text(3, 255),
@@ -83,7 +84,7 @@ const body = z.object(
   'must be an object',
 );
 
-/** @throws {Problem} 422 that names everything wrong with the body at once. */
+/** @throws {Problem} 422 that lists every error in the body. */
 export function parseConversationRequest(raw: unknown): ConversationRequest {
   const parsed = body.safeParse(raw);
   const errors: FieldError[] = parsed.success ? [] : parsed.error.issues.map((issue) => toFieldError(issue, raw));
@@ -104,7 +105,7 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
       pointer: '/conversation_log',
       detail: 'is missing; send [] for a conversation in which nothing was said',
     });
-  // Items are looked at even when other fields are wrong: a caller learns everything in one answer.
+  // Items are checked even when other fields are wrong, so that one answer lists every error.
   const span = { start: start ?? new Date(0), end: end ?? new Date(0) };
   const log =
     Array.isArray(list) && list.length <= maxLogItems ? normaliseLog(list, span, field) : { turns: [], errors: [] };
@@ -157,8 +158,8 @@ function inRange(n: number, min: number, max: number): boolean {
 type Unstorable = { readonly path: readonly string[]; readonly message: string };
 
 /**
- * The first thing in the metadata that no database takes. Looks no deeper than is allowed: a body is small, its depth
- * may not be.
+ * Finds the first thing in the metadata that the database cannot store. Looks no deeper than is allowed: even a small
+ * body can nest deeply.
  */
 function unstorable(value: object, path: readonly string[]): Unstorable | null {
   if (path.length >= maxMetadataDepth)
@@ -174,7 +175,7 @@ function unstorable(value: object, path: readonly string[]): Unstorable | null {
   return null;
 }
 
-/** A request as a scorer would get it. */
+/** The request in the form that a scorer gets. */
 export function toConversation(request: ConversationRequest): Conversation {
   return {
     conversation_id: request.conversationId,

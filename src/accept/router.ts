@@ -5,7 +5,7 @@ import { type BodyBudget, jsonBody, sendJson } from '../runtime/http/index.ts';
 import type { Acceptor } from './accept.ts';
 import { parseConversationRequest, toConversation } from './request.ts';
 
-/** Seconds after which a first look at the status is worth it. */
+/** Seconds after which it is worth asking for the status. */
 const retryAfterSeconds = '1';
 
 /** `POST /v1/conversations/end` and its dry run `POST /v1/conversations/score`. */

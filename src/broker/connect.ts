@@ -6,17 +6,17 @@ const connectTimeoutMs = 10_000;
 const heartbeatSeconds = 15;
 
 /**
- * One connection, as every role wants it. A `heartbeat` in the URL wins over ours.
+ * Opens a connection with the settings that every role uses. A `heartbeat` in the URL overrides ours.
  *
  * @param name  shown in the broker's list of connections.
- * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient: a broker that is starting refuses
- *   every one). amqplib's error if the broker cannot be reached.
+ * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient, because a broker that is starting
+ *   refuses every virtual host); amqplib's error if the broker cannot be reached.
  */
 export async function connectBroker(url: string, name: string): Promise<ChannelModel> {
   const parsed = new URL(url);
   if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(heartbeatSeconds));
   const model = await connect(parsed.href, {
-    // Nagle's algorithm costs 40 ms a confirm.
+    // Nagle's algorithm costs 40 ms per confirm.
     noDelay: true,
     keepAlive: true,
     timeout: connectTimeoutMs,
@@ -28,7 +28,7 @@ export async function connectBroker(url: string, name: string): Promise<ChannelM
   return model;
 }
 
-/** amqplib tells these apart in its messages alone. */
+/** amqplib distinguishes these refusals only in its error messages. */
 function refusal({ username, pathname }: URL, cause: unknown): PipelineError | null {
   const { message } = cause as Error;
   if (message.includes('ACCESS-REFUSED')) {
@@ -42,15 +42,15 @@ function refusal({ username, pathname }: URL, cause: unknown): PipelineError | n
   }
   if (message.startsWith('Expected ConnectionOpenOk')) {
     const vhost = decodeURIComponent(pathname.slice(1)) || '/';
-    const help = `the broker refuses the virtual host ${vhost}: does it exist, and has the user rights on it? (the path of RABBITMQ_URL; %2F is /)`;
+    const help = `the broker refuses the virtual host ${vhost}: does it exist, and does the user have rights on it? (the path of RABBITMQ_URL; %2F is /)`;
     return new PipelineError('transient', 'VHOST_REFUSED', help, { cause });
   }
   return null;
 }
 
 /**
- * What is written in one turn of the event loop leaves in one system call (docs/decisions/0013). amqplib writes each
- * frame by itself, two for a publish, and offers no say in it; `stream` is not in its types.
+ * Sends everything written in one turn of the event loop in one system call (docs/decisions/0013). amqplib writes each
+ * frame separately, two per publish, and has no option to change that; `stream` is not in its types.
  */
 function gatherWrites(socket: Socket): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;

@@ -6,14 +6,14 @@ import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
 /**
- * One delivery. Its tag is valid only on the channel that delivered it: after that channel is gone the three answers do
- * nothing, the broker delivers again, and the closed row makes that a duplicate. Answer exactly once.
+ * One delivery, to be answered exactly once. Its tag is valid only on the channel that delivered it. Once that channel
+ * is gone, the three answers do nothing; the broker redelivers, and if the row is closed by then, that is a duplicate.
  */
 export type Delivery = {
   readonly body: Buffer;
   readonly messageId: string | undefined;
   readonly redelivered: boolean;
-  /** False once its channel is gone: not worth starting, somebody gets it again. */
+  /** False once its channel is gone: not worth starting, because the broker redelivers it. */
   readonly live: boolean;
   ack(): void;
   /** nack, requeue=false: to the dead-letter exchange. */
@@ -39,7 +39,7 @@ export function createConsumer(options: {
   readonly startDeadlineMs: number;
   readonly prefetch: number;
   readonly onDelivery: (delivery: Delivery) => void;
-  /** Deliveries that are open are not `live` from here on. Not called by `close`. */
+  /** From here on the open deliveries are no longer `live`. Not called by `close`. */
   readonly onChannelLost: () => void;
   readonly log: Logger;
   readonly name: string;
@@ -76,7 +76,7 @@ export function createConsumer(options: {
     channel = fresh;
     const freshAcks = createAcks(fresh);
     acks = freshAcks;
-    // A reconnect during the drain brings answers nothing (old tags are dead) and must not bring new work.
+    // After a reconnect during the drain, old deliveries cannot be answered, and new ones must not be taken.
     if (!taking) return;
     const consume = await fresh.consume(queue, (message) => {
       // null: the broker cancelled the consumer, because the queue was deleted or moved.
@@ -110,7 +110,7 @@ export function createConsumer(options: {
       taking = false;
       closing = true;
       acks?.flush();
-      // The channel first: it sends the answers that are still buffered.
+      // The channel first: closing it sends the answers that are still buffered.
       if (channel)
         await settlesWithin(
           channel.close().catch(() => {}),
@@ -127,7 +127,7 @@ export function createConsumer(options: {
       try {
         act();
       } catch (error) {
-        // The channel closed under us in this very moment: the same as answering on an old one.
+        // The channel closed at this very moment; the same as answering on an old one.
         options.log.debug({ err: error }, 'answer to a delivery on a closed channel');
       }
     };

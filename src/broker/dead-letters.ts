@@ -4,22 +4,22 @@ import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 import { topologyNames } from './topology.ts';
 
-/** A message in the dead-letter queue, in our hands until it is settled or the walk ends. */
+/** A message of the dead-letter queue, held unacknowledged until it is settled or the walk ends. */
 export type DeadLetter = {
   readonly messageId: string | undefined;
   readonly body: Buffer;
   readonly contentType: string | undefined;
-  /** Why it died: `rejected`, `delivery_limit`, `expired` or `maxlen`; null if it was put there by hand. */
+  /** Why it was dead-lettered: `rejected`, `delivery_limit`, `expired` or `maxlen`; null if put there by hand. */
   readonly reason: string | null;
   readonly diedAt: Date | null;
 };
 
 export type DeadLetters = {
-  /** Letters that nobody holds. */
+  /** Letters that are ready, not held by a walk or another consumer. */
   count(): Promise<number>;
   /**
-   * Shows the letters that are there now, oldest first, at most `limit`. What `visit` answers `leave` goes back to the
-   * queue when the walk ends, however it ends; only `settled` takes a letter out of it.
+   * Calls `visit` for the letters that are there now, oldest first, at most `limit`. Only the answer `settled` removes
+   * a letter; all others go back to the queue when the walk ends, however it ends.
    */
   walk(limit: number, visit: (letter: DeadLetter) => Promise<'settled' | 'leave' | 'stop'>): Promise<void>;
   /**
@@ -27,7 +27,7 @@ export type DeadLetters = {
    * @throws {PipelineError} transient, if it is not confirmed.
    */
   publish(letter: DeadLetter): Promise<void>;
-  /** Drops all letters that nobody holds. @returns how many. */
+  /** Drops all letters that are ready. @returns how many. */
   purge(): Promise<number>;
   close(): Promise<void>;
 };
@@ -35,10 +35,10 @@ export type DeadLetters = {
 const confirmMs = 10_000;
 
 /**
- * Opens the dead-letter queue as it is: nothing is declared, and a queue that is not there has no letters. Only one at
- * a time: a walk holds letters that another would miss.
+ * Opens the dead-letter queue without declaring anything; a queue that does not exist has no letters. Only one process
+ * may have it open at a time, because a walk holds letters that another would miss.
  *
- * @throws if the broker cannot be reached; {PipelineError} transient, `LETTERS_HELD`, if somebody else has it open.
+ * @throws if the broker cannot be reached; {PipelineError} transient, `LETTERS_HELD`, if another process has it open.
  */
 export async function openDeadLetters(options: {
   readonly url: string;
@@ -46,7 +46,7 @@ export async function openDeadLetters(options: {
   readonly name: string;
 }): Promise<DeadLetters> {
   const model = await connectBroker(options.url, options.name);
-  model.on('error', () => {}); // the calls under way say the same
+  model.on('error', () => {}); // the pending calls fail with the same error
   const { queue, deadQueue } = topologyNames(options.queueName);
   try {
     await claim(model, `${deadQueue}_open`);
@@ -71,7 +71,7 @@ export async function openDeadLetters(options: {
     count,
 
     async walk(limit, visit) {
-      // What dies while we walk (a replay that fails again) is for the next walk.
+      // Letters that arrive during the walk (a replay that fails again) are left to the next one.
       const most = Math.min(limit, await count());
       if (most === 0) return;
       const channel = await quietChannel(model);
@@ -106,7 +106,7 @@ export async function openDeadLetters(options: {
         () => false,
       );
       const good = (await settlesWithin(confirmed, confirmMs)) && (await confirmed);
-      // Not waited for: a blocked broker answers no close.
+      // Not awaited: a blocked broker does not answer the close.
       channel.close().catch(() => {});
       if (!good) {
         throw new PipelineError(
@@ -128,7 +128,7 @@ export async function openDeadLetters(options: {
   };
 }
 
-/** An exclusive queue as a flag: it goes with the connection, however that ends. */
+/** Uses an exclusive queue as a lock: it disappears with the connection, however that ends. */
 async function claim(model: ChannelModel, flag: string): Promise<void> {
   const channel = await quietChannel(model);
   try {
@@ -144,12 +144,12 @@ async function claim(model: ChannelModel, flag: string): Promise<void> {
   }
 }
 
-/** Given back by a nack: a closed channel counts against the delivery limit. */
+/** Gives letters back by a nack, because closing the channel would count against the delivery limit. */
 async function giveBack(channel: Channel): Promise<void> {
   try {
     channel.nackAll(true);
   } catch {
-    return; // closed: the broker takes them back by itself
+    return; // closed: the broker has already requeued them
   }
   await settlesWithin(
     channel.close().catch(() => {}),
@@ -157,7 +157,7 @@ async function giveBack(channel: Channel): Promise<void> {
   );
 }
 
-/** Without a listener an error of the channel would end the connection; the call that failed says the same. */
+/** Without a listener, a channel error would end the connection; the failed call reports the same error. */
 async function quietChannel(model: ChannelModel): Promise<Channel> {
   const channel = await model.createChannel();
   channel.on('error', () => {});

@@ -8,7 +8,8 @@ import { declareTopology, type TopologyOptions, topologyNames } from './topology
 const probeMs = 3_000;
 
 /**
- * Declares what is missing only where a part of it is there already, as the next start would.
+ * Reads what an operator should know about the broker. If part of the topology exists, the missing rest is declared, as
+ * the next start would do; if none exists, none is created.
  * @throws if the broker cannot be reached.
  */
 export async function inspectBroker(options: {
@@ -26,7 +27,7 @@ export async function inspectBroker(options: {
     const names = topologyNames(options.topology.queueName);
     const queue = await look(model, names.queue);
     const deadQueue = await look(model, names.deadQueue);
-    // Declaring again what is there as we want it changes nothing; a difference is refused with its name.
+    // Declaring what already exists with the same arguments changes nothing; the broker names any difference.
     const mismatch = queue === null && deadQueue === null ? null : await difference(model, options.topology);
     const confirmMs = await probe(model);
     const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> })
@@ -42,7 +43,7 @@ export async function inspectBroker(options: {
 
 async function look(model: ChannelModel, name: string): Promise<QueueFacts | null> {
   const channel = await model.createChannel();
-  channel.on('error', () => {}); // a queue that is not there closes the channel
+  channel.on('error', () => {}); // asking for a queue that does not exist closes the channel
   try {
     const { messageCount, consumerCount } = await channel.checkQueue(name);
     await channel.close();
@@ -63,7 +64,7 @@ async function difference(model: ChannelModel, topology: TopologyOptions): Promi
   }
 }
 
-/** An alarm shows itself only to a connection that publishes. */
+/** Publishes a message, since the broker reports an alarm only to connections that publish. @returns milliseconds. */
 async function probe(model: ChannelModel): Promise<number | null> {
   const channel = await model.createConfirmChannel();
   const { queue } = await channel.assertQueue('', { exclusive: true });

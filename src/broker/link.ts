@@ -5,34 +5,35 @@ import { aborted } from '../runtime/shutdown.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 
-/** A connection that comes back. Whoever uses it gets a new session, with nothing left of the last one. */
+/** A connection that is restored when it is lost. Each new session starts with nothing left over from the last. */
 export type Link = {
   /** Ends the loop and the connection. Channels must be closed before. */
   close(): Promise<void>;
   /**
    * Resolves at the first working session.
-   * @throws {PipelineError} if within `startDeadlineMs` the broker refused the login, the virtual host repeatedly, or
-   *   is set up differently. Later it is only logged: what has been running for hours should not end because a broker
-   *   came back otherwise.
+   * @throws {PipelineError} if within `startDeadlineMs` the broker refused the login, kept refusing the virtual host,
+   *   or had a different topology. Later this is only logged: a process that has run for hours should not end because
+   *   the broker came back with another configuration.
    */
   readonly firstSession: Promise<void>;
 };
 
 /**
- * One connection's life: sets everything up (declarations, channel, prefetch, consumer) and resolves when that is done.
- * Called again after each reconnect, and when `restart` was called because a channel died alone.
+ * Sets everything up on a new connection (declarations, channel, prefetch, consumer) and resolves when that is done.
+ * Called again after each reconnect, and after `restart`, which reports that a channel died while its connection lives.
  */
 export type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
 
-/** A broker that is starting refuses its virtual hosts for a moment. */
+/** While a broker starts, it refuses its virtual hosts for a moment. */
 const vhostMayStartMs = 10_000;
-/** A session that lived this long starts over with the shortest delay. */
+/** After a session that lived this long, the reconnect delay starts again from the shortest. */
 const stableMs = 10_000;
 
 /**
- * Keeps one broker connection up: connects, runs the session, and when connection or session is lost does both again
- * after a growing, jittered delay (0.2 s to 10 s). Own code and not amqplib's `recovery`, which restores only the
- * connection and leaves channels, prefetch, consumers and unconfirmed publishes to be rebuilt anyway.
+ * Keeps one broker connection up: connects, sets up the session, and repeats both after a growing, jittered delay
+ * (0.2 s to 10 s) when the connection or the session is lost. amqplib's `recovery` is not used: it restores only the
+ * connection, so channels, prefetch, consumers and unconfirmed publishes would have to be rebuilt anyway
+ * (docs/decisions/0005).
  */
 export function createLink(options: {
   url: string;
@@ -49,7 +50,7 @@ export function createLink(options: {
   let model: ChannelModel | undefined;
   let vhostRefusedAt: number | null = null;
 
-  /** @returns true if it is an answer of the broker, and not that there is none. */
+  /** @returns true if the broker answered with a refusal; false if it could not be reached. */
   function noteRefusal(error: unknown): boolean {
     const now = performance.now();
     const ofVhost = error instanceof PipelineError && error.code === 'VHOST_REFUSED';
@@ -77,7 +78,7 @@ export function createLink(options: {
         const since = performance.now();
         log.info({ link: name }, 'broker connected');
         await aborted(AbortSignal.any([lost.signal, stop.signal]));
-        // A session that sets up well and dies at its first use must not make a hot loop.
+        // A session that is set up without error and dies at its first use must not make a hot loop.
         if (performance.now() - since > stableMs) backoff.reset();
         if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');
       } catch (error) {
@@ -99,13 +100,13 @@ export function createLink(options: {
     async close() {
       stop.abort();
       await end(model);
-      // A connect attempt under way has its own time limit; nobody should wait for it at the end.
+      // A pending connect attempt has its own time limit, which shutdown should not wait for.
       await settlesWithin(running, 1_000);
     },
   };
 }
 
-/** A broker that does not answer the close must not hold us up. */
+/** A broker that does not answer the close must not delay shutdown. */
 async function end(model: ChannelModel | undefined): Promise<void> {
   if (model)
     await settlesWithin(

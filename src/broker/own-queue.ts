@@ -1,21 +1,21 @@
 import { connectBroker } from './connect.ts';
 import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';
 
-/** A hand on a queue that is nobody's but ours: for measurements. */
+/** A queue that no other process uses, for measurements. */
 export type OwnQueue = {
-  /** Messages that wait; none that was delivered. */
+  /** Messages that are ready; those delivered and not yet acknowledged do not count. */
   depth(): Promise<number>;
-  /** Nothing is in it after that, and nothing comes back: what a consumer still holds goes too. */
+  /** Empties it for certain: messages that a consumer still holds do not come back. */
   empty(): Promise<void>;
-  /** Deletes it with its dead letters, whatever is in them, and ends the connection. @throws if the broker is away. */
+  /** Deletes it and its dead letters, and closes the connection. @throws if the broker cannot be reached. */
   remove(): Promise<void>;
 };
 
-/** Declares it. @throws {PipelineError} or the library's error if the broker is away or refuses. */
+/** Declares the queue. @throws {PipelineError} or amqplib's error if the broker is away or refuses. */
 export async function createOwnQueue(url: string, options: TopologyOptions, name: string): Promise<OwnQueue> {
   const names = topologyNames(options.queueName);
   const model = await connectBroker(url, name);
-  model.on('error', () => {}); // the call that is under way fails with it
+  model.on('error', () => {}); // the pending call fails with the same error
   try {
     await declareTopology(model, options);
   } catch (error) {
@@ -27,7 +27,7 @@ export async function createOwnQueue(url: string, options: TopologyOptions, name
   return {
     depth: async () => (await channel.checkQueue(names.queue)).messageCount,
     async empty() {
-      // Not a purge: that leaves what is delivered, and the broker returns it some time after its channel closed.
+      // Not a purge: it leaves delivered messages, which the broker requeues some time after their channel closes.
       await channel.deleteQueue(names.queue);
       await declareTopology(model, options);
     },

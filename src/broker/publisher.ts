@@ -9,15 +9,15 @@ import { declareTopology, type TopologyOptions } from './topology.ts';
 
 export type Publisher = {
   /**
-   * Publishes persistent and mandatory; resolves when the broker has confirmed, which means: is in the queue.
-   * Never waits for a broker that is away: it fails at once and the caller's outbox keeps the event.
+   * Publishes persistent and mandatory; resolves when the broker has confirmed that the message is in the queue.
+   * Never waits for a broker that is away: it fails at once, and the caller's outbox keeps the event.
    *
-   * @throws {PipelineError} transient. After `CHANNEL_LOST` the broker may have the message all the same.
+   * @throws {PipelineError} transient. After `CHANNEL_LOST` the broker may still have the message.
    */
   publish(message: Message): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
-  /** What the broker says of the queue; null while there is no connection, or it is blocked. */
+  /** The broker's counts for the queue; null while the connection is down or blocked. */
   countQueue(): Promise<QueueCounts | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
@@ -25,7 +25,7 @@ export type Publisher = {
   close(): Promise<void>;
 };
 
-/** Bounds on what is unconfirmed or waits for the socket: what a second of full speed needs, and no more. */
+/** Bounds on messages that are unconfirmed or wait for the socket: one second's worth at full speed. */
 const maxUnconfirmed = 8_192;
 const maxUnconfirmedBytes = 64 * 1_024 * 1_024;
 /** Bytes amqplib may buffer before `publish` asks for a pause until `drain`. */
@@ -69,13 +69,13 @@ export function createPublisher(options: {
     });
     connected.on('unblocked', () => {
       blocked = false;
-      options.log.info('broker takes messages again');
+      options.log.info('broker accepts messages again');
     });
     fresh.on('error', (error) => options.log.warn({ err: error }, 'publish channel failed'));
     fresh.on('return', (message) => {
       // The confirm follows and would look like success.
       returned.add(String(message.properties.messageId));
-      // The queue is gone: a new session declares it again.
+      // The queue does not exist any more: a new session declares it again.
       restart('message returned: no queue');
     });
     fresh.on('drain', () => {
@@ -121,9 +121,9 @@ export function createPublisher(options: {
         },
         (error: unknown) => {
           if (returned.delete(message.messageId)) {
-            settle(new PipelineError('transient', 'UNROUTABLE', 'no queue wanted the message'));
+            settle(new PipelineError('transient', 'UNROUTABLE', 'the broker has no queue for the message'));
           } else if (error) {
-            // amqplib's own words for a nack; any other error means that the channel has gone.
+            // This is amqplib's wording for a nack; any other error means that the channel is gone.
             const nacked = (error as { message?: unknown }).message === 'message nacked';
             settle(nacked ? new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)') : lost());
           } else settle(null);
@@ -160,9 +160,9 @@ export function createPublisher(options: {
       });
     },
     async countQueue() {
-      // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
+      // A broker does not read from a connection that it blocks: no answer would come before the alarm ends.
       if (model === null || blocked) return null;
-      // A channel of its own: a queue that is gone closes the channel that asks for it.
+      // On a separate channel, because asking for a queue that does not exist closes the channel.
       const asking = await model.createChannel();
       asking.on('error', () => {});
       const { messageCount, consumerCount } = await asking.checkQueue(options.topology.queueName);

@@ -7,7 +7,7 @@ export type TopologyOptions = {
   readonly maxLength: number;
 };
 
-/** Names of everything that is declared; the dead-letter names follow from the queue's. */
+/** Names of everything that is declared; the dead-letter names derive from the queue's. */
 export type Topology = { readonly queue: string; readonly deadExchange: string; readonly deadQueue: string };
 
 export function topologyNames(queueName: string): Topology {
@@ -16,14 +16,14 @@ export function topologyNames(queueName: string): Topology {
 }
 
 /**
- * The broker's own limit on redeliveries must never decide before the database does. What counts against it differs:
+ * So high that the broker never decides before the database does. What counts against the limit depends on the version:
  * RabbitMQ 3.10 counts every requeue, so restarts and outages would dead-letter healthy events; RabbitMQ 4 has a
- * default of 20. Attempts and unfinished starts are counted in the event's row instead.
+ * default of 20. Attempts and unfinished starts are counted in the event's row instead (docs/decisions/0004).
  */
 const deliveryLimit = 1_000_000;
 
 /**
- * Declares everything, the same for every role. Runs after each connect, so a queue that vanished comes back.
+ * Declares everything; the same for every role. Runs after each connect, so a queue that was deleted is created again.
  *
  * @throws {PipelineError} permanent, `TOPOLOGY_MISMATCH`, if something exists with other arguments.
  */
@@ -36,7 +36,7 @@ export async function declareTopology(model: ChannelModel, options: TopologyOpti
   await declare(model, names.deadQueue, (channel) =>
     channel.assertQueue(names.deadQueue, {
       durable: true,
-      // People look at dead letters and put them back; RabbitMQ 4 would drop one after 20 such looks that ended badly.
+      // Operators inspect dead letters and put them back; RabbitMQ 4 would drop one after 20 unclean returns.
       arguments: { 'x-queue-type': options.queueType, ...(quorum && { 'x-delivery-limit': deliveryLimit }) },
     }),
   );
@@ -57,14 +57,14 @@ export async function declareTopology(model: ChannelModel, options: TopologyOpti
   return names;
 }
 
-/** One channel a declaration: a refusal closes the channel it was made on. */
+/** Uses one channel per declaration, because a refusal closes the channel. */
 async function declare(
   model: ChannelModel,
   name: string,
   assert: (channel: Channel) => Promise<unknown>,
 ): Promise<void> {
   const channel = await model.createChannel();
-  channel.on('error', () => {}); // the rejected call says the same
+  channel.on('error', () => {}); // the rejected call reports the same error
   try {
     await assert(channel);
   } catch (cause) {
@@ -79,10 +79,11 @@ function mismatch(name: string, cause: unknown): PipelineError {
     'permanent',
     'TOPOLOGY_MISMATCH',
     `${name} exists on the broker with other arguments: ${difference}\n` +
-      'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to what is there, or stop the whole fleet and delete it\n' +
-      `(rabbitmqctl delete_queue ${name}) or choose another RABBITMQ_QUEUE_NAME: it is declared again. Open events come back from the\n` +
-      'database by themselves; FAILED ones stay there without their dead letters (`afterword dead replay --all` before, or\n' +
-      '`events retry --failed` after). All processes on one database must use the same queue name: two would publish each other’s events.',
+      'Either set RABBITMQ_QUEUE_TYPE and RABBITMQ_QUEUE_MAX_LENGTH to the existing values; or choose another\n' +
+      `RABBITMQ_QUEUE_NAME; or stop the whole fleet and delete it (rabbitmqctl delete_queue ${name}):\n` +
+      'the next start declares it again. Open events come back from the database on their own; FAILED ones stay,\n' +
+      'but lose their dead letters: run `afterword dead replay --all` before, or `events retry --failed` after.\n' +
+      'All processes on one database must use the same queue name, or they publish each other’s events.',
     { cause },
   );
 }

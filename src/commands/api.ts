@@ -35,7 +35,7 @@ import {
 } from './parts.ts';
 import { StartError } from './start-error.ts';
 
-/** The API: accepts, publishes, relays, reports. Runs until told to stop, then drains. */
+/** The API: accepts, publishes, relays and reports. Runs until it is told to stop, then drains. */
 export async function runApi(config: Config): Promise<void> {
   const log = processLogger(config, 'api');
   const stop = createStop(log);
@@ -57,7 +57,7 @@ export async function runApi(config: Config): Promise<void> {
     }),
     (p) => p.close(),
   );
-  // A broker that is away does not hinder accepting; one that is set up differently is a mistake to be told at once.
+  // Accepting works without a broker. A broker that is set up differently is a mistake to report at once.
   let misconfigured: unknown;
   publisher.firstSession.catch((error: unknown) => {
     misconfigured = error;
@@ -123,7 +123,7 @@ export async function runApi(config: Config): Promise<void> {
 
   const { server, url } = await listen(app, config).catch((error: { code?: string }) => {
     const what =
-      error.code === 'EADDRINUSE' ? 'is in use: stop what listens there, or set PORT' : `cannot be had (${error.code})`;
+      error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
   log.info({ url }, 'accepting');
@@ -132,9 +132,9 @@ export async function runApi(config: Config): Promise<void> {
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason) }, 'draining');
   const drained = new Promise((resolve) => server.close(resolve));
-  // A connection kept alive is idle again after its last answer: swept until none is left.
+  // Keep-alive connections become idle again after their last answer, so they are swept until none is left.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
-  // Long waits for a status end with the drain; accepts under way need milliseconds.
+  // Long waits for a status end with the drain; accepts in progress need milliseconds.
   if (!(await settlesWithin(drained, config.drainMs))) server.closeAllConnections();
   clearInterval(sweep);
   await settlesWithin(acceptor.idle(), deadlineMs);
@@ -146,7 +146,7 @@ export async function runApi(config: Config): Promise<void> {
 const mostBatches = 4;
 
 /**
- * Batches of accepts that are stored at once, each on a connection of its own. The rest of the pool is for everything
+ * Batches of accepts that are stored concurrently, each on its own connection. The rest of the pool is for everything
  * else.
  */
 function acceptBatches({ databasePoolSize }: Config): number {
@@ -154,14 +154,14 @@ function acceptBatches({ databasePoolSize }: Config): number {
 }
 
 /**
- * Connections that reports may hold at the same moment: half of what accepting leaves, so that marks, claims and probes
- * find one.
+ * Connections that reports may hold at the same time: half of what accepting leaves, so that marks, claims and probes
+ * always find one.
  */
 function readsAtOnce(config: Config): number {
   return Math.max(1, Math.floor((config.databasePoolSize - acceptBatches(config)) / 2));
 }
 
-/** Tells clients on kept connections to go elsewhere: their next request would come too late. */
+/** Tells clients on keep-alive connections to close them: their next request would come too late. */
 function closeWhileDraining(stop: AbortSignal): Router {
   return Router().use((_request, response, next) => {
     if (stop.aborted) response.setHeader('Connection', 'close');

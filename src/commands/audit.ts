@@ -25,14 +25,14 @@ export type AuditOptions = {
   readonly json: boolean;
 };
 
-/** A page of users with very many events is one statement. */
+/** Generous, because a page of users with very many events is one statement. */
 const deadlineMs = 300_000;
 /** A FAILED row is committed before its message is dead-lettered. */
 const letterOnItsWayMs = 5_000;
 
 /**
- * Holds a live system against the promises.
- * @returns exit code: 1 if something is violated, 3 if not everything could be looked at.
+ * Checks a live system against its promises.
+ * @returns exit code: 1 if a promise is broken, 3 if not everything could be checked.
  */
 export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
@@ -60,7 +60,7 @@ export function auditSources(config: Config, store: Store, options: { readonly o
   };
 }
 
-/** A broker that does not answer is an obstacle and no failure: the database is audited all the same. */
+/** A broker that does not answer is an obstacle, not a failure: the database is audited anyway. */
 async function lookAtLetters(config: Config, store: Store, limit: number): ReturnType<AuditSources['deadLetters']> {
   const eventIds = new Set<EventId>();
   const conversationIds = new Set<string>();
@@ -70,7 +70,7 @@ async function lookAtLetters(config: Config, store: Store, limit: number): Retur
     const letters = stack.adopt(await openToolLetters(config), (l) => l.close());
     count = await letters.count();
     await letters.walk(limit, async (letter) => {
-      // All of its names: an id that is none of our events' adds nothing.
+      // All the ids it carries: one that does not belong to an event of ours does no harm.
       for (const ref of refsOf(letter)) {
         if ('eventId' in ref) eventIds.add(ref.eventId);
         else conversationIds.add(ref.conversationId);
@@ -89,12 +89,12 @@ async function lookAtLetters(config: Config, store: Store, limit: number): Retur
 }
 
 const rules: readonly [AuditReport['violations'][number]['rule'], string][] = [
-  ['open-is-due', 'every open event has a time at which it is looked at again'],
-  ['closed-is-not-due', 'no closed event has one'],
+  ['open-is-due', 'every open event has a time when it is due'],
+  ['closed-is-not-due', 'no closed event has such a time'],
   ['overdue', 'no event has been due for long'],
   ['result', 'every processed event has its result'],
-  ['friendship', "each user's score, level and date are what the processed events come to"],
-  ['topic', 'and so are their topics'],
+  ['friendship', "each user's score, level and date match the processed events"],
+  ['topic', 'each topic matches the processed events'],
   ['dead-letter', 'every failed event has its dead letter'],
 ];
 
@@ -110,7 +110,7 @@ function print(report: AuditReport): void {
   );
   for (const [rule, text] of rules) {
     const broken = report.violations.filter((v) => v.rule === rule);
-    // Not asked for: what is missing is a note.
+    // Without --letters, missing letters are only a note.
     const unknown = rule === 'dead-letter' && report.failedWithoutLetter !== 0;
     const status = broken.length > 0 ? 'fail' : unknown ? 'unknown' : 'ok';
     const more = broken.length > 0 ? `: ${counted(broken.length, 'violation')}` : unknown ? ' (see the note)' : '';

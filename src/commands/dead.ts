@@ -10,7 +10,7 @@ import { statementDeadlineMs as deadlineMs } from './parts.ts';
 import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
 import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
 
-/** A letter beside the row of its event. */
+/** A dead letter together with the row of its event. */
 type Seen = {
   /** The event's id; for a letter that is not ours, a hash of its body. */
   readonly id: string;
@@ -18,9 +18,9 @@ type Seen = {
   readonly event: ShownEvent | null;
 };
 
-/** Letters that one command looks at. */
+/** The most letters that one command looks at. */
 const maxWalk = 1_000_000;
-/** Replays that fail before the rest is left alone. */
+/** Failed replays after which the command stops. */
 const maxFailures = 20;
 
 export async function runDeadList(
@@ -28,7 +28,7 @@ export async function runDeadList(
   options: { readonly limit: number; readonly json: boolean },
 ): Promise<number> {
   await using tools = await open(config);
-  // An event that was retried and failed again has a letter of each time; it is one line, that of the latest.
+  // An event that was retried and failed again has a letter for each failure; it is shown once, with the latest.
   const seen = new Map<string, { readonly shown: ReturnType<typeof view>; readonly letters: number }>();
   const count = await tools.letters.count();
   let walked = 0;
@@ -51,7 +51,7 @@ export async function runDeadList(
         l.died_at === null ? null : new Date(l.died_at),
         l.reason,
         letters,
-        l.status ?? 'not there',
+        l.status ?? 'not found',
         l.error_code,
         l.error_details,
       ]),
@@ -80,7 +80,7 @@ export async function runDeadShow(
   await using tools = await open(config);
   let found: Seen | null = null;
   await walk(tools, maxWalk, async (one) => {
-    // The latest one, as in the list: an event that failed repeatedly has several.
+    // Keeps the latest, as in the list: an event that failed repeatedly has several letters.
     if (isNamed(one, id)) found = one;
     return 'leave';
   });
@@ -94,7 +94,7 @@ export async function runDeadShow(
 /** Which letters are replayed: one event's, those whose event failed with a code, or all. */
 export type ReplaySelection = { readonly id: string } | { readonly error: string } | 'all';
 
-/** A letter leaves the queue when its replay is committed or confirmed, and not before. */
+/** A letter leaves the queue only when its replay is committed or confirmed. */
 export async function runDeadReplay(
   config: Config,
   selection: ReplaySelection,
@@ -122,12 +122,12 @@ export async function runDeadReplay(
       return 'settled';
     } catch (error) {
       failed++;
-      process.stderr.write(`afterword: ${plain(one.id)} was not replayed and stays: ${(error as Error).message}\n`);
-      // One that is refused for now need not stop the others; a server that is gone would refuse them all.
+      process.stderr.write(`afterword: ${plain(one.id)} was not replayed (it stays): ${(error as Error).message}\n`);
+      // One refused letter need not stop the others, but a server that is down would refuse them all.
       return failed < maxFailures ? 'leave' : 'stop';
     }
   });
-  // However it ends, what was done is told.
+  // However it ends, report what was done.
   const broken = await walked.then(
     () => null,
     (error: unknown) => ({ error }),
@@ -155,8 +155,8 @@ export async function runDeadReplay(
 const meaning: Record<Replayed, string> = {
   reopened: 'failed events start over with a fresh count of attempts',
   'made due': 'were open already and are due now',
-  published: 'have no event here: the message went back to the queue as it was',
-  closed: 'needed nothing: the event is closed, or was started over by somebody else',
+  published: 'have no event in this database: the message went back to the queue unchanged',
+  closed: 'needed nothing: the event is closed, or another process reopened it',
 };
 
 export async function runDeadPurge(
@@ -167,8 +167,8 @@ export async function runDeadPurge(
   const count = await tools.letters.count();
   if (!options.yes) {
     process.stderr.write(
-      `afterword: this would drop ${count} dead letters for good. FAILED events stay in the database and can be retried;\n` +
-        'letters of events that this database does not have are lost. If you mean it, add --yes\n',
+      `afterword: this would delete ${count} dead letters. FAILED events stay in the database and can be retried;\n` +
+        'letters of events that this database does not have are lost. To confirm, add --yes\n',
     );
     return exitCodes.usage;
   }
@@ -221,7 +221,7 @@ async function walk(
   });
 }
 
-/** As a worker looks for it: by the message's id, else by what the body says. */
+/** Looks it up as a worker does: by the message id, else by the ids in the body. */
 async function findLetterEvent(store: Store, letter: DeadLetter): Promise<ShownEvent | null> {
   for (const ref of refsOf(letter)) {
     const event = await findEvent(store, ref, deadlineMs);
@@ -250,7 +250,7 @@ function notThere(id: string): number {
   return exitCodes.failed;
 }
 
-/** What is shown of a letter: no text of the conversation. */
+/** The fields of a letter that are shown; never the text of the conversation. */
 function view({ id, letter, event }: Seen) {
   return {
     id,

@@ -9,7 +9,7 @@ import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs, topologyOf } fro
 import { counted, plain, printLine, printReport, verdict } from './print.ts';
 import { brokerAway, openToolStore, quiet } from './tools.ts';
 
-/** Looks at a whole deployment and says what to do. @returns exit code: 1 if something will not work or loses data. */
+/** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
 export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
   const findings = (await Promise.all([database(config), broker(config), surroundings(config)])).flat();
   const failed = findings.filter((f) => f.status === 'fail').length;
@@ -84,9 +84,9 @@ async function surroundings(config: Config): Promise<Finding[]> {
   });
 }
 
-/** Null: unlimited, or not told on this system. */
+/** Null: unlimited, or this system does not report it. */
 function openFileLimit(): number | null {
-  // Or it looks up the name of every peer, and everything stands still meanwhile.
+  // Otherwise the report resolves the name of every peer, which blocks the process.
   Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   const soft = Number(userLimits?.open_files?.soft);

@@ -11,8 +11,8 @@ import { startPool } from './parts.ts';
 const maxWaiting = 100;
 
 /**
- * Scores without storing, in a thread of the API's own that starts with the first request: CPU work never runs on the
- * event loop.
+ * Scores without storing, in a separate thread of the API that starts with the first request: CPU work never runs on
+ * the event loop.
  */
 export function createDryRun(config: Config, log: Logger) {
   const stop = new AbortController();
@@ -21,7 +21,7 @@ export function createDryRun(config: Config, log: Logger) {
 
   return {
     async score(conversation: Conversation): Promise<ScoreDetails> {
-      if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs wait already`);
+      if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs are waiting`);
       waiting++;
       try {
         pool ??= startPool(config, 1, stop.signal, log).catch((error: unknown) => {
@@ -36,7 +36,7 @@ export function createDryRun(config: Config, log: Logger) {
         waiting--;
       }
     },
-    /** What the scorer declares; null before the first request, too. */
+    /** What the scorer declares; null if it declares nothing, and before the first request. */
     waits: async (): Promise<boolean | null> => (await pool?.catch(() => null))?.waits ?? null,
     gauge: { name: 'dry_runs', bound: maxWaiting, held: () => waiting } satisfies Gauge,
     async close(): Promise<void> {

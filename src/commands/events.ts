@@ -19,7 +19,7 @@ import { statementDeadlineMs as deadlineMs } from './parts.ts';
 import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
 import { openToolStore } from './tools.ts';
 
-/** The API's operator calls from a shell. They go to the database: they also work while no API runs. */
+/** The API's operator calls, from a shell. They go to the database, so they work even while no API is running. */
 
 const batch = 1_000;
 const maxTries = 5;
@@ -42,7 +42,7 @@ export async function runEventsList(
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
   const filter = {
     ...(options.status && { status: options.status }),
-    // Only what failed, or is tried again, has an error: that index is far shorter.
+    // Only failed and retried events have an error code: the index by status is far shorter.
     ...(options.error !== undefined && { errorCode: options.error, status: options.status ?? ('FAILED' as const) }),
     ...(options.user !== undefined && { userId: options.user }),
     ...(options.since && { from: firstEventIdAt(options.since) }),
@@ -52,7 +52,7 @@ export async function runEventsList(
   const found = await listEvents(store, filter, { limit: options.limit + 1, deadlineMs });
   const events = found.slice(0, options.limit);
   if (options.json) printJson(events.map((row) => presentEvent(row)));
-  else if (events.length === 0) printLine('no such events');
+  else if (events.length === 0) printLine('no events found');
   else {
     printTable(
       columns,
@@ -70,7 +70,7 @@ export async function runEventsList(
   }
   if (found.length > options.limit) {
     process.stderr.write(
-      `… and older ones: --limit for more, or --before ${events.at(-1)?.event_id} for the next page\n`,
+      `… and older events: use --limit for more, or --before ${events.at(-1)?.event_id} for the next page\n`,
     );
   }
   return exitCodes.ok;
@@ -102,7 +102,7 @@ export async function runEventsShow(
   });
 }
 
-/** @param id  one FAILED event; undefined: all FAILED ones that `filter` names. */
+/** @param id  one FAILED event; undefined: all FAILED events that match `filter`. */
 export async function runEventsRetry(
   config: Config,
   id: string | undefined,
@@ -181,12 +181,12 @@ export async function runEventsRepublish(
   if (options.json) printJson({ republished: due });
   else
     printLine(
-      `${counted(due, 'open event')} due now; the fleet publishes what is due. What is scored twice by that counts once`,
+      `${counted(due, 'open event')} due now; the fleet publishes them. An event that is scored twice counts once`,
     );
   return exitCodes.ok;
 }
 
-/** A fleet at work beside us may win a deadlock: the page is tried again. */
+/** Retries a page when the running fleet wins a deadlock. */
 async function patiently<T>(page: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {

@@ -1,12 +1,12 @@
-/** What a command's end tells its caller. */
+/** What the exit code of a command tells its caller. */
 export const exitCodes = {
   ok: 0,
-  /** Something failed that may work another time, or the work had failures. */
+  /** Something failed that may succeed later, or some of the work failed. */
   failed: 1,
-  /** The command line is wrong (commander's own code is 1; ours is the shell's custom). */
+  /** The command line is wrong (commander uses 1; we follow the shells' convention). */
   usage: 2,
-  /** Nothing bad was found, but not everything could be looked at. */
+  /** No problem was found, but not everything could be checked. */
   undecided: 3,
-  /** Configuration or surroundings are wrong: starting again changes nothing (EX_CONFIG of sysexits). */
+  /** Configuration or environment is wrong: starting again changes nothing (EX_CONFIG of sysexits). */
   config: 78,
 } as const;

@@ -11,14 +11,14 @@ import { logStart, processLogger } from './parts.ts';
 import { StartError } from './start-error.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
-/** A member that ran this long and then died starts over with the shortest delay. */
+/** A member that ran this long before it died is restarted with the shortest delay. */
 const stableMs = 30_000;
-/** A line of the log, as JSON or in its readable form. */
+/** A log line, as JSON or pretty-printed. */
 const logLine = /^(?:\{|\[\d\d:)/;
 
 /**
- * One api and WORKER_REPLICAS workers on this machine: started, their lines prefixed, restarted with growing delays
- * when they die, told to drain when we are.
+ * Runs one api and WORKER_REPLICAS workers on this machine: starts them, prefixes their output, restarts them with
+ * growing delays when they die, and drains them when it is told to stop.
  */
 export async function runFleet(given: Config): Promise<void> {
   const config = { ...given, scoringThreads: threadsEach(given) };
@@ -77,8 +77,8 @@ async function supervise(
     const how = await Promise.race([ended, aborted(until)]);
     if (how === undefined) return drain(child, ended, config.drainMs, name, log);
     if (until.aborted) return;
-    // What has been ready before is configured well enough: something around it has changed, a password for instance,
-    // and may change back.
+    // A member that was ready once is configured well enough: something in its environment has changed, such as a
+    // password, and may change back.
     if (how === String(exitCodes.config) && !wasReady) {
       log.error({ member: name }, 'cannot start as configured; stopping the fleet');
       return options.onHopeless();
@@ -90,7 +90,7 @@ async function supervise(
   }
 }
 
-/** A drain takes DRAIN_MS and some to close; what is still there then is ended. */
+/** A drain takes up to DRAIN_MS, plus some time to close; a member that is still running then is killed. */
 async function drain(
   child: ChildProcess,
   ended: Promise<string>,
@@ -100,7 +100,7 @@ async function drain(
 ): Promise<void> {
   child.kill('SIGTERM');
   if (await settlesWithin(ended, drainMs + 10_000)) return;
-  log.warn({ member: name }, 'did not end in time; killing it');
+  log.warn({ member: name }, 'did not stop in time; killing it');
   child.kill('SIGKILL');
   await ended;
 }
@@ -116,15 +116,15 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
       AFTERWORD_ROLE: name,
       LOG_FORMAT: config.logFormat,
     },
-    // The channel is a leash: a member whose supervisor was killed drains by itself.
+    // The channel is a leash: a member whose supervisor was killed drains on its own.
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    // Not in our process group: a terminal's Ctrl-C reaches us alone, and we pass it on.
+    // Not in our process group: a terminal's Ctrl-C reaches only us, and we pass it on.
     detached: true,
   });
   child.on('message', (message) => {
     if ((message as { ready?: unknown } | null)?.ready === true) onReady(message as { url?: string });
   });
-  // Lines of the log say their role; anything else that is printed gets it in front.
+  // Log lines carry their role; any other output gets it as a prefix.
   for (const [stream, out] of [
     [child.stdout, process.stdout],
     [child.stderr, process.stderr],

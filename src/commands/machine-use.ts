@@ -6,14 +6,14 @@ import { promisify } from 'node:util';
 
 export type CpuTimes = { readonly idle: number; readonly all: number };
 
-/** Milliseconds of all cores since some moment. */
+/** CPU time of all cores together since some fixed moment, milliseconds. */
 export function cpuTimes(): CpuTimes {
   const times = cpus().map((cpu) => cpu.times);
   const idle = times.reduce((sum, t) => sum + t.idle, 0);
   return { idle, all: idle + times.reduce((sum, t) => sum + t.user + t.sys + t.nice + t.irq, 0) };
 }
 
-/** Share of the machine's CPU that was in use between two looks, 0 to 1. */
+/** Share of the machine's CPU that was in use between two samples, 0 to 1. */
 export function busyShare(from: CpuTimes, to: CpuTimes): number {
   return 1 - (to.idle - from.idle) / Math.max(1, to.all - from.all);
 }
@@ -26,8 +26,8 @@ export async function busyShareFor(ms: number): Promise<number> {
 }
 
 /**
- * Proportional set size on Linux (pages shared with other processes count once in their sum), else the resident set;
- * null if neither is told. MiB.
+ * Memory of a process in MiB: the proportional set size on Linux (a page shared with other processes counts once in
+ * total), else the resident set size; null if neither is available.
  */
 export async function memoryMiB(pid: number): Promise<number | null> {
   const pss = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').then(

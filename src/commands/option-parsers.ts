@@ -2,7 +2,7 @@ import { InvalidArgumentError } from 'commander';
 import ms, { type StringValue } from 'ms';
 import { type EventId, type EventStatus, eventStatuses, parseEventId } from '../event/event.ts';
 
-/** Turn option texts into values, or say what was expected. */
+/** Turn option texts into values, or explain what was expected. */
 export const parsers = {
   count(text: string): number {
     const n = Number(text);
@@ -12,7 +12,7 @@ export const parsers = {
 
   eventId(text: string): EventId {
     const id = parseEventId(text);
-    if (id === null) throw new InvalidArgumentError('must be an event id, as the list shows it');
+    if (id === null) throw new InvalidArgumentError('must be an event id, as shown by the list command');
     return id;
   },
 
@@ -23,7 +23,7 @@ export const parsers = {
     return found;
   },
 
-  /** A duration back from now, or a time. */
+  /** A time, or a duration counted back from now. */
   moment(text: string): Date {
     const back = parseDuration(text);
     if (back !== null && back <= Date.now()) return new Date(Date.now() - back);
@@ -34,7 +34,7 @@ export const parsers = {
     );
   },
 
-  /** As long as the API takes it. */
+  /** With the same limit on the length as in the API. */
   reason(text: string): string {
     if ([...text].length > 500) throw new InvalidArgumentError('must have at most 500 characters');
     return text;

@@ -2,7 +2,7 @@ import { exitCodes } from './exit-codes.ts';
 
 let mayEnd = true;
 
-/** The reader of our output may stop (`| head`), which is no failure of ours; a device may be full, which is. */
+/** Ends the process when its output fails. A reader that stops early (`| head`) is not a failure; a full device is. */
 export function endOnOutputErrors(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (!mayEnd) return;
@@ -13,7 +13,7 @@ export function endOnOutputErrors(): void {
   process.stderr.on('error', () => {});
 }
 
-/** For a process whose output is a log: what it does goes on without a reader, and ends by a signal only. */
+/** For a process whose output is a log: it keeps working without a reader, and ends only on a signal. */
 export function outliveOutput(): void {
   mayEnd = false;
 }

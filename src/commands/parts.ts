@@ -20,18 +20,18 @@ import {
 } from '../store/index.ts';
 import { StartError, StoppedError } from './start-error.ts';
 
-/** Pieces that the api and the worker command build in the same way. */
+/** Parts that several commands build in the same way. */
 
-/** Statements outside the accept path: generous, and still an end for a peer that has gone silent. */
+/** For statements outside the accept path: generous, but a silent peer still cannot hold them forever. */
 export const statementDeadlineMs = 10_000;
 
-/** RabbitMQ closes a channel whose deliveries wait longer (`consumer_timeout`, 30 min by default). */
+/** RabbitMQ closes a channel that holds a delivery for longer (`consumer_timeout`, 30 min by default). */
 export const consumerTimeoutMs = 30 * 60_000;
 
 /**
- * The longest that a delivery may wait for its answer while the database is there and every scoring runs to its
- * deadline. Where scorings use the CPU it waits for all others that its thread was given, once more if one of them ends
- * the thread. Where they wait, it may have to be scored again and again until it is known who ended the thread.
+ * The longest that a delivery may stay unacknowledged while the database is up and every scoring runs to its deadline.
+ * If scorings use the CPU, it waits for all others on its thread, and once more if one of them ends the thread. If they
+ * wait, it may have to be scored several times until the scoring that ended the thread is found.
  *
  * @param waits  what the scorer declares.
  */
@@ -43,7 +43,7 @@ export function longestWaitMs(config: Config, waits: boolean | null): number {
   return Math.ceil(deadlines * config.scoringTimeoutMs);
 }
 
-/** Most scorings that a worker has under way at the same moment. */
+/** The most scorings that a worker runs at the same time. */
 export function maxConcurrent(config: Config, waits: boolean | null): number {
   return waits === false ? config.scoringThreads : config.concurrency;
 }
@@ -56,7 +56,7 @@ export function processLogger(config: Config, role: string): Logger {
   });
 }
 
-/** The effective configuration, passwords masked; at `debug` for a process that another one of ours has started. */
+/** Logs the effective configuration, passwords masked; at `debug` if one of our processes started this one. */
 export function logStart(config: Config, log: Logger): void {
   log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info'](
     { config: maskedConfig(config), node: process.version },
@@ -70,7 +70,7 @@ export function topologyOf(config: Config) {
 
 /**
  * Connects to the database, waiting up to `START_DEADLINE_MS` for it.
- * @throws with what was tried and what to do.
+ * @throws {StartError} that says what was tried and what to do. @throws {StoppedError} if `stop` fires first.
  */
 export async function openDatabase(
   config: Config,
@@ -110,7 +110,7 @@ function databaseHelp(url: string, code: string): string {
   return (
     `cannot use the database ${url} (${code})\n` +
     'Is the server running, and are host, port, user, password and database name in DATABASE_URL right?\n' +
-    '`scripts/up` starts servers of its own if you have none.'
+    'If you have no servers, `scripts/up` starts some.'
   );
 }
 
@@ -120,8 +120,8 @@ export async function requireSchema(store: Store): Promise<void> {
 }
 
 /**
- * @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A server that is read-only
- *   now may not stay so.
+ * @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A read-only server is only
+ *   logged, because it may accept writes later.
  */
 export async function requireRights(store: Store, log: Logger): Promise<void> {
   try {
@@ -129,12 +129,15 @@ export async function requireRights(store: Store, log: Logger): Promise<void> {
   } catch (error) {
     const missing = missingRight(error);
     if (missing !== null) throw new StartError(missingRightHelp(missing), { cause: error });
-    log.warn({ err: error }, 'the database takes no writes now: nothing is accepted or settled until it does');
+    log.warn({ err: error }, 'the database refuses writes: nothing is accepted or settled until it takes them again');
   }
 }
 
 export function missingRightHelp(missing: string): string {
-  return `the database user may not do what this process needs (${missing}): GRANT SELECT, INSERT, UPDATE ON the database of DATABASE_URL to it`;
+  return (
+    `the database user lacks a right that this process needs (${missing}): ` +
+    'GRANT SELECT, INSERT, UPDATE ON the database of DATABASE_URL to it'
+  );
 }
 
 export function schemaIsOld(): StartError {
@@ -148,7 +151,8 @@ export async function checkConnectionBudget(config: Config, store: Store, log: L
   if (needed > admitted) {
     log.warn(
       { needed, admitted, replicas: config.workerReplicas, pool: config.databasePoolSize },
-      '1 api + WORKER_REPLICAS workers with DATABASE_POOL_SIZE connections each may need more than max_connections: lower the pool or raise the server',
+      '1 api + WORKER_REPLICAS workers with DATABASE_POOL_SIZE connections each may exceed max_connections: ' +
+        'lower DATABASE_POOL_SIZE or raise max_connections',
     );
   }
 }

@@ -1,13 +1,13 @@
 import { styleText } from 'node:util';
 import { type Cell, type Column, layTable, localTime } from './table.ts';
 
-/** Fits the terminal, if there is one; ids are callers' texts. */
+/** Prints a table, fitted to the terminal if there is one, with control characters replaced. */
 export function printTable(columns: readonly Column[], rows: readonly (readonly Cell[])[]): void {
   const safe = rows.map((row) => row.map((cell) => (typeof cell === 'string' ? plain(cell) : cell)));
   printLine(layTable(columns, safe, terminalWidth()));
 }
 
-/** Names and values, one a line; what is an object is indented below its name. */
+/** Prints names and values, one per line; objects are indented below their names. */
 export function printFields(fields: Readonly<Record<string, unknown>>): void {
   const widest = Math.max(...Object.keys(fields).map((name) => name.length));
   for (const [name, value] of Object.entries(fields)) {
@@ -25,12 +25,12 @@ function fieldText(value: unknown): string {
   return plain(String(value));
 }
 
-/** Ids are callers' texts: what would move a terminal's cursor is shown and not obeyed. */
+/** Replaces control characters, which could move the cursor: callers choose the ids that we print. */
 export function plain(text: string): string {
   return text.replace(/\p{Cc}/gu, '\ufffd');
 }
 
-/** A verdict and the blanks after it, in its colour on a terminal that wants colours (`NO_COLOR`). */
+/** A verdict padded with blanks, coloured if the terminal wants colours (`NO_COLOR`). */
 export function verdict(status: 'ok' | 'warn' | 'fail' | 'unknown'): string {
   const { text, colour } = verdicts[status];
   return styleText(colour, text, { stream: process.stdout }) + ' '.repeat(6 - text.length);
@@ -56,7 +56,7 @@ export function printJson(value: unknown): void {
   printLine(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
 }
 
-/** A report of our own: keys in snake_case, as the API has them. */
+/** Prints one of our reports as JSON, with keys in snake_case as in the API. */
 export function printReport(report: object): void {
   printJson(snakeKeys(report));
 }
@@ -71,7 +71,7 @@ function snakeKeys(value: unknown): unknown {
   return Object.fromEntries(entries);
 }
 
-/** Null: the output goes to a file or another program. */
+/** Null if the output goes to a file or another program. */
 function terminalWidth(): number | null {
   return process.stdout.isTTY ? (process.stdout.columns ?? 80) : null;
 }

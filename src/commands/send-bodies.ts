@@ -3,19 +3,19 @@ import { access, constants, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { StartError } from './start-error.ts';
 
-/** One body, and the line that it stands on, counted from 1. */
+/** One body and its line number, counted from 1. */
 export type Body = { readonly text: string; readonly line: number };
 
 /**
- * The bodies of an NDJSON file, one a line; blank lines are passed over.
+ * The bodies of an NDJSON file, one per line; blank lines are skipped.
  *
  * @param file  its path, or `-` for stdin.
  * @throws the system's error, with its `path`, if the file cannot be read. @throws {StartError} while reading, if the
- *   file is JSON of another shape.
+ *   file is a JSON list, or one document over several lines.
  */
 export async function readBodies(file: string): Promise<AsyncIterable<Body>> {
   if (file === '-') return bodiesOf(process.stdin, file);
-  // Looked at and not opened: a pipe can be read once, and what opens it has its first bytes.
+  // Checked without opening it: a pipe can be read only once, and opening it here could take its first bytes.
   if ((await stat(file)).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR', path: file });
   await access(file, constants.R_OK);
   return bodiesOf(createReadStream(file), file);
@@ -33,13 +33,13 @@ async function* bodiesOf(input: NodeJS.ReadableStream, file: string): AsyncGener
   }
 }
 
-/** A list, or one document over many lines, would be refused line by line. */
+/** Refuses a list or a document over several lines at once, which the API would refuse line by line. */
 function refuseOtherShapes(first: string, file: string): void {
   const jq = first.startsWith('[') ? "jq -c '.[]'" : isCut(first) ? 'jq -c .' : null;
   if (jq === null) return;
   const what = first.startsWith('[') ? 'a JSON list' : 'JSON over several lines';
   throw new StartError(
-    `${file === 'FILE' ? 'the input' : file} is ${what}; send takes one body a line: ${jq} ${file} | scripts/afterword send -`,
+    `${file === 'FILE' ? 'the input' : file} is ${what}; send takes one body per line: ${jq} ${file} | scripts/afterword send -`,
   );
 }
 

@@ -9,27 +9,27 @@ export type Closed = { readonly status: string; readonly tookMs: number };
 
 export type ApiClient = {
   post(body: string): Promise<PostAnswer>;
-  /** @returns null if it was still open at `giveUpAt` (as `performance.now()` counts), or `stop` has fired. */
+  /** @returns null if it is still open at `giveUpAt` (on the clock of `performance.now()`) or when `stop` fires. */
   untilClosed(location: string, giveUpAt: number, stop: AbortSignal): Promise<Closed | null>;
   close(): Promise<void>;
 };
 
 const waitSeconds = 10;
 
-/** The address before `/v1/…`, which may have a path: an API behind a proxy. @throws {StartError} */
+/** The part of the URL before `/v1/…`; behind a proxy it may have a path. @throws {StartError} */
 export function baseOf(url: string): string {
   const { protocol, username, origin, pathname } = URL.canParse(url) ? new URL(url) : ({ protocol: '' } as URL);
   if (protocol !== 'http:' && protocol !== 'https:')
     throw new StartError(`--url ${url} is not an HTTP address: give one such as http://127.0.0.1:3000`);
-  if (username !== '') throw new StartError('--url has a user name in it, which this command cannot use: leave it out');
+  if (username !== '') throw new StartError('--url contains a user name, which this command cannot use: omit it');
   return `${origin}${pathname.replace(/\/+$/, '').replace(/\/v1$/, '')}`;
 }
 
-/** @param base  as `baseOf` makes it. @throws {StartError} if no API answers there. */
+/** @param base  as `baseOf` returns it. @throws {StartError} if no API answers there. */
 export async function connectApi(base: string, concurrency: number): Promise<ApiClient> {
   await requireApi(base);
-  // Repeats what the service asks to repeat (503 and 429 with Retry-After) and what the network dropped: ids make that
-  // safe.
+  // Retries what the service asks to be retried (503 and 429 with Retry-After) and what the network dropped: the ids
+  // make that safe.
   const client = new Agent({ connections: concurrency, headersTimeout: 60_000 }).compose(
     interceptors.retry({
       maxRetries: 8,
@@ -90,7 +90,7 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
         const askedAt = performance.now();
         const closed = await statusOf(location, seconds).catch(() => null);
         if (closed !== null) return closed;
-        // An answer that came at once (a problem, a server with too many waiting) must not make a hot loop.
+        // An immediate answer (a problem, or a server with too many waiting) must not make this a busy loop.
         if (performance.now() - askedAt < 1_000) await pause(1_000, stop);
       }
       return null;
@@ -99,19 +99,19 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
   };
 }
 
-/** What a problem document says is wrong first; its place, if it has one. */
+/** The first error that a problem document names, and its place if it has one. */
 function reasonOf(status: number, text: string): string {
   let problem: { code?: string; errors?: { pointer: string; detail: string }[] };
   try {
     problem = JSON.parse(text) as typeof problem;
   } catch {
-    return `${status}, and no problem document: is this an Afterword API?`;
+    return `${status} without a problem document: is this an Afterword API?`;
   }
   const [first] = problem.errors ?? [];
   return `${status} ${problem.code}${first ? ` (${first.pointer === '' ? 'the body' : first.pointer} ${first.detail})` : ''}`;
 }
 
-/** One look before the first body: a wrong address should not be retried for a thousand bodies. */
+/** Checks once before the first body: a wrong address should not be retried for a thousand bodies. */
 async function requireApi(base: string): Promise<void> {
   const help = 'start one with scripts/up, or give its address with --url';
   let status: number;
@@ -124,5 +124,5 @@ async function requireApi(base: string): Promise<void> {
     throw new StartError(`no API answers at ${base} (${why}): ${help}`, { cause, mayPass: true });
   }
   if (status !== 200)
-    throw new StartError(`what answers at ${base} is no Afterword API (${status} for /healthz): ${help}`);
+    throw new StartError(`${base} answers, but is not an Afterword API (${status} for /healthz): ${help}`);
 }

@@ -8,7 +8,7 @@ export type SendOptions = {
   readonly url: string;
   readonly concurrency: number;
   readonly wait: boolean;
-  /** Seconds after which an event that is still open counts as such. */
+  /** Seconds to wait; an event that is open after that counts as still open. */
   readonly timeout: number;
   readonly json: boolean;
 };
@@ -19,24 +19,24 @@ type Summary = {
   posted: number;
   accepted: number;
   replayed: number;
-  /** By reason, with the first lines that it was said of. */
+  /** By reason, with the first line numbers that were rejected for it. */
   rejected: Record<string, Rejection>;
   processed: number;
   failed: number;
   skipped: number;
   still_open: number;
   accept_ms: Percentiles | null;
-  /** Of what was accepted now: replays were processed some other time. */
+  /** Without replays, which were accepted some other time. */
   accept_to_processed_ms: Percentiles | null;
   seconds: number;
 };
 type Percentiles = { readonly p50: number; readonly p95: number; readonly p99: number };
 
-/** Line numbers that are kept for each reason. */
+/** Most line numbers kept for each reason. */
 const maxLines = 5;
 
 /**
- * Posts a file of request bodies, one a line, and says what became of them.
+ * Posts a file of request bodies, one per line, and reports the outcome.
  *
  * @param file  path of an NDJSON file, or `-` for stdin.
  * @returns exit code: 0 if every body was accepted and, with `wait`, processed.
@@ -128,7 +128,7 @@ async function eachConcurrently<T>(
   await Promise.all(running);
 }
 
-/** A bar on stderr in a terminal; elsewhere nothing, so that stdout stays for the summary. */
+/** A progress bar on stderr, in a terminal only; stdout is for the summary. */
 function createBar(options: SendOptions) {
   const shown = process.stderr.isTTY && !options.json;
   const bar = new cliProgress.SingleBar(

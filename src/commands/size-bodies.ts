@@ -4,17 +4,17 @@ import { parseConversationRequest } from '../accept/index.ts';
 import { StartError } from './start-error.ts';
 
 const samples = fileURLToPath(new URL('../../scripts/samples/conversations.ndjson', import.meta.url));
-/** One user's events are added up one after the other; a single body must not make all events one user's. */
+/** A user's events are added up one after the other, so a single body must not give all events the same user. */
 const users = 1_000;
 
-/** A request body under ids of its own. */
+/** Returns the next request body, with new ids. */
 export type NextBody = () => Record<string, unknown> & { readonly conversation_id: string };
 
 /**
- * Real bodies in turn.
- * @param file  one body, or one a line; null for the samples of this project.
- * @returns how many there are, and the next one.
- * @throws {StartError} that says which one is no body. @throws the system's error, with its `path`, if the file cannot
+ * Reads request bodies, and hands them out in turn.
+ * @param file  one body, or one per line; null for the samples of this project.
+ * @returns how many there are, and a function that returns the next one.
+ * @throws {StartError} that says which body is invalid. @throws the system's error, with its `path`, if the file cannot
  *   be read.
  */
 export async function readBodies(file: string | null): Promise<{ readonly count: number; readonly next: NextBody }> {
@@ -53,7 +53,7 @@ export async function readBodies(file: string | null): Promise<{ readonly count:
   };
 }
 
-/** One JSON document, or one a line. */
+/** One JSON document, or one per line. */
 function parseAll(text: string): unknown[] {
   try {
     return [JSON.parse(text) as unknown].flat();

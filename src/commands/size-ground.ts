@@ -14,25 +14,25 @@ import { StartError, StoppedError } from './start-error.ts';
 import { brokerAway, openToolStore } from './tools.ts';
 
 const pollMs = 200;
-/** Until code is compiled and connections are warm. */
+/** Time for code to be compiled and connections to warm up. */
 const warmMs = 1_500;
 const clients = 100;
 /**
- * Without any progress for this long (and a scoring's deadline), something is wrong that more waiting does not mend.
+ * Without any progress for this long (plus a scoring's deadline), something is wrong that more waiting does not fix.
  */
 const stuckAfterMs = 30_000;
 /** Access denied to a database, to a table, or to a right. */
 const denied = new Set([1044, 1142, 1227]);
 
-export type DrainTrial = size.Trial & { /** The backlog ended before the measurement did. */ readonly dry: boolean };
+export type DrainTrial = size.Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
 
 /**
- * A database and a queue of its own on the user's servers, with a real API and real workers: the whole pipeline, on
- * nobody's data. Everything that waits here ends with the stop signal, with a member that dies, with an event that
- * fails, and when nothing moves.
+ * A temporary database and queue on the user's servers, with a real API and real workers: the whole pipeline, without
+ * touching the user's data. Every wait here ends when the stop signal fires, a member dies, an event fails, or nothing
+ * moves.
  */
 export class TrialGround implements AsyncDisposable {
-  /** Of the last long fill, events a second. */
+  /** Events per second of the last fill that was long enough. */
   acceptRate = Number.NaN;
   readonly name: string;
   readonly #config: Config;
@@ -72,14 +72,14 @@ export class TrialGround implements AsyncDisposable {
 
   /** @throws {StartError} that says which server refuses what. */
   static async open(given: Config, nextBody: NextBody, stop: AbortSignal): Promise<TrialGround> {
-    await (await openToolStore(given, { anySchema: true })).close(); // says what is wrong with the server, if something is
+    await (await openToolStore(given, { anySchema: true })).close(); // throws if something is wrong with the server
     const name = `afterword_size_${randomBytes(4).toString('hex')}`;
     await using undo = new AsyncDisposableStack();
     const database = await createScratchDatabase(given.databaseUrl, name).catch((cause: unknown) => {
       if (!denied.has(Number((cause as { errno?: unknown }).errno))) throw cause;
       throw new StartError(
-        'the measurement needs a database of its own beside yours, and the user of DATABASE_URL may not create one:\n' +
-          'GRANT ALL ON `afterword\\_size\\_%`.* to that user, or name another one in DATABASE_URL',
+        'the measurement needs a database of its own, and the user of DATABASE_URL may not create one:\n' +
+          'GRANT ALL ON `afterword\\_size\\_%`.* to that user, or name another user in DATABASE_URL',
         { cause },
       );
     });
@@ -98,7 +98,7 @@ export class TrialGround implements AsyncDisposable {
     undo.defer(() => queue.remove());
     const ground = new TrialGround(name, config, database, queue, nextBody, stop);
     undo.defer(() => ground.#members.stop());
-    // Not a close, which would wait for answers that may never come.
+    // Not close(), which would wait for answers that may never come.
     undo.defer(() => ground.#agent.destroy());
     ground.#apiUrl = (await ground.#members.start('api', {})).url;
     ground.#stack.use(undo.move());
@@ -109,7 +109,7 @@ export class TrialGround implements AsyncDisposable {
     return this.#stack.disposeAsync();
   }
 
-  /** Starts from nothing: `events` are accepted and wait in the queue. */
+  /** Empties queue and database, then has `events` accepted, so that they wait in the queue. */
   async fill(events: number): Promise<void> {
     await this.#queue.empty();
     await this.#database.empty();
@@ -122,14 +122,14 @@ export class TrialGround implements AsyncDisposable {
       }),
     );
     if (events >= size.fewestForRate) this.acceptRate = events / ((performance.now() - began) / 1_000);
-    // Published, all of it: what the broker does not have yet would be drained at the pace it comes.
+    // Wait until all are published: the rest would only be drained at the pace at which it arrives.
     await this.#until(
       async () => (await this.#queue.depth()) >= events,
       () => this.#queue.depth(),
     );
   }
 
-  /** Median milliseconds of one 202, alone: its commit, and little else. */
+  /** Median time of a single 202 without other load, milliseconds: its commit, and little else. */
   async commitMs(): Promise<number> {
     const times: number[] = [];
     for (let i = 0; i < 41; i++) {
@@ -140,7 +140,7 @@ export class TrialGround implements AsyncDisposable {
     return times.sort((a, b) => a - b)[20] ?? Number.NaN;
   }
 
-  /** Drains what `fill` left for `seconds` (up to six times that until it has drained `fewest`) and says how fast. */
+  /** Measures how fast the backlog drains, for `seconds`, or up to six times that until `fewest` are drained. */
   async drain(
     setting: size.Setting,
     { seconds, fewest }: { readonly seconds: number; readonly fewest: number },
@@ -162,7 +162,7 @@ export class TrialGround implements AsyncDisposable {
         if (now - stuckSince > stuckAfterMs + this.#config.scoringTimeoutMs) throw stuck();
         const elapsed = (now - began) / 1_000;
         const dry = open <= concurrency * workers;
-        // A slow scorer needs longer for a count that means something.
+        // A slow scorer needs longer for a meaningful count.
         if (!dry && (elapsed < seconds || (from - open < fewest && elapsed < seconds * 6))) continue;
         const memory = (await Promise.all(running.map((w) => memoryMiB(w.pid ?? 0)))).filter((m) => m !== null);
         return {
@@ -179,15 +179,15 @@ export class TrialGround implements AsyncDisposable {
   }
 
   /**
-   * Open loop at `rate` a second: a request is sent when it is due, and its time counts from then to its row's
-   * `processed_at`.
+   * Open loop at `rate` per second: a request is sent when it is due, and its latency is counted from then until its
+   * row's `processed_at`.
    */
   async latency(
     setting: size.Setting,
     rate: number,
     seconds: number,
   ): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
-    // Warm, as a fleet that serves is: the first seconds of a process are its slowest.
+    // Warm up first, like a fleet in service: the first seconds of a process are its slowest.
     await this.fill(Math.ceil(Math.min(3_000, rate * 2)));
     const running = await this.#startWorkers(setting);
     try {
@@ -200,7 +200,7 @@ export class TrialGround implements AsyncDisposable {
         for (; due <= Date.now(); due += gap()) {
           const dueHere = due;
           const sent = this.#post().then((id) => dueAt.set(id, dueHere));
-          sent.catch(() => {}); // told when all are awaited
+          sent.catch(() => {}); // reported when all are awaited
           sending.push(sent);
         }
         await this.#pause(2);
@@ -231,7 +231,7 @@ export class TrialGround implements AsyncDisposable {
     );
   }
 
-  /** @param moving  changes as long as there is progress. */
+  /** @param moving  a number that changes while there is progress. */
   async #until(done: () => Promise<boolean>, moving: () => Promise<number>): Promise<void> {
     let before = Number.NaN;
     let since = performance.now();
@@ -244,10 +244,10 @@ export class TrialGround implements AsyncDisposable {
   }
 
   #assertNotStopped(): void {
-    if (this.#stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
+    if (this.#stop.aborted) throw new StoppedError('stopped; the temporary database and queue are removed');
   }
 
-  /** Waits, and looks whether waiting still makes sense. */
+  /** Waits, after checking that waiting still makes sense. */
   async #pause(ms: number): Promise<void> {
     this.#assertNotStopped();
     this.#members.assertAlive();
@@ -260,8 +260,7 @@ export class TrialGround implements AsyncDisposable {
     const [pending, processing, failed] = await Promise.all(
       (['PENDING', 'PROCESSING', 'FAILED'] as const).map((status) => countStatus(store, status, statementDeadlineMs)),
     );
-    if (failed)
-      throw new StartError('the scorer fails on one of these bodies: a measurement of failures is worth nothing');
+    if (failed) throw new StartError('the scorer fails on one of these bodies: measuring failures is pointless');
     return (pending ?? 0) + (processing ?? 0);
   }
 
@@ -277,7 +276,7 @@ export class TrialGround implements AsyncDisposable {
     });
     await answer.body.dump();
     if (answer.statusCode !== 202)
-      throw new StartError(`the API of the measurement answered ${answer.statusCode}: the lines above say why`);
+      throw new StartError(`the API answered ${answer.statusCode} during the measurement: the lines above say why`);
     return body.conversation_id;
   }
 
@@ -287,7 +286,7 @@ export class TrialGround implements AsyncDisposable {
       SCORING_THREADS: String(threads),
       WORKER_REPLICAS: String(workers),
       DATABASE_POOL_SIZE: String(size.workerPoolSize),
-      // A failure is seen at once, and ends the measurement.
+      // So that a failure shows at once and ends the measurement.
       MAX_ATTEMPTS: '1',
     };
     const started = await Promise.allSettled(
@@ -302,5 +301,5 @@ export class TrialGround implements AsyncDisposable {
 }
 
 function stuck(): StartError {
-  return new StartError('nothing is processed any more, and nothing says why: try `afterword doctor`');
+  return new StartError('processing has stopped for no known reason: try `afterword doctor`');
 }

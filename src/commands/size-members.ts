@@ -7,26 +7,26 @@ const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 
 /** The processes of a measurement. */
 export type Members = {
-  /** Resolves when it is ready. @throws {StartError} if it ends before. */
+  /** Resolves when it is ready. @throws {StartError} if it exits first. */
   start(
     role: 'api' | 'worker',
     settings: Readonly<Record<string, string>>,
   ): Promise<{ readonly child: ChildProcess; readonly url: string }>;
-  /** SIGTERM, and waits; default: all of them. */
+  /** Sends SIGTERM and waits until they have exited; default: all members. */
   stop(members?: readonly ChildProcess[]): Promise<void>;
-  /** @throws {StartError} if one that was not stopped has ended. */
+  /** @throws {StartError} if a member has exited without being stopped. */
   assertAlive(): void;
 };
 
-/** @param env  what each of them gets beside its own settings. */
+/** @param env  what every member gets in addition to its own settings. */
 export function createMembers(env: Readonly<Record<string, string>>): Members {
   const running = new Set<ChildProcess>();
   return {
     async start(role, settings) {
       const child = spawn(process.execPath, [main, role], {
-        // As a fleet starts them: their memory is part of the advice.
+        // As a fleet starts them, because their memory is part of the advice.
         env: { ...compileCache, ...(role === 'worker' && leanWorker), ...process.env, ...env, ...settings },
-        // Standard output is the report's. The channel is a leash: a member that loses us drains by itself.
+        // stdout is for the report. The channel is a leash: a member that loses us drains on its own.
         stdio: ['ignore', 2, 'inherit', 'ipc'],
         detached: true,
       });
@@ -36,7 +36,7 @@ export function createMembers(env: Readonly<Record<string, string>>): Members {
       );
       const first = await Promise.race([ready, ended]);
       if (typeof first === 'string')
-        throw new StartError(`the ${role} of the measurement ended (${first}): the lines above say why`);
+        throw new StartError(`the ${role} of the measurement exited (${first}): the lines above say why`);
       running.add(child);
       return { child, url: String((first as { url?: unknown }).url) };
     },
@@ -55,7 +55,7 @@ export function createMembers(env: Readonly<Record<string, string>>): Members {
       for (const child of running) {
         if (!hasEnded(child)) continue;
         throw new StartError(
-          `a process of the measurement ended (${child.signalCode ?? child.exitCode}): the lines above say why`,
+          `a process of the measurement exited (${child.signalCode ?? child.exitCode}): the lines above say why`,
         );
       }
     },

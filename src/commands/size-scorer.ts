@@ -13,8 +13,8 @@ const warmEvents = 30;
 const warmMs = 1_000;
 
 /**
- * The user's scorer alone, in the pool as a worker has it, one body at a time: in one thread, then in one for each
- * core.
+ * Measures the user's scorer alone, in the same pool that a worker uses, with one body at a time per thread: first with
+ * one thread, then with one per core.
  */
 export async function measureScorer(
   config: Config,
@@ -33,7 +33,7 @@ export async function measureScorer(
     threadEfficiency: 1,
     waits: one.waits,
   };
-  // Threads that wait are not in each other's way.
+  // Threads that wait do not slow each other down.
   const all = cores === 1 || size.isWaiting(scorer) ? null : await run(config, cores, bodies, stop);
   return {
     ...scorer,
@@ -53,9 +53,7 @@ async function run(
   const score = async () => {
     const outcome = await pool.score([bodies[i++ % bodies.length] ?? Buffer.alloc(0)]);
     if (outcome.kind !== 'scored')
-      throw new StartError(
-        `the scorer fails on these bodies (${outcome.code}): a measurement of failures is worth nothing`,
-      );
+      throw new StartError(`the scorer fails on these bodies (${outcome.code}): measuring failures is pointless`);
   };
   try {
     const lanes = (until: () => boolean) =>

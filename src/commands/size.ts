@@ -22,36 +22,36 @@ export type SizeOptions = size.Goal & {
   readonly html: string | null;
 };
 
-/** How long the machine is looked at before anything is measured. */
+/** How long the idle machine is observed before anything is measured. */
 const quietMs = 2_000;
 
 /**
- * Measures this machine with the user's scorer, and says how to size the fleet.
- * @returns exit code: 1 if the goal cannot be had as asked, 3 if the figures are not to be trusted.
+ * Measures this machine with the user's scorer, and recommends a size for the fleet.
+ * @returns exit code: 1 if the goal cannot be reached as asked, 3 if the figures cannot be trusted.
  */
 export async function runSize(config: Config, options: SizeOptions): Promise<number> {
   const stop = createStop(quiet).signal;
   const say = (line: string) => {
-    if (stop.aborted) throw new StoppedError('stopped; what was made for the measurement is removed');
+    if (stop.aborted) throw new StoppedError('stopped; the temporary database and queue are removed');
     process.stderr.write(`· ${line}\n`);
   };
   const bodies = await readBodies(options.body);
   if (options.html !== null) await requireWritable(options.html);
   const busyBefore = await busyShareFor(quietMs);
   if (!size.isQuiet(busyBefore))
-    say(`others use ${Math.round(busyBefore * 100)} % of the CPU: what is measured now is what they leave`);
-  say('the scorer alone');
+    say(`other processes use ${Math.round(busyBefore * 100)} % of the CPU: only the rest can be measured`);
+  say('measuring the scorer alone');
   const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
   await using ground = await TrialGround.open(config, bodies.next, stop);
-  say(`on a database and a queue of its own, ${ground.name}, which go with the measurement`);
+  say(`measuring the pipeline on a temporary database and queue, ${ground.name}`);
   const { seen, unseen } = size.settingsToMeasure(scorer);
   const window = windowFor(scorer, options.seconds);
   if (size.isWaiting(scorer))
     say(
-      `it waits ${(scorer.wallMs / 1_000).toFixed(2)} s for each event, so each run takes ${Math.round(window.seconds)} s`,
+      `it waits ${(scorer.wallMs / 1_000).toFixed(2)} s per event, so each run takes ${Math.round(window.seconds)} s`,
     );
-  // Until something is measured: no pipeline of this kind is faster.
+  // Until something is measured: no pipeline of this kind is faster than this.
   let fastest = 4_000;
   const run = async ({ workers, concurrency }: { workers: number; concurrency: number }): Promise<size.Trial> => {
     const setting = { workers, concurrency, threads: size.threadsFor(base.cores, workers, concurrency) };
@@ -59,7 +59,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     for (let events = backlogFor(Math.min(fastest, (atOnce * 1_000) / scorer.wallMs), window.seconds); ; events *= 2) {
       await ground.fill(events);
       const { dry, ...trial } = await ground.drain(setting, window);
-      if (dry && events < 100_000) continue; // faster than was thought
+      if (dry && events < 100_000) continue; // faster than assumed
       fastest = Math.max(fastest, trial.rate);
       say(size.describeTrial(trial));
       return trial;
@@ -73,7 +73,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
 
   const checks: size.Check[] = [];
   const checkTrials: size.Trial[] = [];
-  // Where scorings wait, any setting but the unseen one follows from the same line.
+  // Where scorings wait, every other setting follows from the same line.
   const isRunAnyway = [...seen, unseen].some(
     (s) => s.workers === promising.workers && s.concurrency === promising.concurrency,
   );
@@ -81,19 +81,19 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     const predicted = first.rate(shape.workers, shape.concurrency);
     let trial = await run(shape);
     if (size.isOff({ predicted, measured: trial.rate })) {
-      say(`${Math.round(predicted)}/s was predicted: once more`);
+      say(`${Math.round(predicted)}/s was predicted: measuring again`);
       trial = await run(shape);
     }
     checks.push({ ...trial, predicted, measured: trial.rate });
     checkTrials.push(trial);
   }
-  // What was measured to check the model is worth knowing, too.
+  // The final model also uses the runs that checked it.
   const trials = [...fitted, ...checkTrials];
   const model = size.fitModel(base, trials);
-  // With a scorer that waits more in flight is always faster: only the refitted model counts.
+  // With a scorer that waits, more in flight is always faster: only the refitted model counts.
   const setting =
     model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
-  // Slow scorers are measured with fewer events than an accept rate can be told from.
+  // Slow scorers are measured with too few events to tell an accept rate.
   if (!Number.isFinite(ground.acceptRate)) await ground.fill(size.fewestForRate);
   const measured: size.Measured = {
     ...base,
@@ -134,7 +134,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
 }
 
-/** Before minutes of measuring. @throws {StartError} */
+/** Checked before minutes of measuring. @throws {StartError} */
 async function requireWritable(path: string): Promise<void> {
   try {
     await (await open(path, 'a')).close();
@@ -144,8 +144,8 @@ async function requireWritable(path: string): Promise<void> {
 }
 
 /**
- * How long a run is measured, and how few events suffice. Deliveries taken together end together, so a run lasts a
- * whole number of waits: three at least, and at least `seconds`.
+ * How long a run is measured, and how few events suffice. Deliveries that start together end together, so a run lasts
+ * a whole number of waits: at least three, and at least `seconds`.
  */
 function windowFor(scorer: size.Scorer, seconds: number): { readonly seconds: number; readonly fewest: number } {
   if (!size.isWaiting(scorer)) return { seconds, fewest: 60 };
@@ -153,7 +153,7 @@ function windowFor(scorer: size.Scorer, seconds: number): { readonly seconds: nu
   return { seconds: (waits * scorer.wallMs) / 1_000, fewest: 0 };
 }
 
-/** Enough for a run that is half as fast again as the fastest so far. */
+/** Enough events for a run that is 1.5 times as fast as the fastest so far. */
 function backlogFor(fastest: number, seconds: number): number {
   return Math.max(300, Math.ceil(fastest * 1.5 * (seconds + 2.5)));
 }

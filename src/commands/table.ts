@@ -2,10 +2,10 @@ import stringWidth from 'string-width';
 
 export type Column = {
   readonly head: string;
-  /** Characters that are left of it at least in a narrow terminal; not set: it is never shortened. */
+  /** Least width in a narrow terminal, characters; not set: the column is never shortened. */
   readonly min?: number;
   /**
-   * In a terminal that is too narrow all the same, columns with the lowest rank are left out first; not set: it stays.
+   * If the terminal is still too narrow, columns with the lowest rank are left out first; not set: the column stays.
    */
   readonly rank?: number;
 };
@@ -15,10 +15,10 @@ const gap = 2;
 const graphemes = new Intl.Segmenter();
 
 /**
- * Columns for a person; nothing but the lines, so that they can be cut and grepped.
+ * Lays out columns for a person, without borders, so that the lines can be cut and grepped.
  *
- * @param width  of the terminal: what does not fit is shortened or left out, times are local and short, columns without
- *   a value are left out. Null: there is none, and all is shown as it is.
+ * @param width  of the terminal: columns that do not fit are shortened or left out, times are local and short, columns
+ *   without a value are left out. Null: there is no terminal, and everything is shown in full.
  */
 export function layTable(columns: readonly Column[], rows: readonly (readonly Cell[])[], width: number | null): string {
   let shown: Shown[] = columns.map((column, i) => ({
@@ -89,7 +89,7 @@ function textOf(cell: Cell, isShort: boolean): string {
   return String(cell);
 }
 
-/** `01-31 20:15:07`, in the zone of whoever looks; with the year if it is not this one. */
+/** `01-31 20:15:07` in the local time zone, with the year if it is not the current one. */
 export function localTime(time: Date): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const year = time.getFullYear() === new Date().getFullYear() ? '' : `${time.getFullYear()}-`;

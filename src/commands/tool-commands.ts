@@ -6,32 +6,33 @@ import { parsers } from './option-parsers.ts';
 
 type Json = { readonly json: boolean };
 
-/** The commands of a person on duty. Each loads its module when it runs: `afterword api` need not know of them. */
+/** The commands of an operator. Each loads its module when it runs, so that `afterword api` does not load them. */
 export function addTools(program: Command): void {
   program
     .command('audit')
-    .description('hold the live system against its promises; exit code 1 if one is broken')
+    .description('check a live system against its promises; exit code 1 if one is broken')
     .option('--since <when>', 'only users with an event accepted since: 2h, 1d, or a time with zone', parsers.moment)
-    .addOption(durationOption('--overdue <duration>', 'due for longer than this counts as forgotten', '5m'))
-    .option('--letters', 'a FAILED event without its dead letter is a violation, too', false)
+    .addOption(durationOption('--overdue <duration>', 'an event that is due for longer counts as forgotten', '5m'))
+    .option('--letters', 'also count a FAILED event without its dead letter as a violation', false)
     .option('--json', 'print the report as JSON', false)
     .action(run(async (config, options) => (await import('./audit.ts')).runAudit(config, options)));
 
   program
     .command('doctor')
-    .description('look at configuration, database, broker and this machine, and say what to do')
+    .description('check configuration, database, broker and this machine, and advise what to do')
     .option('--json', 'print the findings as JSON', false)
     .action(run(async (config, options) => (await import('./doctor.ts')).runDoctor(config, options)));
 
   program
     .command('size')
     .description(
-      'measure this machine with your scorer, and say how many workers, deliveries and threads it should have (a minute or two; longer with a scorer that waits)',
+      'measure this machine with your scorer and recommend numbers of workers, deliveries and threads ' +
+        '(takes a minute or two; longer with a scorer that waits)',
     )
-    .option('--rate <n>', 'events a second that are wanted', parsers.count)
-    .option('--p99 <ms>', 'longest time from accept to processed for 99 of 100, milliseconds', parsers.count)
+    .option('--rate <n>', 'wanted events per second', parsers.count)
+    .option('--p99 <ms>', 'wanted 99th percentile of the time from accept to processed, milliseconds', parsers.count)
     .option('--machines <n>', 'machines like this one; default: as many as the rate needs', parsers.count)
-    .option('--body <file>', 'real request bodies, one or one a line; default: the samples of this project')
+    .option('--body <file>', 'real request bodies, one, or one per line; default: the samples of this project')
     .option('--seconds <n>', 'how long each run is measured', parsers.count, 4)
     .option('--explain', 'also print the model and the rules of thumb', false)
     .option('--json', 'print everything as JSON', false)
@@ -63,20 +64,20 @@ export function addTools(program: Command): void {
       ),
     );
 
-  addEvents(program.command('events').description('look at events and act on them, as the API does'));
-  addDead(program.command('dead').description('look at dead letters and replay them'));
+  addEvents(program.command('events').description('show events and act on them, like the API'));
+  addDead(program.command('dead').description('show dead letters and replay them'));
 }
 
 function addEvents(events: Command): void {
   events
     .command('list')
-    .description('newest first')
+    .description('list events, newest first')
     .option('--status <status>', 'PENDING, PROCESSING, PROCESSED, FAILED or SKIPPED', parsers.status)
-    .option('--user <id>', 'of one user')
-    .option('--error <code>', 'that failed with this error code, or with --status PENDING, are tried again after it')
-    .option('--since <when>', 'accepted since: 2h, 1d, or a time with zone', parsers.moment)
-    .option('--before <id>', 'older than this event: the next page', parsers.eventId)
-    .option('--limit <n>', 'at most', parsers.count, 50)
+    .option('--user <id>', 'only events of this user')
+    .option('--error <code>', 'FAILED events with this error code; with --status PENDING, those retried after it')
+    .option('--since <when>', 'only events accepted since: 2h, 1d, or a time with zone', parsers.moment)
+    .option('--before <id>', 'only events older than this one: the next page', parsers.eventId)
+    .option('--limit <n>', 'list at most this many', parsers.count, 50)
     .option('--json', 'print JSON', false)
     .action(
       run(
@@ -95,9 +96,9 @@ function addEvents(events: Command): void {
     );
   events
     .command('show')
-    .description('one event')
+    .description('show one event')
     .argument('<id>', 'event id or conversation id')
-    .option('--log', 'with the conversation itself', false)
+    .option('--log', 'also show the conversation and its metadata', false)
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { log: boolean }) =>
@@ -106,12 +107,12 @@ function addEvents(events: Command): void {
     );
   events
     .command('retry')
-    .description('FAILED events start over: one, or with --failed all of them')
+    .description('start FAILED events over: one, or with --failed all of them')
     .argument('[id]', 'event id or conversation id')
-    .option('--failed', 'all that FAILED', false)
-    .option('--error <code>', 'with --failed: only with this error code')
-    .option('--before <when>', 'with --failed: only if accepted before', parsers.moment)
-    .option('--limit <n>', 'with --failed: at most', parsers.count, 1_000_000)
+    .option('--failed', 'retry all FAILED events', false)
+    .option('--error <code>', 'with --failed: only those with this error code')
+    .option('--before <when>', 'with --failed: only those accepted before', parsers.moment)
+    .option('--limit <n>', 'with --failed: retry at most this many', parsers.count, 1_000_000)
     .option('--json', 'print JSON', false)
     .action(
       runWith(
@@ -123,7 +124,7 @@ function addEvents(events: Command): void {
           if ((id !== undefined) === options.failed) throw usage('name one event, or --failed for all of them');
           if (id !== undefined && (options.error ?? options.before) !== undefined)
             throw usage(
-              '--error and --before choose among all FAILED events: leave them out, or use --failed without an id',
+              '--error and --before select among all FAILED events: omit them, or use --failed without an id',
             );
           return (await import('./events.ts')).runEventsRetry(config, id, options);
         },
@@ -131,9 +132,9 @@ function addEvents(events: Command): void {
     );
   events
     .command('skip')
-    .description('a PENDING event is never scored')
+    .description('skip a PENDING event, so that it is never scored')
     .argument('<id>', 'event id or conversation id')
-    .option('--reason <text>', 'kept with the event', parsers.reason, 'skipped by an operator')
+    .option('--reason <text>', 'stored with the event', parsers.reason, 'skipped by an operator')
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { reason: string }) =>
@@ -142,8 +143,8 @@ function addEvents(events: Command): void {
     );
   events
     .command('republish')
-    .description('make open events due at once: when a broker lost its data, or waiting retries should not wait')
-    .addOption(durationOption('--older-than <duration>', 'only if accepted longer ago', '10m'))
+    .description('make open events due at once: after a broker lost its data, or to run waiting retries now')
+    .addOption(durationOption('--older-than <duration>', 'only events accepted longer ago', '10m'))
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { olderThan: number }) =>
@@ -155,8 +156,8 @@ function addEvents(events: Command): void {
 function addDead(dead: Command): void {
   dead
     .command('list')
-    .description('oldest first, beside their events')
-    .option('--limit <n>', 'at most', parsers.count, 50)
+    .description('list dead letters with their events, oldest first')
+    .option('--limit <n>', 'read at most this many letters', parsers.count, 50)
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { limit: number }) =>
@@ -165,9 +166,9 @@ function addDead(dead: Command): void {
     );
   dead
     .command('show')
-    .description('one dead letter')
+    .description('show one dead letter')
     .argument('<id>', 'event id, conversation id, or the id that list shows')
-    .option('--body', 'with the message itself', false)
+    .option('--body', 'also show the message body', false)
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { body: boolean }) =>
@@ -176,16 +177,16 @@ function addDead(dead: Command): void {
     );
   dead
     .command('replay')
-    .description('failed events start over, and their letters leave the queue once that is certain')
+    .description('start failed events over; each letter leaves the queue once its replay is certain')
     .argument('[id]', 'event id, conversation id, or the id that list shows')
-    .option('--error <code>', 'all whose event failed with this error code')
-    .option('--all', 'all of them', false)
+    .option('--error <code>', 'replay all whose event failed with this error code')
+    .option('--all', 'replay all of them', false)
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string | undefined, options: Json & { error?: string; all: boolean }) => {
         const { error, all } = options;
         if (Number(id !== undefined) + Number(error !== undefined) + Number(all) !== 1)
-          throw usage('say which: an ID, --error CODE or --all');
+          throw usage('name one of: an ID, --error CODE or --all');
         const selection = id !== undefined ? { id } : error !== undefined ? { error } : 'all';
         return (await import('./dead.ts')).runDeadReplay(config, selection, options);
       }),
@@ -193,7 +194,7 @@ function addDead(dead: Command): void {
   dead
     .command('purge')
     .description('drop all dead letters; their events stay FAILED')
-    .option('--yes', 'really', false)
+    .option('--yes', 'confirm', false)
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { yes: boolean }) =>

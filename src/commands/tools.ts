@@ -5,7 +5,7 @@ import { needsMigration, type Store } from '../store/index.ts';
 import { openDatabase, schemaIsOld, statementDeadlineMs } from './parts.ts';
 import { StartError } from './start-error.ts';
 
-/** What the commands of a person on duty share: servers are asked once and not waited for, nothing is logged. */
+/** Shared by the operator's commands: they try the servers once without waiting for them, and log nothing. */
 
 export const quiet = createLogger({ role: 'tool', level: 'silent', format: 'json' });
 

@@ -27,16 +27,16 @@ import { StartError } from './start-error.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
 const settleDeadlineMs = 10_000;
-/** Earlier versions sent the log along; what is far beyond the largest request was not published by any of them. */
+/** Earlier versions published the log with the event; a message far larger than any request is from none of them. */
 const messageOverhead = 4;
 
-/** A worker: takes deliveries, scores, settles, relays. Runs until told to stop, then drains. */
+/** A worker: takes deliveries, scores, settles and relays. Runs until it is told to stop, then drains. */
 export async function runWorker(config: Config): Promise<void> {
   const log = processLogger(config, 'worker');
   const stop = createStop(log);
   logStart(config, log);
 
-  // Released last in, first out, also when a later start fails.
+  // Released in reverse order, also when a later step of the start fails.
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
   await requireSchema(store);
@@ -45,7 +45,7 @@ export async function runWorker(config: Config): Promise<void> {
   const pool = stack.adopt(await startPool(config, config.scoringThreads, stop.signal, log), (p) => p.close());
   noteConsumerTimeout(config, pool.waits, log);
 
-  // Two connections: an alarm blocks the one that publishes, and acks must still get through.
+  // Two connections: a broker alarm blocks the one that publishes, and acks must still get through.
   const name = `afterword worker ${hostname()} ${process.pid}`;
   const { startDeadlineMs } = config;
   const broker = { url: config.rabbitmqUrl, topology: topologyOf(config), startDeadlineMs, log };
@@ -53,7 +53,7 @@ export async function runWorker(config: Config): Promise<void> {
   const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 
   const giveUp = new AbortController();
-  // At the end of the drain scorings hear of it, and their deliveries go back to the queue.
+  // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
   const settler = createSettler({
     inTransaction: (work, locks) => settleTransaction(store, { deadlineMs: settleDeadlineMs, locks }, work),
@@ -98,7 +98,7 @@ export async function runWorker(config: Config): Promise<void> {
     }),
     (c) => c.close(),
   );
-  // A broker that is away is waited for; one that is set up differently is a mistake to be told at once.
+  // A broker that is down is waited for. A broker that is set up differently is a mistake to report at once.
   let misconfigured: unknown;
   consumer.firstSession.then(
     () => {
@@ -117,7 +117,7 @@ export async function runWorker(config: Config): Promise<void> {
 
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason), inFlight: intake.inFlight }, 'draining');
-  await consumer.stopTaking(); // nothing new arrives, the channel stays open for answers
+  await consumer.stopTaking(); // nothing new arrives, but the channel stays open for acks
   const givenBack = await intake.drain(config.drainMs);
   if (givenBack.length > 0)
     log.warn({ event_ids: givenBack }, 'not finished in time; these events go back to the queue, no attempt used');
@@ -129,8 +129,8 @@ export async function runWorker(config: Config): Promise<void> {
 function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {
   const longest = longestWaitMs(config, waits);
   if (longest <= consumerTimeoutMs) return;
-  // Logged at info, because it needs every scoring of a full prefetch to run to its deadline. `afterword doctor` says
-  // what to do.
+  // Only info, because every scoring of a full prefetch would have to run to its deadline. `afterword doctor` says what
+  // to do.
   log.info(
     { longestWaitMs: longest, consumerTimeoutMs },
     "a delivery could wait longer than the broker's default consumer_timeout",
@@ -147,7 +147,7 @@ function databaseSteps(store: Store, worker: string) {
   };
 }
 
-/** One line every ten seconds in which something was settled. */
+/** Logs one line for every ten seconds in which something was settled. */
 function reportProgress(intake: Intake, log: Logger): NodeJS.Timeout {
   let before = { ...intake.counters };
   const timer = setInterval(() => {

@@ -9,7 +9,7 @@ import type { LoadEvent } from './load.ts';
 import type { Starts } from './starts.ts';
 import { createSuspectLane } from './suspect-lane.ts';
 
-/** A delivery as far as an attempt is concerned; the broker's answer is given elsewhere. */
+/** The part of a delivery that an attempt needs; the broker is answered elsewhere. */
 export type Received = {
   readonly body: Buffer;
   readonly messageId: string | undefined;
@@ -18,7 +18,7 @@ export type Received = {
   readonly live: boolean;
 };
 
-/** A start is taken back in milliseconds, and within a second when a drain ends. */
+/** Taking a start back takes milliseconds, and at most a second at the end of a drain. */
 const takeBackMs = 1_000;
 
 export type AttemptSteps = {
@@ -31,8 +31,8 @@ export type AttemptSteps = {
 export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly reason: string };
 
 /**
- * One attempt at one delivery: find its event, look at the event's past if the delivery has one, score, settle.
- * Runs to its answer or throws (transient: requeue; bug: see intake).
+ * One attempt at one delivery: finds its event, checks the event's unfinished starts if it is redelivered, scores and
+ * settles. Returns the answer, or throws (transient: requeue; bug: see intake).
  */
 export function createAttempt(options: {
   readonly steps: AttemptSteps;
@@ -40,7 +40,7 @@ export function createAttempt(options: {
   readonly concurrency: number;
   readonly poisonStarts: number;
   readonly maxMessageBytes: number;
-  /** Aborted when the drain is over: waiting ends, the delivery goes back. */
+  /** Aborted when the drain is over: waiting ends, and the delivery is requeued. */
   readonly giveUp: AbortSignal;
   readonly now: () => number;
 }) {
@@ -71,7 +71,7 @@ export function createAttempt(options: {
     }
     const counted = async () => {
       if (giveUp.aborted) throw drained();
-      if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'somebody gets this delivery again');
+      if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'the broker delivers this again');
       await starts.count(event.eventId, running, delivery);
       return scoreAndSettle();
     };
@@ -79,8 +79,8 @@ export function createAttempt(options: {
   };
 
   /**
-   * The event; one that looks like POISON is read again after a moment. Another worker that gave it back, or lost its
-   * channel, may still be taking its start back.
+   * Reads the event. One that looks like POISON is read again after a moment, because a worker that requeued it, or
+   * lost its channel, may still be taking its start back.
    */
   async function findCounted(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
     const event = await find(delivery);
@@ -124,7 +124,7 @@ export function createAttempt(options: {
   }
 }
 
-/** A second delivery of a FAILED event is dead-lettered again: its first dead-lettering may have been cut off. */
+/** A redelivered FAILED event is dead-lettered again, because its first dead-lettering may not have arrived. */
 function answerClosed(event: LoadedEvent, { redelivered }: Received): Answer {
   return event.status === 'FAILED' && redelivered
     ? { verb: 'dead-letter', as: 'failed' }

@@ -1,33 +1,33 @@
 import type { EventId } from '../event/event.ts';
 import type { Logger } from '../runtime/log.ts';
 
-/** An attempt that runs. */
+/** A running attempt. */
 export type Running = {
-  /** As the message names it, until the row has been read; null if only the row can say. */
+  /** From the message until the row has been read; null if the message does not contain it. */
   eventId: EventId | null;
   readonly startedAt: number;
-  /** When it was last written that it runs; null: not yet. */
+  /** When it was last marked as PROCESSING; null if it has not been yet. */
   markedAt: number | null;
-  /** That write, while it is under way. Settling waits for it, or it could come last. */
+  /** The write of that mark, while it is pending. Settling waits for it; otherwise the mark could be written last. */
   marking: Promise<void> | null;
-  /** From here on it is not marked any more. */
+  /** Once true, it is no longer marked. */
   settling: boolean;
-  /** The count of its start in the row (a redelivered event); to be taken back if it is given back unfinished. */
+  /** The count of its start in the row (a redelivered event), to be taken back if the delivery is requeued. */
   counting: Promise<void> | null;
 };
 
-/** Writes that attempts run: PROCESSING, at this moment. */
+/** Marks the rows of running attempts as PROCESSING, with the current time. */
 export type MarkProcessing = (
   attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[],
 ) => Promise<void>;
 
-/** From this age on an attempt is shown as PROCESSING; quick ones never are, and cost no write. */
+/** Attempts that run longer than this are marked as PROCESSING; quick ones never are, and cost no write. */
 const shownAfterMs = 1_000;
 const sweepMs = 250;
 
 /**
- * The attempts that run, and the sweep that writes so of the slow ones: after a second, and again every `remarkMs` as
- * long as they run. One timer for all of them.
+ * Keeps the running attempts and marks the slow ones as PROCESSING: after a second, and again every `remarkMs` for as
+ * long as they run. One timer serves all of them.
  */
 export function createInFlight(options: {
   readonly markProcessing: MarkProcessing;
@@ -82,7 +82,7 @@ export function createInFlight(options: {
     get size() {
       return running.size;
     },
-    /** Resolves when nothing runs. */
+    /** Resolves when no attempt is running. */
     empty(): Promise<void> {
       return running.size === 0 ? Promise.resolve() : new Promise((resolve) => emptyWaiters.push(resolve));
     },

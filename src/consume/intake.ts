@@ -21,11 +21,11 @@ export type Counters = Record<
 export type Intake = {
   /** Takes a delivery and answers it sooner or later, exactly once. */
   onDelivery(delivery: Delivery): void;
-  /** A channel has gone, and this process lives: attempts of its deliveries run on, and their starts are taken back. */
+  /** Call when a channel is lost. Attempts of its deliveries keep running, and their counted starts are taken back. */
   onChannelLost(): void;
   /**
-   * Lets what runs finish, at most `withinMs`, and gives the rest back. Call after the consumer has stopped taking.
-   * @returns ids of the events given back unfinished.
+   * Lets running attempts finish within `withinMs` and requeues the rest. Call after the consumer has stopped taking.
+   * @returns ids of the events requeued unfinished.
    */
   drain(withinMs: number): Promise<(EventId | null)[]>;
   readonly counters: Readonly<Counters>;
@@ -33,8 +33,8 @@ export type Intake = {
 };
 
 /**
- * Deliveries in, answers out. At most `concurrency` attempts run at once; the broker sends no more than that either, so
- * a delivery waits only when attempts of a lost channel still run, and is dropped if its own channel goes meanwhile.
+ * Takes deliveries and answers them. At most `concurrency` attempts run at once. The broker sends no more than that, so
+ * a delivery waits only while attempts of a lost channel still run. It is dropped if its own channel is lost meanwhile.
  */
 export function createIntake(options: {
   readonly concurrency: number;
@@ -43,10 +43,10 @@ export function createIntake(options: {
       readonly markProcessing: MarkProcessing;
     };
   readonly poisonStarts: number;
-  /** How often a running attempt is written to be alive, milliseconds. */
+  /** How often a running attempt is marked as PROCESSING, milliseconds. */
   readonly remarkMs: number;
   readonly maxMessageBytes: number;
-  /** Fired here when the drain is over; the steps listen to it. */
+  /** Aborted here when the drain is over; the steps listen to its signal. */
   readonly giveUp: AbortController;
   readonly log: Logger;
   readonly now?: () => number;
@@ -80,7 +80,7 @@ export function createIntake(options: {
 
   async function run(delivery: Delivery): Promise<void> {
     const named = refOfId(delivery.messageId);
-    // Marked and reported under this id while it is loaded: a load that is held must not look lost.
+    // Marked and reported under this id even while it is being loaded: a load that takes long must not look lost.
     const running = inFlight.start(named?.eventId ?? null);
     unfinished.set(delivery, running);
     try {
@@ -118,13 +118,13 @@ export function createIntake(options: {
       delivery.requeue();
       return;
     }
-    // Ours to mend: a requeue would loop. The row stays open, and comes back from the database later.
+    // A bug of ours: a requeue would loop. The row stays open, and the relay publishes it again later.
     counters.bug++;
     log.error({ err: error, event_id }, 'a bug while handling a delivery; dead-lettered');
     delivery.deadLetter();
   }
 
-  /** As far as the database lets us in a second. */
+  /** Takes back as many starts as the database allows within a second. */
   async function takeBack(attempts: readonly Running[]): Promise<void> {
     await settlesWithin(Promise.all(attempts.map(starts.takeBack)), 1_000);
   }
@@ -132,7 +132,7 @@ export function createIntake(options: {
   return {
     onDelivery(delivery) {
       if (draining) return delivery.requeue();
-      // Those of a lost channel are somebody else's by now: what waits is at most one channel's prefetch.
+      // The broker has requeued those of a lost channel. Dropping them keeps at most one channel's prefetch waiting.
       for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--)
         if (!waiting[i]?.live) waiting.splice(i, 1);
       waiting.push(delivery);
@@ -149,7 +149,7 @@ export function createIntake(options: {
       inFlight.stop();
       const rest = [...unfinished];
       unfinished.clear();
-      // Before the deliveries go back: whoever gets one must not read a count that is about to be lowered.
+      // Before requeueing: the worker that gets a delivery next must not read a count that is about to be lowered.
       await takeBack(rest.map(([, running]) => running));
       for (const [delivery] of rest) delivery.requeue();
       counters.requeued += rest.length;

@@ -5,12 +5,11 @@ import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 
-/** Reads events, in the order of their names; null where there is none. */
+/** Reads events, in the order of `refs`; null for those that do not exist. */
 export type LoadEvents = (refs: readonly EventRef[]) => Promise<readonly (LoadedEvent | null)[]>;
 /**
  * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the
- *   delivery. Of another kind if the database answers every read of this event, and of this one alone, with an error
- *   that does not pass.
+ *   delivery. Not transient if reading this event alone fails with an error that does not pass.
  */
 export type LoadEvent = (ref: EventRef) => Promise<LoadedEvent | null>;
 
@@ -18,13 +17,13 @@ type Loaded = PromiseSettledResult<LoadedEvent | null>;
 
 const maxBatch = 64;
 /**
- * While one batch is on its way, the deliveries that come meanwhile need not wait for it, if they are many: a small
- * read costs nearly what a large one does.
+ * Deliveries that arrive while one batch is being read start a second batch once there are enough of them. A small read
+ * costs nearly as much as a large one.
  */
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
 
-/** Loads deliveries that came together by one read, and waits while the database is away. */
+/** Loads the events of deliveries that arrive together in one read, and waits while the database is away. */
 export function createLoader(options: {
   readonly loadEvents: LoadEvents;
   /** Most deliveries at once. */
@@ -57,8 +56,8 @@ export function createLoader(options: {
 }
 
 /**
- * Reads a batch; in halves if it is refused, or too large for its deadline, so that an event which cannot be read does
- * not keep others from it.
+ * Reads a batch. If it is refused, or too large for its deadline, reads it in halves, so that an event that cannot be
+ * read does not block the others.
  *
  * @throws {PipelineError} transient, if the database is away.
  */

@@ -10,16 +10,16 @@ export type StartSteps = {
 };
 
 /**
- * Starts of redelivered events, counted in their rows before they run. A start that kills its process stays counted;
- * every other one is taken back or set to 0 by settling. So the count says how many processes have died with the event,
- * and nothing of channels and connections.
+ * Counts the starts of redelivered events in their rows, before they run. A start that kills its process stays counted;
+ * every other one is taken back, or reset to 0 by settling. So the count says how many processes died with the event;
+ * lost channels and connections do not change it.
  */
 export type Starts = {
   /** Waits while the database is away. @throws {PipelineError} transient. */
   count(eventId: EventId, running: Running, delivery: { readonly live: boolean }): Promise<void>;
   /**
-   * Never throws. What could not be taken back sends the event to the suspects' lane once more, and costs it nothing
-   * else.
+   * Never throws. A start that could not be taken back sends the event through the suspect lane once more, and has no
+   * other effect.
    */
   takeBack(running: Running): Promise<void>;
 };
@@ -46,7 +46,7 @@ export function createStarts(options: {
     running.counting = null;
     try {
       await counting;
-      await holding(() => steps.uncountStart(eventId), 'a start that is to be taken back waits');
+      await holding(() => steps.uncountStart(eventId), 'taking a start back later');
     } catch (error) {
       log.debug({ err: error, event_id: eventId }, 'a start stays counted');
     }
@@ -56,7 +56,7 @@ export function createStarts(options: {
     async count(eventId, running, delivery) {
       running.counting = holding(() => steps.countStart(eventId), 'holding the delivery');
       await running.counting;
-      // Its channel went meanwhile, and nobody will say so again.
+      // Its channel was lost meanwhile, and `onChannelLost` will not be called for it again.
       if (!delivery.live) void takeBack(running);
     },
     takeBack,

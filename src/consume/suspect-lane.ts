@@ -1,17 +1,17 @@
 /**
- * Redelivered events that were running when their process died. Those with one such start run together, at most a
- * quarter of the prefetch; those with more run alone in the lane. If the process dies again, there are few suspects,
- * and the next time only one.
+ * Runs redelivered events that were running when their process died. Those with one such start run together, at most a
+ * quarter of the prefetch at a time; those with more run alone in the lane. So if the process dies again there are few
+ * suspects, and the next time only one.
  */
 type SuspectLane = {
   /**
-   * Runs `work` when it is its turn, in the order of calls.
-   * @param unfinished  starts that never ended, one at least.
+   * Runs `work` when its turn comes, in the order of calls.
+   * @param unfinished  number of starts that never ended, at least 1.
    */
   run<T>(unfinished: number, work: () => Promise<T>): Promise<T>;
 };
 
-/** A quarter, so that a second crash sends at most that many innocent events to run alone. */
+/** A quarter, so that a second crash makes at most that many innocent events run alone. */
 const shareAtOnce = 1 / 4;
 
 export function createSuspectLane(concurrency: number): SuspectLane {

@@ -1,7 +1,7 @@
-/** One kept item of a conversation in its normalised form. This shape is stored and scored. */
+/** One item of a conversation after normalisation. It is stored and scored in this form. */
 export type Turn = {
   readonly speaker: 'pika' | 'user';
-  /** Numbers the kept items from 1. */
+  /** Position among the kept items, from 1. */
   readonly turn_id: number;
   readonly text: string;
   /** ISO 8601, UTC, milliseconds, `Z`. */
@@ -23,8 +23,8 @@ export type Conversation = {
 };
 
 /**
- * The JSON text of a conversation, in pieces that belong together. Log and metadata are JSON texts already and go in as
- * they were stored: they are parsed once, in a scoring thread.
+ * The JSON text of a conversation, in pieces to be joined. Log and metadata are stored as JSON and go in unchanged, so
+ * that they are parsed only once, in a scoring thread.
  */
 export type ConversationText = readonly Uint8Array[];
 

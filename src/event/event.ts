@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 
-/** The fact a client submitted. The id is made by the API (UUIDv7) and is the event's for life. */
+/** Identifies one accepted conversation. The API makes the id (UUIDv7), and it never changes. */
 export type EventId = string & { readonly __brand: 'EventId' };
 
 /**
- * `PENDING` and `PROCESSING` are open: they always have a `next_attempt_at`. The others are closed and never have one.
+ * `PENDING` and `PROCESSING` are open and always have a `next_attempt_at`. The others are closed and never have one.
  */
 export const eventStatuses = ['PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'SKIPPED'] as const;
 export type EventStatus = (typeof eventStatuses)[number];
@@ -13,7 +13,7 @@ export function isOpen(status: EventStatus): boolean {
   return status === 'PENDING' || status === 'PROCESSING';
 }
 
-/** A validated, normalised request on its way into the tables. */
+/** A validated, normalised request that is about to be stored. */
 export type NewEvent = {
   readonly eventId: EventId;
   readonly conversationId: string;
@@ -28,26 +28,26 @@ export type NewEvent = {
   readonly logJson: string;
   /** JSON text of an object. */
   readonly metadataJson: string | null;
-  /** SHA-256 of the normalised request: same id with another digest is a conflict. */
+  /** SHA-256 of the normalised request: the same conversation id with another digest is a conflict. */
   readonly digest: Buffer;
 };
 
-/** What a message says of an event: ids only. */
+/** What a message says about an event: only ids. */
 export type EventPointer = Pick<NewEvent, 'eventId' | 'conversationId' | 'userId' | 'botId'>;
 
-/** How an event is named: publishers other than ours know the conversation only. */
+/** How a message refers to an event: publishers other than ours know only the conversation. */
 export type EventRef = { readonly eventId: EventId } | { readonly conversationId: string };
 
 /**
- * UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, of which Node keeps a store. Ids of
- * one millisecond have no order among themselves.
+ * Makes a UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, which Node precomputes. Ids
+ * from the same millisecond have no order.
  */
 export function newEventId(): EventId {
   const time = Date.now().toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` as EventId;
 }
 
-/** The least id of a moment: whoever is at least that was accepted then or later, as far as the APIs' clocks agree. */
+/** The smallest id of a moment. Ids from it upward were made then or later, as far as the APIs' clocks agree. */
 export function firstEventIdAt(time: Date): EventId {
   const digits = Math.max(0, time.getTime()).toString(16).padStart(12, '0');
   return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000` as EventId;

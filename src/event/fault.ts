@@ -1,7 +1,7 @@
-/** Who should act on a failure: wait and repeat, a person who mends the input, or a developer. */
+/** What a failure calls for: waiting and retrying, a corrected input, or a fix in the code. */
 export type FaultKind = 'transient' | 'permanent' | 'bug';
 
-/** The project's one error class. Classified where the knowledge is (adapters), decided on elsewhere. */
+/** The project's own error class. Adapters, which know the cause, choose the kind; other code acts on it. */
 export class PipelineError extends Error {
   override readonly name = 'PipelineError';
   readonly kind: FaultKind;
@@ -15,7 +15,7 @@ export class PipelineError extends Error {
   }
 }
 
-/** An error nobody classified is a bug until somebody does. */
+/** An error that is not classified counts as a bug. */
 export function faultOf(error: unknown): FaultKind {
   return error instanceof PipelineError ? error.kind : 'bug';
 }

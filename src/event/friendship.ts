@@ -7,7 +7,7 @@ export type Friendship = {
   readonly score: number;
   readonly level: FriendshipLevel;
   readonly streakDay: number;
-  /** The latest end of a conversation seen; null for a user without one. */
+  /** The latest end of a processed conversation; null for a user without one. */
   readonly lastInteraction: Date | null;
 };
 
@@ -24,7 +24,7 @@ export type TopicMetrics = {
 const acquaintanceFrom = 500;
 const friendFrom = 3_000;
 
-/** The level that a score stands for (domain.md, section 3). */
+/** The level that a score corresponds to. */
 export function levelOf(score: number): FriendshipLevel {
   return score < acquaintanceFrom ? 'PHASE1_STRANGER' : score < friendFrom ? 'PHASE2_ACQUAINTANCE' : 'PHASE3_FRIEND';
 }

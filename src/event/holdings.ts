@@ -1,21 +1,21 @@
 import type { EventId, EventStatus } from './event.ts';
 import type { FriendshipLevel } from './friendship.ts';
 
-// What an audit reads and judges. Scores are whole ten-thousandths of a point, the precision of the columns, so that
+// What an audit reads and checks. Scores are whole ten-thousandths of a point, the precision of the columns, so that
 // sums are exact.
 
-/** What a user's processed events add up to on one topic; `topicId` null: events without one. */
+/** The sum of a user's processed events on one topic; a null `topicId` stands for events without a topic. */
 export type TopicSum = {
   readonly userId: string;
   readonly topicId: string | null;
   readonly events: number;
-  /** Of these, rows that lack their result. */
+  /** How many of these have no result in their row. */
   readonly withoutResult: number;
   readonly change: number;
   readonly hasNegative: boolean;
   /**
-   * Sum of `total_turns` of the details; null if another scorer than ours made one of them, whose details say what they
-   * like.
+   * Sum of `total_turns` from the details; null if a custom scorer scored any of the events, because its details may
+   * contain anything.
    */
   readonly turns: number | null;
   readonly lastEnd: Date;
@@ -33,23 +33,23 @@ export type HeldTopic = {
   readonly turns: number;
   readonly lastDate: Date;
 };
-/** A change of one event, in the order of commits. */
+/** The score change of one event, in the order of commits. */
 export type Change = {
   readonly userId: string;
   readonly topicId: string | null;
   readonly change: number;
   readonly processedAt: Date;
 };
-/** Some users as one moment of the database has them. */
+/** Some users, all read at the same moment of the database. */
 export type UserPage = {
-  /** Of users with a negative change: the floor makes the order matter. */
+  /** Only of users with a negative change: because scores stop at zero, the order matters for them. */
   readonly changes: readonly Change[];
   readonly sums: readonly TopicSum[];
   readonly friendships: readonly HeldFriendship[];
   readonly topics: readonly HeldTopic[];
 };
 
-/** Users after `after` (and up to `upTo`) in the order of their ids, or those named. */
+/** Users after `after` (and up to `upTo`) in the order of their ids, or a list of ids. */
 export type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
 
 export type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };

@@ -1,12 +1,12 @@
 import { type EventId, type EventPointer, type EventRef, parseEventId } from './event.ts';
 
 /**
- * What is sent through the broker, and nothing else knows: a pointer. The row is the truth, and a conversation's text
- * is in the database alone.
+ * Version of the message format, which only this file knows. A message is a pointer: the row is authoritative, and the
+ * conversation's text is only in the database.
  *
  * Version 2: `{event_id, conversation_id, user_id, bot_id}`, and the event's id as AMQP `message_id`. Version 1 carried
- * the log as well. Other publishers send only a `conversation_id`. All of them are read; what a body has beyond the two
- * ids is ignored.
+ * the log as well. Other publishers send only a `conversation_id`. All of these are read; everything in a body except
+ * `event_id` and `conversation_id` is ignored.
  */
 export const messageVersion = 2;
 
@@ -33,8 +33,8 @@ export function encodeMessage({ eventId, conversationId, userId, botId }: EventP
 }
 
 /**
- * How a message names its event, best first: its id, which is the event's if we have published it, then what its body
- * says. The body is parsed only if it is asked for.
+ * The ways in which a message refers to its event, best first: the message id, which is the event's id if we published
+ * it, then the ids in the body. The body is parsed only if the first is not enough.
  */
 export function* refsOf({
   messageId,
@@ -49,13 +49,13 @@ export function* refsOf({
   if (byBody !== null && !('eventId' in byBody && byBody.eventId === byId?.eventId)) yield byBody;
 }
 
-/** The event that a message's id names; null if the id is none of ours. */
+/** The event that a message id refers to; null if it is not one of our ids. */
 export function refOfId(messageId: string | undefined): { readonly eventId: EventId } | null {
   const eventId = parseEventId(messageId);
   return eventId && { eventId };
 }
 
-/** UTF-16 units of 255 characters, the most that the column holds. */
+/** UTF-16 code units that 255 characters, the limit of the column, can take. */
 const longestId = 2 * 255;
 
 function refOfBody(body: Buffer): EventRef | null {

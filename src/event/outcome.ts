@@ -1,7 +1,7 @@
 import type { ConversationText } from './conversation.ts';
 import type { EventId, EventStatus } from './event.ts';
 
-/** Parts of a score, stored as `score_calculation_details` and returned to callers. domain.md's names. */
+/** The parts of a score, stored as `score_calculation_details` and returned to callers under these names. */
 export type ScoreDetails = {
   readonly total_turns: number;
   readonly user_initiated_questions: number;
@@ -17,41 +17,41 @@ export type ScoreDetails = {
   readonly scorer: string;
 };
 
-/** What one attempt at an event came to. Codes are stable; details never carry conversation text. */
+/** The result of one attempt at an event. Codes are stable; details never contain conversation text. */
 export type Outcome =
   | { readonly kind: 'scored'; readonly change: number; readonly totalTurns: number; readonly detailsJson: string }
   | { readonly kind: 'failed'; readonly permanent: boolean; readonly code: string; readonly details: string };
 
-/** Whose score an event changes, and when its conversation ended. From the event's row, where these never change. */
+/** Whose score an event changes, and when its conversation ended; read from the event's row, where neither changes. */
 export type Owner = { readonly userId: string; readonly topicId: string | null; readonly endTime: Date };
 
 /** An event as a worker reads it before it is scored. */
 export type LoadedEvent = {
   readonly eventId: EventId;
   readonly status: EventStatus;
-  /** Attempts that failed before. */
+  /** Number of attempts that have failed. */
   readonly attemptCount: number;
-  /** Starts of redelivered attempts that have not ended. */
+  /** Number of starts of redelivered attempts that have not ended. */
   readonly unfinishedStarts: number;
   readonly owner: Owner;
-  /** Null if the event is closed, or its log is not there. */
+  /** Null if the event is closed or its log is missing. */
   readonly text: ConversationText | null;
 };
 
-/** An outcome and the event it belongs to, on its way to be settled. */
+/** An outcome to be settled, and the event it belongs to. */
 export type AttemptResult = {
   readonly eventId: EventId;
   readonly outcome: Outcome;
   readonly owner: Owner;
-  /** Attempts that had failed when this one began: two that began at the same count are counted as one. */
+  /** Attempts that had failed when this one began. Two attempts that began with the same number count as one. */
   readonly attemptCount: number;
-  /** The broker's flag: somebody had this delivery before. */
+  /** The broker's flag: it has delivered this message before. */
   readonly redelivered: boolean;
   /** From its delivery to this outcome, milliseconds. */
   readonly runningMs: number;
 };
 
-/** What settling did with an attempt; the broker's answer follows from it. */
+/** What settling did with an attempt; it determines the answer to the broker. */
 export type Settled =
   | { readonly verb: 'ack'; readonly as: 'processed' | 'retry' | 'duplicate' }
   | { readonly verb: 'dead-letter'; readonly as: 'failed' | 'unknown-event' };

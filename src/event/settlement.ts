@@ -1,7 +1,7 @@
 import type { EventId, EventStatus } from './event.ts';
 import type { Friendship, FriendshipLevel, TopicMetrics } from './friendship.ts';
 
-/** An event row under lock, as far as settling needs it. */
+/** The fields of a locked event row that settling needs. */
 export type LockedEvent = {
   readonly eventId: EventId;
   readonly status: EventStatus;
@@ -35,22 +35,22 @@ export type EventWrite =
 
 export type TopicKey = { readonly userId: string; readonly topicId: string };
 
-/** What is held of users. Topics have no lock of their own: a topic row belongs to a user, whose lock is held. */
+/** Locked rows of users. Topics have no lock of their own: a topic row belongs to a user, whose lock is held. */
 export type Held = { readonly friendships: readonly Friendship[]; readonly topics: readonly TopicMetrics[] };
 
-/** The steps of one settling transaction, in the order they must be used. */
+/** The steps of one settling transaction, in the order in which they must be called. */
 export type SettleTransaction = {
   /**
-   * Locks the events, then these users, each in the order of their ids, and reads them and the topics. Events and users
-   * that do not exist are missing from the answer.
+   * Locks the events and then the users, both in the order of their ids, and reads them and the topics. Events and
+   * users that do not exist are missing from the result.
    */
   lock(
     ids: readonly EventId[],
     of: { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] },
   ): Promise<Held & { readonly events: readonly LockedEvent[] }>;
-  /** Creates users that are missing, locks and reads them. */
+  /** Creates missing users, then locks and reads them and their topics. */
   lockUsers(userIds: readonly string[], topics: readonly TopicKey[]): Promise<Held>;
-  /** Notes what is to be written; it goes to the database with the commit. */
+  /** Records what to write; it is sent to the database with the commit. */
   write(changes: {
     readonly friendships: readonly Friendship[];
     readonly topics: readonly TopicMetrics[];

@@ -1,6 +1,6 @@
 import type { BrokerFacts, DatabaseFacts } from '../runtime/server-facts.ts';
 
-/** One thing that was looked at. `advice` says what to do when it is not `ok`. */
+/** One check and its result. `advice` says what to do when it is not `ok`. */
 export type Finding = {
   readonly check: string;
   readonly status: 'ok' | 'warn' | 'fail';
@@ -8,14 +8,14 @@ export type Finding = {
   readonly advice?: string;
 };
 
-/** Oldest releases that the tests run on. */
+/** The oldest releases that the tests run against. */
 const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
-/** A batch of accepts is at most 4 MiB of text, which quoting may double, and what surrounds it. */
+/** A batch of accepts is at most 4 MiB of text, which escaping may double, plus the rest of the statement. */
 const leastPacket = 9 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
-/** What our sessions ask for. */
+/** The `wait_timeout` that our sessions set. */
 const mostIdleS = 60;
-/** Each client holds one; a thousand clients and their connections to the servers fit with room to spare. */
+/** Each client takes one: enough for a thousand clients and our connections to the servers, with room to spare. */
 const leastFiles = 4_096;
 
 export function judgeDatabase(
@@ -24,7 +24,7 @@ export function judgeDatabase(
 ): Finding[] {
   const server = db.isMariaDb ? 'mariadb' : 'mysql';
   const needed = (plan.replicas + 1) * plan.poolSize;
-  // A row of the largest body goes alone. Numbers such as 1e20 grow fivefold as they are written out.
+  // A row with the largest body is sent alone. Numbers such as 1e20 grow fivefold when they are written out.
   const packet = Math.max(leastPacket, 5 * plan.maxBodyBytes + 1_048_576);
   return [
     judge(
@@ -32,16 +32,18 @@ export function judgeDatabase(
       isAtLeast(db.version, oldest[server]),
       `${db.isMariaDb ? 'MariaDB' : 'MySQL'} ${db.version}`,
       {
-        warn: `Afterword is tested from ${oldest[server].join('.')} on: upgrade the server`,
+        warn: `Afterword is tested with ${oldest[server].join('.')} and later: upgrade the server`,
       },
     ),
     judge('schema', db.schemaCurrent, db.schemaCurrent ? 'up to date' : 'older than this version', {
       fail: 'run `afterword migrate`',
     }),
     judge('writable', db.writesRefused === null, db.writesRefused ?? 'yes', {
-      fail: 'nothing can be accepted or settled: point DATABASE_URL at the primary, SET GLOBAL read_only = 0, or GRANT SELECT, INSERT, UPDATE',
+      fail:
+        'nothing can be accepted or settled: point DATABASE_URL at the primary, SET GLOBAL read_only = 0, ' +
+        'or GRANT SELECT, INSERT, UPDATE',
     }),
-    // 3 is MariaDB's: 1, and durable also before the binary log.
+    // 3 is MariaDB's: like 1, and also durable before the binary log is written.
     judge(
       'durable commits',
       db.flushAtCommit === 1 || db.flushAtCommit === 3,
@@ -55,31 +57,31 @@ export function judgeDatabase(
       !db.binaryLog || db.syncBinlog === 1,
       db.binaryLog ? `sync_binlog = ${db.syncBinlog}` : 'no binary log',
       {
-        warn: 'after a crash replicas and restores may lack accepted conversations: set sync_binlog = 1',
+        warn: 'after a crash, replicas and restores may lack accepted conversations: set sync_binlog = 1',
       },
     ),
     judge('character set', db.charset === 'utf8mb4', db.charset, {
-      fail: 'names with emoji would be refused: something between here and the server changes the connection to another character set',
+      fail: 'names with emoji would be refused: a proxy may change the character set of the connection',
     }),
     judge('time zone', db.sessionOffsetMinutes === 0, `sessions are ${db.sessionOffsetMinutes} min from UTC`, {
-      fail: 'times would be stored wrongly: something between here and the server resets the session (a proxy that pools statements?)',
+      fail: 'times would be stored wrongly: a proxy that pools statements may reset the session',
     }),
     judge(
       'vanished hosts',
       db.idleLimitS <= mostIdleS,
-      `a session that says nothing ends after ${db.idleLimitS} s, and its locks with it`,
+      `the server ends a silent session, and its locks, after ${db.idleLimitS} s`,
       {
         warn:
-          `a host that loses its power in a transaction would keep its rows locked for ${db.idleLimitS} s: something between here and the server drops ` +
-          `the limits that sessions ask for (a proxy?); set wait_timeout = ${mostIdleS} on the server`,
+          `a host that loses power in a transaction would keep rows locked for ${db.idleLimitS} s: a proxy may drop ` +
+          `the limits that our sessions set; set wait_timeout = ${mostIdleS} on the server`,
       },
     ),
     judge(
       'clock',
       Math.abs(db.clockSkewMs) <= maxSkewMs,
-      `the server is ${db.clockSkewMs} ms from this machine (round trip ${db.roundTripMs} ms)`,
+      `the server is off by ${db.clockSkewMs} ms from this machine (round trip ${db.roundTripMs} ms)`,
       {
-        warn: "event ids carry the time of this machine, everything else the server's: run NTP on both",
+        warn: "event ids carry the time of this machine, all other times are the server's: run NTP on both",
       },
     ),
     judge(
@@ -87,7 +89,9 @@ export function judgeDatabase(
       needed + 5 <= db.maxConnections,
       `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`,
       {
-        warn: '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with some to spare for people: lower the pool or raise max_connections',
+        warn:
+          '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with a few to spare for people: ' +
+          'lower DATABASE_POOL_SIZE or raise max_connections',
       },
     ),
     judge('packet size', db.maxAllowedPacket >= packet, `max_allowed_packet = ${db.maxAllowedPacket} bytes`, {
@@ -107,7 +111,7 @@ export function judgeBroker(
       broker.product !== 'RabbitMQ' || isAtLeast(broker.version, oldest.rabbitmq),
       `${broker.product} ${broker.version}`,
       {
-        warn: `Afterword is tested from RabbitMQ ${oldest.rabbitmq.join('.')} on: upgrade the broker`,
+        warn: `Afterword is tested with RabbitMQ ${oldest.rabbitmq.join('.')} and later: upgrade the broker`,
       },
     ),
     judge(
@@ -115,7 +119,9 @@ export function judgeBroker(
       !broker.blocked && broker.confirmMs !== null,
       broker.confirmMs === null ? 'a message was not confirmed' : `a message was confirmed in ${broker.confirmMs} ms`,
       {
-        fail: 'the broker takes no messages (memory or disk alarm: `rabbitmq-diagnostics alarms`); accepted conversations wait in the database until it does',
+        fail:
+          'the broker takes no messages (memory or disk alarm: `rabbitmq-diagnostics alarms`); ' +
+          'accepted conversations wait in the database until it does',
       },
     ),
     ...(broker.mismatch === null
@@ -126,13 +132,15 @@ export function judgeBroker(
           check: 'queue',
           status: 'warn',
           found: 'not declared yet',
-          advice: 'the first API or worker that starts declares it',
+          advice: 'the first API or worker to start declares it',
         }
       : judge('queue', queue.consumers > 0, `${queue.name}: ${queue.messages} waiting, ${queue.consumers} consumers`, {
-          warn: 'nobody consumes: start workers (`afterword worker`)',
+          warn: 'no consumers: start workers (`afterword worker`)',
         }),
     judge('queue type', plan.queueType === 'quorum', plan.queueType, {
-      warn: 'a classic queue lives on one node: its messages are gone with it, and come back from the database only later. quorum is the default',
+      warn:
+        'a classic queue lives on one node: if that is lost, its messages are published again from the database, ' +
+        'but only later. quorum is the default',
     }),
     ...(queue !== null && queue.messages >= plan.maxLength * 0.8
       ? [
@@ -140,7 +148,7 @@ export function judgeBroker(
             check: 'queue length',
             status: 'warn',
             found: `${queue.messages} of ${plan.maxLength}`,
-            advice: 'nearly full: add workers; beyond it events wait in the database',
+            advice: 'nearly full: add workers; when it is full, events wait in the database',
           } as const,
         ]
       : []),
@@ -150,20 +158,20 @@ export function judgeBroker(
   ];
 }
 
-/** `longestWaitMs`: of a delivery taken with a full prefetch, every scoring running to its deadline. */
+/** `longestWaitMs`: of a delivery, with a full prefetch and every scoring running to its deadline. */
 export function judgeProcess(facts: {
   readonly node: string;
   readonly openFiles: number | null;
   readonly cores: number;
   readonly threads: number;
-  /** Deliveries that a worker holds. */
+  /** The most deliveries that a worker holds. */
   readonly inFlight: number;
-  /** What the scorer declares; null if nothing. */
+  /** What the scorer declares; null if it declares nothing. */
   readonly waits: boolean | null;
   readonly replicas: number;
   readonly longestWaitMs: number;
   readonly consumerTimeoutMs: number;
-  /** Null: it did; else why not. */
+  /** Why the scorer failed on the sample; null if it did not. */
   readonly scorerFailed: string | null;
   readonly scorer: string;
 }): Finding[] {
@@ -173,15 +181,17 @@ export function judgeProcess(facts: {
       facts.scorerFailed === null,
       facts.scorerFailed ?? `${facts.scorer} scored a conversation in a thread`,
       {
-        fail: 'no conversation can be scored: look at SCORER_MODULE and at what its module needs',
+        fail: 'no conversation can be scored: check SCORER_MODULE and what its module depends on',
       },
     ),
     judge(
       'threads',
       facts.threads <= facts.cores,
-      `${facts.threads} a worker, ${facts.cores} cores here (${facts.replicas} workers)`,
+      `${facts.threads} per worker, ${facts.cores} cores here (${facts.replicas} workers)`,
       {
-        warn: 'more threads than cores gain nothing, even with a scorer that waits, and take 12 MiB each: lower SCORING_THREADS',
+        warn:
+          'more threads than cores gain nothing, even with a scorer that waits, and take 12 MiB each: ' +
+          'lower SCORING_THREADS',
       },
     ),
     ...(facts.scorerFailed === null
@@ -190,9 +200,12 @@ export function judgeProcess(facts: {
     judge(
       'consumer timeout',
       facts.longestWaitMs <= facts.consumerTimeoutMs,
-      `a delivery may take ${Math.ceil(facts.longestWaitMs / 1_000)} s if every scoring runs to its deadline; RabbitMQ allows ${facts.consumerTimeoutMs / 1_000} s unless configured (AMQP does not tell)`,
+      `a delivery may take ${Math.ceil(facts.longestWaitMs / 1_000)} s if every scoring runs to its deadline; ` +
+        `RabbitMQ allows ${facts.consumerTimeoutMs / 1_000} s by default (AMQP does not report the setting)`,
       {
-        warn: 'lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, raise consumer_timeout on the broker, or let a scorer that waits declare waits: true',
+        warn:
+          'lower MESSAGE_CONCURRENCY_PER_WORKER or SCORING_TIMEOUT_MS, raise consumer_timeout on the broker, ' +
+          'or let a scorer that waits declare waits: true',
       },
     ),
     judge(
@@ -200,7 +213,7 @@ export function judgeProcess(facts: {
       facts.openFiles === null || facts.openFiles >= leastFiles,
       facts.openFiles === null ? 'unlimited' : `${facts.openFiles} (soft limit)`,
       {
-        warn: `each client holds one: raise it to at least ${leastFiles} (ulimit -n, or LimitNOFILE of the service)`,
+        warn: `each client takes one: raise it to ${leastFiles} or more (ulimit -n, or LimitNOFILE of the service)`,
       },
     ),
     { check: 'node', status: 'ok', found: facts.node },

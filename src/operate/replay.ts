@@ -1,10 +1,10 @@
 import { type EventId, type EventStatus, isOpen } from '../event/event.ts';
 
-/** The event row of a letter, as far as a replay needs it. */
+/** The fields of a letter's event row that a replay needs. */
 export type LetterEvent = { readonly eventId: EventId; readonly conversationId: string; readonly status: EventStatus };
 
 export type ReplaySteps = {
-  /** FAILED → PENDING, due at once. False if it is not FAILED any more. */
+  /** FAILED → PENDING, due at once. False if it is no longer FAILED. */
   readonly reopen: (conversationId: string) => Promise<boolean>;
   /** Makes an open event due at once. */
   readonly makeDue: (eventId: EventId) => Promise<void>;
@@ -12,15 +12,16 @@ export type ReplaySteps = {
   readonly publish: () => Promise<void>;
 };
 
-/** What a replay came to. `closed`: nothing was to be done, the event is PROCESSED or SKIPPED. */
+/** The result of a replay. `closed`: there was nothing to do, the event is PROCESSED or SKIPPED. */
 export type Replayed = 'reopened' | 'made due' | 'published' | 'closed';
 
 /**
- * Replays one dead letter. When this resolves the letter may leave its queue: what it stood for is committed in the
- * database or confirmed by the broker. It counts once like everything else, because settling acts on open rows only.
+ * Replays one dead letter. When this resolves, the letter may leave its queue: its event is open or closed in the
+ * database, or its message is confirmed by the broker. Like every event it counts once, because settling acts on open
+ * rows only.
  *
- * The event's row and not the letter is what runs again: the relay publishes it. Only a letter without a row is
- * published itself.
+ * The event's row runs again, not the letter: the relay publishes it. The letter itself is published only if it has no
+ * row.
  */
 export async function replay(event: LetterEvent | null, steps: ReplaySteps): Promise<Replayed> {
   if (event === null) {
@@ -29,7 +30,7 @@ export async function replay(event: LetterEvent | null, steps: ReplaySteps): Pro
   }
   if (event.status === 'FAILED') return (await steps.reopen(event.conversationId)) ? 'reopened' : 'closed';
   if (!isOpen(event.status)) return 'closed';
-  // Dead-lettered by a bug, or reopened meanwhile: the row is open, and may have hours to wait.
+  // Dead-lettered by a bug, or reopened meanwhile: the row is open, and might otherwise wait for hours.
   await steps.makeDue(event.eventId);
   return 'made due';
 }

@@ -43,8 +43,8 @@ const skip = z.object(
 );
 
 /**
- * What a person may do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes what becomes
- * due.
+ * What an operator can do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes the events
+ * that become due.
  */
 export function operateRouter(options: {
   readonly retryEvent: RetryEvent;
@@ -53,7 +53,7 @@ export function operateRouter(options: {
 }): Router {
   const router = Router();
 
-  // Before `:id/retry`, or "retry" would be an id.
+  // Before `:id/retry`, so that "retry" is not taken for an id.
   router.post('/v1/conversations/retry', ...jsonBody(maxBodyBytes), async (request, response) => {
     const { error_code: errorCode, before, limit } = parse(bulkRetry, request.body);
     const filter = { ...(errorCode !== undefined && { errorCode }), ...(before && { before }) };

@@ -5,39 +5,39 @@ import type { Publication, StoreMarks } from './ports.ts';
 
 export type ConfirmMarks = {
   /**
-   * Notes that the broker has the event. Never throws, never waits.
+   * Records that the broker has the event. Never throws or waits.
    * @param dueInMs  time until relays may take the event.
    */
   add(mark: Publication, dueInMs: number): void;
-  /** Writes what is noted, now. */
+  /** Writes all recorded marks now. */
   flush(): Promise<void>;
   readonly gauge: Gauge;
 };
 
 /**
- * Half the grace from the publication on: late enough that most events are settled before and the mark touches nothing,
- * early enough that the relay does not take the rest for lost.
+ * Marks are written half a grace period after the publication: late enough that most events are already settled, so
+ * that their marks change no row; early enough that the relay does not take the others for lost.
  */
 const lagOfGrace = 0.5;
 /**
- * Marks that come due within this time are written together: a few hundred at full load, ten times a second and not all
- * of them at once.
+ * Marks that come due within this time are written together. At full load that makes ten batches per second, of a few
+ * hundred each.
  */
 const gatherMs = 100;
-/** Confirms that come late in the grace are written soon, and still in company. */
+/** Confirms that arrive late in the grace period are written soon, but still in batches. */
 const lateLagMs = 20;
 const maxBatch = 500;
 /**
- * 20 s at 5,000 a second. Marks beyond it are dropped: the relay then publishes these events twice, which is harmless.
+ * 20 s at 5,000 per second. Further marks are dropped; the relay then publishes these events again, which is harmless.
  */
 const maxHeld = 100_000;
-/** Of one batch: a deadlock or a broken connection says nothing of the next try. */
+/** Attempts per batch: after a deadlock or a broken connection the next one may succeed. */
 const mostTries = 3;
 
 type Held = Publication & { readonly writeAt: number };
 
 /**
- * Gathers confirms and writes them in batches, late on purpose. A lost mark costs one duplicate delivery, never an
+ * Gathers confirms and writes them in batches, deliberately late. A lost mark costs one duplicate delivery, never an
  * event.
  */
 export function createConfirmMarks(options: {
@@ -45,15 +45,15 @@ export function createConfirmMarks(options: {
   readonly graceMs: number;
   readonly log: Logger;
 }): ConfirmMarks {
-  /** In the order in which they are to be written. */
+  /** In the order in which they will be written. */
   const held: Held[] = [];
-  /** Of confirms that came late: they are next. */
+  /** Marks of late confirms, which are written first. */
   const late: Held[] = [];
   let timer: NodeJS.Timeout | undefined;
   let timerAt = Number.POSITIVE_INFINITY;
   let writing: Promise<void> | null = null;
 
-  /** The next batch of those that are due by then. */
+  /** Takes the next batch of marks that are due by `until`. */
   function take(until: number): Held[] {
     const batch = late.splice(0, maxBatch);
     const room = Math.min(held.length, maxBatch - batch.length);
@@ -62,13 +62,13 @@ export function createConfirmMarks(options: {
     return [...batch, ...held.splice(0, due)];
   }
 
-  /** One writer at a time: what comes meanwhile waits, where it is bounded. */
+  /** One writer at a time; marks that arrive meanwhile wait in the bounded queues. */
   async function write(until: number): Promise<void> {
     for (let marks = take(until); marks.length > 0; marks = take(until)) {
       try {
         await writeBatch(marks);
       } catch (error) {
-        // A database that is away answers nobody; a batch that was refused says nothing of the others.
+        // A conflict concerns only this batch. After any other error, later batches would fail as well.
         const others = isDeadlock(error) ? 0 : held.splice(0).length + late.splice(0).length;
         const dropped = marks.length + others;
         options.log.debug(
@@ -130,7 +130,7 @@ function isDeadlock(error: unknown): boolean {
   return error instanceof PipelineError && error.code === 'DATABASE_DEADLOCK';
 }
 
-/** Perhaps this connection alone: the next one may be good. */
+/** Perhaps only this connection is broken, and the next one works. */
 function isConnectionLost(error: unknown): boolean {
   return error instanceof PipelineError && error.code === 'DATABASE_UNAVAILABLE';
 }

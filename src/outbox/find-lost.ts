@@ -3,21 +3,21 @@ import { pause } from '../runtime/wait.ts';
 import type { CountQueue, MakeLostDue, QueueCounts } from './ports.ts';
 
 const batch = 1_000;
-/** Looks in the time after which an event counts as lost. */
+/** Checks per `lostAfterMs`. */
 const looksPerTerm = 4;
 /**
- * The queue must have been empty this long. What was delivered last from an old backlog is written to be in work after
- * a second (consume/in-flight.ts), and until then looks lost.
+ * How long the queue must have been empty. The last deliveries of an old backlog are marked as PROCESSING only after a
+ * second (consume/in-flight.ts), and look lost until then.
  */
 const emptyForMs = 5_000;
 
 /**
- * Finds what the broker lost (its data wiped, a queue purged or deleted) in a minute or two, not after
- * `REPUBLISH_AFTER_MS`.
+ * Finds events that the broker lost (its data wiped, a queue purged or deleted) within a minute or two, rather than
+ * after `REPUBLISH_AFTER_MS`.
  *
- * An event that was published longer ago than `lostAfterMs` and is still open is either in the queue, or with a worker,
- * who says so in the row, or nowhere. So when the queue has been empty for a while, what is old and unclaimed is
- * nowhere, and is made due. A backlog, however long and slow, is never taken for lost: its queue is not empty.
+ * An event that was published longer ago than `lostAfterMs` and is still open is in the queue, or held by a worker,
+ * which marks its row, or lost. So once the queue has been empty for a while, an old event that no worker holds is
+ * lost, and is made due. A backlog is never taken for lost, however long and slow, because its queue is not empty.
  */
 export async function findLost(options: {
   readonly countQueue: CountQueue;
@@ -41,18 +41,18 @@ export async function findLost(options: {
           'published, still open, and the queue is empty: the broker lost these events; publishing them again',
         );
     } catch (error) {
-      isSurelyEmpty(null, performance.now()); // what was seen before a broker went away says nothing of the one that comes back
+      isSurelyEmpty(null, performance.now()); // start over: earlier counts say nothing about a broker that comes back
       log.debug({ err: error }, 'cannot look for lost events now');
     }
   }
 }
 
 /**
- * Whether the queue has been empty for long enough, look by look.
+ * Judges from successive counts whether the queue has been empty for long enough.
  *
- * A quorum queue whose leader does not answer in time is reported to have no messages and no consumers (RabbitMQ 3.10,
- * `rabbit_quorum_queue:stat`). A zero without consumers is therefore believed only when every look in `lostAfterMs` has
- * seen it.
+ * RabbitMQ 3.10 reports no messages and no consumers for a quorum queue whose leader does not answer in time
+ * (`rabbit_quorum_queue:stat`). A count of zero without consumers is therefore trusted only if every check during
+ * `lostAfterMs` has seen it.
  */
 export function createEmptinessJudge(lostAfterMs: number): (counts: QueueCounts | null, now: number) => boolean {
   let emptySince: number | null = null;

@@ -10,11 +10,11 @@ import { runRelay } from './relay.ts';
 
 export type Outbox = {
   /**
-   * The fast path: publishes a committed event without waiting. A failure needs no handling, the event is due after the
-   * grace and the relay takes it.
+   * The fast path: publishes a committed event without waiting. A failure needs no handling: the event is due after the
+   * grace period, and the relay takes it.
    */
   publishNew(event: EventPointer): void;
-  /** Stops the relay, waits for confirms under way (at most `withinMs`), writes the last marks. */
+  /** Stops the relay, waits for pending confirms (at most `withinMs`), and writes the last marks. */
   close(withinMs: number): Promise<void>;
   readonly gauge: Gauge;
 };

@@ -2,38 +2,38 @@ import type { EventId, EventPointer } from '../event/event.ts';
 import type { Message } from '../event/message.ts';
 
 /**
- * One publication of an event, as the row had it then. Its confirm says something about the row only while the row
- * still has both: an attempt that failed since has raised the count, and everybody else who wants the event published
- * again has set another due time.
+ * One publication of an event, with the due time and count that its row had at the time. The confirm applies only while
+ * the row still has both: an attempt that failed since has raised the count, and anything else that wants the event
+ * published again has set another due time.
  */
 export type Publication = {
   readonly eventId: EventId;
-  /** When relays may take the event, as written last for this publication. Null: as inserted, a grace after it. */
+  /** When relays may take the event, as last written for this publication; null: one grace period after its insert. */
   readonly dueAt: Date | null;
-  /** Attempts that had failed. */
+  /** Number of attempts that had failed. */
   readonly attemptCount: number;
 };
 
-/** `maybeQueued`: it was published before, not long ago, and is probably in the queue or being processed. */
+/** `maybeQueued`: it was published not long ago, and is probably in the queue or being processed. */
 export type ClaimedEvent = EventPointer & { readonly attemptCount: number; readonly maybeQueued: boolean };
-/** Events that are ours to publish: no other relay takes them until `dueAt`. */
+/** Events that this relay is to publish. No other relay takes them until `dueAt`. */
 export type Claim = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
 
-/** Claims events that are due, at most `limit`. */
+/** Claims up to `limit` due events. */
 export type ClaimDue = (limit: number) => Promise<Claim>;
-/** Notes that the broker has these publications: relays leave them alone until they should have been settled. */
+/** Records that the broker has these publications, so that relays leave them alone while they should be settled. */
 export type StoreMarks = (publications: readonly Publication[]) => Promise<void>;
-/** Keeps relays off events for another grace. Resolves with the due time that these publications have now. */
+/** Keeps relays from taking events for another grace period. Resolves with the new due time of the publications. */
 export type ExtendDue = (publications: readonly Publication[]) => Promise<Date>;
-/** Leaves claimed events alone for as long as after a confirm. */
+/** Makes claimed events due as late as a confirm would. */
 export type Postpone = (publications: readonly Publication[]) => Promise<void>;
-/** Makes events due that were published long ago and that no worker holds; at most `limit`. Resolves with how many. */
+/** Makes up to `limit` events due that were published long ago and that no worker holds. Resolves with how many. */
 export type MakeLostDue = (limit: number) => Promise<number>;
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot take it. */
 export type PublishMessage = (message: Message) => Promise<void>;
 
-/** `messages`: those that wait in the queue, not those that were delivered. */
+/** `messages`: those that are ready in the queue, without those that were delivered and not yet acknowledged. */
 export type QueueCounts = { readonly messages: number; readonly consumers: number };
-/** What the broker says of the queue; null if it cannot be asked now. */
+/** The broker's counts for the queue; null if it cannot be asked now. */
 export type CountQueue = () => Promise<QueueCounts | null>;

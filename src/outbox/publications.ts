@@ -6,18 +6,18 @@ import type { ExtendDue, Publication, PublishMessage } from './ports.ts';
 
 export type Publications = {
   /**
-   * Publishes and notes the confirm.
-   * @param as  due time and attempts of the row that is being published.
-   * @throws what publishing throws: the broker may not have the event.
+   * Publishes the event and records the confirm.
+   * @param as  due time and attempt count of the row that is being published.
+   * @throws what publishing throws; the broker may not have the event.
    */
   publish(event: EventPointer, as: Omit<Publication, 'eventId'>): Promise<void>;
-  /** All that are under way. */
+  /** Resolves when all pending publications have settled. */
   settled(): Promise<unknown>;
-  /** From here on nothing is extended. */
+  /** Ends the extensions. */
   stop(): void;
 };
 
-/** A publication whose confirm has not come yet. Times are `performance.now()`. */
+/** A publication that is not confirmed yet. Times are `performance.now()`. */
 type UnderWay = {
   publication: Publication;
   readonly since: number;
@@ -26,17 +26,18 @@ type UnderWay = {
 };
 
 /**
- * For how many graces relays are kept off an event: a minute by default. A broker that takes longer for a confirm will
- * not be faster for a second copy, but it may be this connection alone that is stuck. Each copy has a minute of its own.
+ * How many grace periods relays are kept from taking an event: a minute by default. A second copy does not help a
+ * broker whose confirms are slow, but after a minute the cause may be that this connection alone is stuck. Each copy
+ * has a minute of its own.
  */
 const keptOffGraces = 12;
 const sweepsPerGrace = 4;
-/** Of one statement. */
+/** Events in one statement. */
 const maxBatch = 500;
 
 /**
- * What is on its way to the broker. While a confirm takes longer than the grace, the event is kept from the relays of
- * all processes: they would publish it again, to a broker that has enough to do.
+ * Tracks what is being published. While a confirm takes longer than the grace period, the event's due time is extended,
+ * so that no process's relay publishes it again to a broker that is already slow.
  */
 export function createPublications(options: {
   readonly publish: PublishMessage;
@@ -72,7 +73,10 @@ export function createPublications(options: {
         entry.relaysComeAt = asked + graceMs;
       }
     } catch (error) {
-      options.log.debug({ err: error, events: late.length }, 'relays are not kept off events that wait for a confirm');
+      options.log.debug(
+        { err: error, events: late.length },
+        'cannot extend the due time of events that wait for a confirm; relays may publish them again',
+      );
     }
     for (const entry of late) entry.extending = null;
     resolve();
@@ -81,7 +85,7 @@ export function createPublications(options: {
   async function confirm(message: Message, entry: UnderWay): Promise<void> {
     try {
       await options.publish(message);
-      // Its mark must name the due time that the extension leaves.
+      // The mark must contain the due time that a pending extension sets.
       await entry.extending;
       marks.add(entry.publication, entry.relaysComeAt - performance.now());
     } finally {

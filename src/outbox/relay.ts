@@ -6,11 +6,11 @@ import type { Publications } from './publications.ts';
 const claimLimit = 200;
 
 /**
- * Publishes due events: those whose fast path failed, whose retry has come, or that the broker may have lost. Runs in
+ * Publishes due events: those whose fast path failed, whose retry is due, or that the broker may have lost. Runs in
  * every process; claims never overlap. Claims nothing while the broker is away, and waits longer after each failure.
  *
- * A backlog that takes longer than `REPUBLISH_AFTER_MS` is not published twice: what is probably in the queue is left
- * alone for another term. If it is not there, `findLost` sees that as soon as the queue is empty.
+ * A backlog that takes longer than `REPUBLISH_AFTER_MS` is not published twice: an event that is probably in the queue
+ * is postponed by another term. If it is not there, `findLost` notices that once the queue is empty.
  */
 export async function runRelay(options: {
   readonly publications: Publications;
@@ -25,7 +25,7 @@ export async function runRelay(options: {
   const { log, stop } = options;
   const backoff = createBackoff(options.intervalMs, 30_000);
   while (!stop.aborted) {
-    // ±50 %: a fleet that started together should not ask together.
+    // ±50 %, so that processes started together do not query together.
     let waitMs = options.intervalMs * (0.5 + Math.random());
     if (options.brokerReady()) {
       try {
@@ -48,7 +48,7 @@ export async function runRelay(options: {
     await pause(waitMs, stop);
   }
 
-  /** @returns those that are to be published. */
+  /** Postpones events that are probably queued. @returns the others, to be published. */
   async function leaveQueued(events: readonly ClaimedEvent[], dueAt: Date): Promise<readonly ClaimedEvent[]> {
     const queued = events.filter((event) => event.maybeQueued);
     if (queued.length === 0) return events;

@@ -1,6 +1,6 @@
 import { type EventId, parseEventId } from '../event/event.ts';
 
-/** An opaque place in the list, newest first: after this event. */
+/** An opaque position in the list, newest first: right after this event. */
 export function encodeCursor(eventId: string): string {
   return Buffer.from(eventId.replaceAll('-', ''), 'hex').toString('base64url');
 }

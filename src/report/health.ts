@@ -6,19 +6,19 @@ import { sendJson } from '../runtime/http/index.ts';
 /** @throws if the database does not answer, or takes no writes. */
 export type ProbeWrites = () => Promise<void>;
 
-/** A broker that has fallen silent is not waited for. */
+/** A silent broker is not waited for any longer. */
 const brokerAnswerMs = 2_000;
 
 /**
- * `/`: what this is and where to look. `/healthz`: the process lives. `/readyz`: it can accept, which needs a database
- * that takes writes; a broker that is away only degrades it, for accepting does not depend on it. While the process
- * drains it is not ready. `/health/detailed`: what a person looks at.
+ * `/`: what this service is and where to look. `/healthz`: the process is alive. `/readyz`: it can accept, which needs
+ * a database that takes writes. Without the broker it is only degraded, because accepting does not depend on it; while
+ * it drains, it is not ready. `/health/detailed`: details for a person.
  */
 export function healthRouter(options: {
   readonly probeWrites: ProbeWrites;
   readonly brokerReady: () => boolean;
   readonly draining: () => boolean;
-  /** Messages that wait in the broker's queue; null if it cannot be asked. */
+  /** Messages waiting in the broker's queue; null if the broker cannot be asked. */
   readonly queueDepth: () => Promise<number | null>;
   readonly gauges: readonly Gauge[];
   readonly version: string;

@@ -5,7 +5,7 @@ import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { EventView } from './views.ts';
 
-/** Reads those of these conversations that are there, in any order. */
+/** Reads the events of those conversations that exist, in any order. */
 export type FindEvents = (conversationIds: readonly string[]) => Promise<readonly EventView[]>;
 
 /**
@@ -13,21 +13,21 @@ export type FindEvents = (conversationIds: readonly string[]) => Promise<readonl
  * @throws {PipelineError} transient, `OVERLOADED` or `DEADLINE`.
  */
 export type Reads = {
-  /** One event; null if there is none. Reads that come together are one statement. */
+  /** One event; null if there is none. Concurrent reads share a statement. */
   event(conversationId: string): Promise<EventView | null>;
-  /** Any other read. @throws what `read` throws, too. */
+  /** Any other read. @throws also what `read` throws. */
   bounded<T>(read: () => Promise<T>): Promise<T>;
   readonly gauge: Gauge;
 };
 
 const maxBatch = 64;
 const maxBatches = 2;
-/** A few seconds of reads; who comes after them would wait longer than for an answer that says so. */
+/** A few seconds of reads; later ones would wait too long, so they are refused at once. */
 const maxWaiting = 5_000;
 
 /**
- * Bounds what reports ask of the database: they share its connections with the relay, and must not have all of them.
- * @param options.atOnce  connections that reports may use at the same moment.
+ * Bounds the load of reports on the database: they share its connections with the relay, and must not take all of them.
+ * @param options.atOnce  connections that reports may use at the same time.
  */
 export function createReads(options: {
   readonly findEvents: FindEvents;
@@ -37,9 +37,9 @@ export function createReads(options: {
   const { deadlineMs } = options;
   const limit = pLimit(options.atOnce);
   const waiting = () => limit.pendingCount + group.queued;
-  const late = () => new PipelineError('transient', 'DEADLINE', `no answer of the database within ${deadlineMs} ms`);
+  const late = () => new PipelineError('transient', 'DEADLINE', `the database did not answer within ${deadlineMs} ms`);
 
-  /** Makes the read when its turn comes; not if nobody waits for it by then. */
+  /** Runs the read when its turn comes, unless its deadline has passed by then. */
   function inTurn<T>(read: () => Promise<T>): Promise<T> {
     const until = performance.now() + deadlineMs;
     return limit(() => (performance.now() < until ? read() : Promise.reject(late())));
@@ -61,10 +61,10 @@ export function createReads(options: {
     event: (id) => group.submit(id, deadlineMs),
     async bounded(read) {
       if (waiting() >= maxWaiting)
-        throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads wait already`);
+        throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads are already waiting`);
       const made = inTurn(read);
       if (await settlesWithin(made, deadlineMs)) return made;
-      made.catch(() => {}); // nobody waits for it any more
+      made.catch(() => {}); // its caller has stopped waiting
       throw late();
     },
     gauge: { name: 'reads_waiting', bound: maxWaiting, held: waiting },

@@ -31,7 +31,7 @@ const itemQuery = z.strictObject({
   include: z
     .string('must be given once')
     .transform((text) => text.split(','))
-    .pipe(z.array(z.enum(parts, `must be some of ${Object.keys(parts).join(', ')}, with commas between them`)))
+    .pipe(z.array(z.enum(parts, `must be one or more of ${Object.keys(parts).join(', ')}, separated by commas`)))
     .default([]),
 });
 
@@ -49,13 +49,13 @@ const listQuery = z.strictObject({
     .transform((text, context) => {
       const eventId = decodeCursor(text);
       if (eventId) return eventId;
-      context.addIssue('must be a next_cursor of an earlier answer');
+      context.addIssue('must be the next_cursor of an earlier answer');
       return z.NEVER;
     })
     .optional(),
 });
 
-/** What callers may look at: one event, the list, a user's friendship. */
+/** What callers can read: one event, the list, a user's friendship. */
 export function reportRouter(options: {
   readonly reads: Reads;
   readonly findText: FindText;
@@ -115,19 +115,19 @@ export function reportRouter(options: {
   return router;
 }
 
-/** @throws {Problem} 422 that names every parameter which is wrong, or that we do not have. */
+/** @throws {Problem} 422 that names every parameter that is wrong or unknown. */
 function parsed<T extends z.ZodType>(schema: T, request: Request): z.output<T> {
   const query = schema.safeParse(request.query);
   if (query.success) return query.data;
   const errors = query.error.issues.flatMap((issue) =>
     issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ pointer: `?${key}`, detail: 'is not a parameter of this address' }))
+      ? issue.keys.map((key) => ({ pointer: `?${key}`, detail: 'is not a parameter of this endpoint' }))
       : [{ pointer: `?${String(issue.path[0])}`, detail: issue.message }],
   );
   throw new Problem(422, 'invalid_query', 'the query has errors', { errors });
 }
 
-/** The body's own hash as a strong ETag; 304 without the body for a client that has it. */
+/** Sends the body with its hash as a strong ETag, or 304 without the body to a client that has it. */
 function sendWithEtag(request: Request, response: Response, body: object): void {
   const text = `${JSON.stringify(body)}\n`;
   response.setHeader('ETag', `"${hash('sha256', text, 'base64url').slice(0, 27)}"`);

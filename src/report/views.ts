@@ -1,6 +1,6 @@
 import type { EventStatus } from '../event/event.ts';
 
-/** An event row as far as callers see it. */
+/** The columns of an event row that callers can see. */
 export type EventView = {
   readonly event_id: string;
   readonly conversation_id: string;
@@ -26,9 +26,9 @@ export type EventView = {
   readonly score_calculation_details: unknown;
 };
 
-/** JSON texts. */
+/** Both as JSON text. */
 export type TextView = { readonly conversation_log: string; readonly metadata: string | null };
-/** What an answer may have beyond the event itself. */
+/** What an answer may include in addition to the event. */
 export type Part = 'log' | 'metadata';
 
 /** The answer for one event; `result` and `error` are null where there is none. Times are UTC, ISO 8601. */

@@ -6,9 +6,9 @@ export type FindClosed = (conversationIds: readonly string[]) => Promise<readonl
 
 export type ClosedWatch = {
   /**
-   * Resolves with the event as soon as it is closed; with null when `withinMs` are over, `signal` fires (the client has
-   * gone) or the watch ends.
-   * @returns null if nobody waits: too many do already, or the watch has ended.
+   * Resolves with the event as soon as it is closed; with null after `withinMs`, when `signal` fires (the client is
+   * gone), or when the watch ends.
+   * @returns null if it cannot wait: too many callers do already, or the watch has ended.
    */
   untilClosed(conversationId: string, withinMs: number, signal: AbortSignal): Promise<EventView | null> | null;
   readonly gauge: Gauge;
@@ -20,10 +20,10 @@ const maxBatch = 64;
 
 /**
  * Waits until conversations are closed. All waiting callers of the process share the queries, which run every 50 ms
- * while somebody waits, and what is read is what they are answered with: two thousand that end together cost no further
+ * while anyone waits. Callers get the rows that these queries read, so two thousand that end together cost no further
  * read.
  *
- * @param end  ends every wait: a drain.
+ * @param end  ends every wait, when the process drains.
  */
 export function createClosedWatch(findClosed: FindClosed, end: AbortSignal): ClosedWatch {
   const watched = new Map<string, Set<(event: EventView | null) => void>>();
@@ -36,7 +36,7 @@ export function createClosedWatch(findClosed: FindClosed, end: AbortSignal): Clo
   async function poll(): Promise<void> {
     const ids = [...watched.keys()];
     for (let i = 0; i < ids.length; i += maxBatch) {
-      // A database that is away ends no wait: each caller has its own limit.
+      // An unreachable database does not end the waits: each caller has its own limit.
       const closed = await findClosed(ids.slice(i, i + maxBatch)).catch(() => []);
       for (const event of closed) for (const resolve of watched.get(event.conversation_id) ?? []) resolve(event);
     }

@@ -1,15 +1,15 @@
 import { createBackoff, pause } from './wait.ts';
 
 /**
- * How long work is held for a server that is away. Well below the broker's consumer timeout (30 min by default), after
- * which it would close the channel with everything on it.
+ * How long work is held while a server is away. Well below the broker's consumer timeout (30 min by default), after
+ * which the broker would close the channel and requeue all its deliveries.
  */
 const holdMs = 10 * 60_000;
 
 /**
- * Repeats `step` with growing delays (0.1 s to 5 s) as long as its errors pass by themselves.
+ * Repeats `step` with growing delays (0.1 s to 5 s) while it fails with errors that may pass.
  *
- * @throws the last error, when `mayPass` says no to it, `giveUp` fires, or it was held for ten minutes.
+ * @throws the last error, if `mayPass` rejects it, `giveUp` fires, or ten minutes are over.
  */
 export async function hold<T>(
   step: () => Promise<T>,

@@ -6,8 +6,9 @@ let day = Number.NaN;
 let date = '';
 
 /**
- * A time as `Date.toISOString` writes it, for years 0 to 9999. A conversation has twenty times of one day, and the date
- * is the dear part: making it once is a tenth of an accept's own work (docs/decisions/0013).
+ * Formats a time like `Date.toISOString`, for years 0 to 9999. A conversation has some twenty times on the same day,
+ * and the date is the expensive part: formatting it only once saves a tenth of an accept's own work
+ * (docs/decisions/0013).
  *
  * @param ms  milliseconds since the epoch; fractions are cut off.
  */

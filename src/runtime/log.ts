@@ -3,7 +3,7 @@ import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'p
 
 export type { Logger } from 'pino';
 
-/** Ids that every log line of a piece of work carries. Correlation only: nothing decides by it. */
+/** Ids that every log line of one request or event carries. For correlation only: no code depends on them. */
 type Correlation = { readonly request_id?: string; readonly event_id?: string };
 
 const correlation = new AsyncLocalStorage<Correlation>({ name: 'correlation' });
@@ -16,8 +16,9 @@ export function withCorrelation<T>(ids: Correlation, work: () => T): T {
 /**
  * The process's logger: JSON lines on stdout, readable lines in a terminal.
  *
- * Promise P8: fields are ids, counts, codes and timings. Errors of others may quote what they
- * choked on (a driver quotes SQL, JSON.parse quotes text), so of an error only type, code and stack places are logged.
+ * Logs contain no conversation text (one of the README's promises): fields are ids, counts, codes and timings. Foreign
+ * errors may quote the data that they failed on (a driver quotes SQL, JSON.parse quotes text), so only their type, code
+ * and stack locations are logged.
  */
 export function createLogger(options: {
   readonly role: string;
@@ -66,7 +67,7 @@ type ErrorLike = {
   cause?: unknown;
 };
 
-/** What may be said of an error: our own messages are safe by rule, foreign ones are cut to name, code and places. */
+/** The loggable part of an error. Our own messages are safe by rule; foreign errors keep only name, code and stack. */
 export function describeError(error: unknown): Record<string, unknown> {
   if (typeof error !== 'object' || error === null) return { type: typeof error };
   const e = error as ErrorLike;
@@ -81,7 +82,7 @@ export function describeError(error: unknown): Record<string, unknown> {
   };
 }
 
-/** ECONNREFUSED and its like: addresses and system calls, no data. */
+/** ECONNREFUSED and the like, whose messages contain addresses and system calls but no data. */
 function isSystemError(e: ErrorLike): boolean {
   return typeof e.code === 'string' && /^E[A-Z]+$/.test(e.code);
 }

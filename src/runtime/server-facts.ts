@@ -1,4 +1,4 @@
-/** What a person should know about the database server. */
+/** What an operator should know about the database server. */
 export type DatabaseFacts = {
   readonly version: string;
   readonly isMariaDb: boolean;
@@ -11,35 +11,35 @@ export type DatabaseFacts = {
   readonly connections: number;
   /** Bytes. */
   readonly maxAllowedPacket: number;
-  /** What the server says to the writes of accepting and settling; null: it takes them. */
+  /** Why the server refuses the writes of accepting and settling; null if it takes them. */
   readonly writesRefused: string | null;
   readonly charset: string;
   /**
-   * Seconds after which the server ends a session of ours that says nothing; in a transaction, if the server tells them
-   * apart.
+   * Seconds after which the server ends an idle session of ours; if it has a separate limit for sessions in a
+   * transaction, that one.
    */
   readonly idleLimitS: number;
-  /** Minutes that a session of ours is from UTC. */
+  /** Offset of our sessions' time zone from UTC, minutes. */
   readonly sessionOffsetMinutes: number;
-  /** Server's clock minus ours, milliseconds; as exact as half a round trip. */
+  /** The server's clock minus ours, milliseconds; accurate to half a round trip. */
   readonly clockSkewMs: number;
   readonly roundTripMs: number;
   readonly schemaCurrent: boolean;
 };
 
-/** `messages`: those that wait in the queue, not those that were delivered. */
+/** `messages`: those that are ready in the queue, without those that were delivered and not yet acknowledged. */
 export type QueueFacts = { readonly name: string; readonly messages: number; readonly consumers: number };
 
-/** What a person should know about the broker, as far as AMQP tells it. */
+/** What an operator should know about the broker, as far as AMQP reveals it. */
 export type BrokerFacts = {
   readonly product: string;
   readonly version: string;
-  /** Null: not declared yet. */
+  /** Null if it is not declared yet. */
   readonly queue: QueueFacts | null;
   readonly deadQueue: QueueFacts | null;
-  /** What differs between our declaration and what is there; null: nothing. */
+  /** How the existing topology differs from our declaration; null if it does not. */
   readonly mismatch: string | null;
-  /** Milliseconds until a persistent message to a queue of its own was confirmed; null: it was not. */
+  /** Milliseconds until a persistent message to a temporary queue was confirmed; null if it was not. */
   readonly confirmMs: number | null;
   /** The broker blocks publishers (memory or disk alarm). */
   readonly blocked: boolean;

@@ -3,8 +3,8 @@ import type { Logger } from './log.ts';
 /**
  * Turns the process's signals into one AbortController, whose signal everything waits on.
  *
- * First SIGTERM or SIGINT: the signal aborts, and the caller drains. A second one ends the process at once with
- * 128 + signal number, as a shell would. A process started with an IPC channel (by `afterword fleet`) also drains
+ * The first SIGTERM or SIGINT aborts it, and the caller drains. A second one ends the process at once with exit code
+ * 128 + signal number, as shells report it. A process started with an IPC channel (by `afterword fleet`) also drains
  * when its parent is gone, so that no orphan keeps consuming.
  */
 export function createStop(log: Logger): AbortController {
@@ -20,7 +20,7 @@ export function createStop(log: Logger): AbortController {
   process.on('SIGINT', onSignal);
   if (process.channel) {
     process.once('disconnect', () => controller.abort('parent gone'));
-    // The channel is only a leash: it must not keep a drained process alive.
+    // The channel only tells us whether the parent lives; it must not keep a drained process alive.
     process.channel.unref();
   }
   return controller;

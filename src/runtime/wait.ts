@@ -6,7 +6,7 @@ export async function pause(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => {});
 }
 
-/** Delays for a loop that must not run hot: doubling from `baseMs` to `capMs`, ±20 % so that a fleet spreads out. */
+/** Delays for a retry loop: doubling from `baseMs` to `capMs`, ±20 % so that the processes of a fleet spread out. */
 export function createBackoff(baseMs: number, capMs: number, random: () => number = Math.random) {
   let failures = 0;
   return {

@@ -1,18 +1,18 @@
 import type { Score } from './scorer.ts';
 
-/** Four decimals, what the columns hold: more would make the sum depend on the order of rounding. */
+/** Four decimals, the precision of the columns: with more, sums would depend on the order of rounding. */
 const precision = 10_000;
 const largestChange = 1e9;
-/** A settling transaction writes a hundred of them. */
+/** Bounded because a settling transaction writes the details of up to a hundred events. */
 export const maxDetailsBytes = 64 * 1_024;
 
 export type CheckedScore = { readonly change: number; readonly totalTurns: number; readonly detailsJson: string };
-/** What is wrong with an answer, in words that never repeat a text of it. */
+/** What is wrong with an answer, in words that never quote text from it. */
 export type Unusable = { readonly problem: string };
 
 /**
- * What a scorer answered, as it will be stored.
- * @param scorer  `name@version`, which becomes a part of the details.
+ * Checks a scorer's answer and converts it to the form in which it is stored.
+ * @param scorer  `name@version`, which becomes part of the details.
  */
 export function checkScore(answer: unknown, scorer: string): CheckedScore | Unusable {
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) {
@@ -41,7 +41,7 @@ export function checkScore(answer: unknown, scorer: string): CheckedScore | Unus
 
 function jsonOf(value: object): string | null {
   try {
-    // A toJSON may answer with nothing, whatever the types say.
+    // A toJSON may return undefined, whatever the types say.
     return (JSON.stringify(value) as string | undefined) ?? null;
   } catch {
     return null;

@@ -1,30 +1,29 @@
 import type { Entry, LoadedThread, LoadedThreadEvents } from './loaded-thread.ts';
 
-/** Finds out which of several entries has ended a thread. */
+/** Finds out which of several entries ended a thread. */
 type CulpritSearch = {
-  /** Entries of which one has ended the thread that held them. */
+  /** Adds entries of which one has ended the thread that held them. */
   add(candidates: readonly Entry[]): void;
-  /** Rejects all of them, aborts what runs, and ends its thread after `withinMs` at the latest. */
+  /** Rejects all entries, aborts those that run, and ends their threads after `withinMs` at the latest. */
   close(reason: Error, withinMs: number): Promise<void>;
 };
 
-/** With four parts the one is found in fewer rounds than with two, and most of the others are scored only once more. */
+/** Four parts need fewer rounds than two, and most of the other entries are scored only once more. */
 const parts = 4;
 
-/** Rounds that it takes to find one among so many. */
+/** Rounds that it takes to find one among `candidates` entries. */
 export function roundsFor(candidates: number): number {
   return Math.ceil(Math.log(Math.max(1, candidates)) / Math.log(parts));
 }
 
 /**
- * Scores candidates again in separate threads, a quarter of them in each, so that the threads of the pool go on
- * meanwhile. A part that ends its thread is split again, until the one that does it is alone and pays with its attempt.
- * Nobody else does.
+ * Scores the candidates again in separate threads, a quarter of them in each, while the pool's threads go on working. A
+ * part that ends its thread is split again, until the culprit is alone. Only the culprit loses its attempt.
  */
 export function createCulpritSearch(options: {
-  /** @returns null once nothing is to be started any more. */
+  /** @returns null once no more threads are to be started. */
   readonly start: (events: LoadedThreadEvents) => Promise<LoadedThread | null>;
-  /** To be scored anywhere: they cannot have ended a thread. */
+  /** Called with entries that cannot have ended a thread, and may be scored anywhere. */
   readonly onInnocent: (entries: readonly Entry[]) => void;
 }): CulpritSearch {
   const queued: (readonly Entry[])[] = [];
@@ -34,7 +33,7 @@ export function createCulpritSearch(options: {
   let working = 0;
   let closed: Error | null = null;
 
-  /** As many parts at a time as one split makes: a round takes as long as one scoring. */
+  /** Works on as many parts at a time as one split makes, so that a round takes as long as one scoring. */
   function work(): void {
     while (working < parts && queued.length > 0) {
       const part = queued.shift() ?? [];

@@ -5,35 +5,35 @@ import type { StartThread } from './thread.ts';
 import { startThreadSet } from './thread-set.ts';
 
 type HandOver = {
-  /** What the scorer declares of its scorings; null if it leaves that to be seen. */
+  /** What the scorer declares as `waits`; null if it declares nothing. */
   readonly waits: boolean | null;
   /** Waits for a thread. Rejects only when `close` is called. */
   submit(text: ConversationText): Promise<Scored>;
-  /** Conversations that no thread has yet. */
+  /** Number of conversations that no thread has taken yet. */
   readonly waiting: number;
-  /** Rejects everything, aborts what runs, and ends the threads. */
+  /** Rejects everything, aborts running scorings, and ends the threads. */
   close(reason: Error): Promise<void>;
 };
 
 /**
- * Work of this long goes to a thread at once. Waking a thread and hearing from it cost about 70 µs
- * (docs/decisions/0013): at a millisecond that is little, and a millisecond is what nobody notices.
+ * A thread is handed about this much work at a time. Waking a thread and getting its answer costs about 70 µs
+ * (docs/decisions/0013): little compared with a millisecond, and nobody notices a delay of a millisecond.
  */
 const groupMs = 1;
 const maxGroup = 64;
 const maxGroupBytes = 1_024 * 1_024;
 /**
- * No thread reports when it becomes idle, so while some are queued the threads are polled: after 1 ms, then at doubling
- * intervals.
+ * Threads do not report when they become idle, so while conversations are queued the threads are polled: after 1 ms,
+ * then at doubling intervals.
  */
 const soonestLookMs = 1;
 const latestLookMs = 16;
 
 /**
- * Hands conversations to scoring threads. A thread that holds nothing gets one, or several where the hand-over would
- * cost more than the scoring. A thread that holds some gets more when all of these wait: its event loop is idle at that
- * moment, so the next one begins at once and delays nobody. Scorers that use the CPU thereby run one at a time in each
- * thread, those that wait as many as there are, and those that do both as many as the CPU has time for
+ * Hands conversations to scoring threads. A thread that holds nothing gets one, or several if the hand-over would cost
+ * more than the scoring. A thread that holds some gets more when all of them are waiting: its event loop is then idle,
+ * so the next one begins at once and delays no other. As a result, scorers that use the CPU run one at a time in each
+ * thread, scorers that wait run as many as there are, and scorers that do both run as many as the CPU has time for
  * (docs/decisions/0016).
  */
 export async function startHandOver(options: {
@@ -49,7 +49,7 @@ export async function startHandOver(options: {
   let scheduled = false;
   let closed: Error | null = null;
   let look: NodeJS.Timeout | undefined;
-  /** Of one conversation, over the last ten or so; unknown until one was scored. */
+  /** Average scoring time of the last ten conversations or so; infinite until one has been scored. */
   let averageMs = Number.POSITIVE_INFINITY;
 
   const set = await startThreadSet({
@@ -63,7 +63,7 @@ export async function startHandOver(options: {
         averageMs === Number.POSITIVE_INFINITY ? eachMs : averageMs + (eachMs - averageMs) * Math.min(1, count / 10);
     },
     onReturned(entries) {
-      // Start again with single ones, so that one that ends threads does not share a hand-over.
+      // Goes back to single conversations, so that one that ends its thread does not share a hand-over.
       averageMs = Number.POSITIVE_INFINITY;
       if (closed !== null) {
         for (const { reject } of entries) reject(closed);
@@ -79,7 +79,7 @@ export async function startHandOver(options: {
   function schedule(): void {
     if (scheduled || queued.length === 0) return;
     scheduled = true;
-    // All that one read of the socket brought is there by then.
+    // By then, everything from one read of the socket has been submitted.
     queueMicrotask(() => {
       scheduled = false;
       handOut(soonestLookMs);
@@ -109,7 +109,7 @@ export async function startHandOver(options: {
 
   function mayTake(thread: LoadedThread): boolean {
     if (thread.held === 0) return true;
-    // One conversation may exceed the bound, however large: it would otherwise stop all that come after it.
+    // A single conversation may exceed the bound; otherwise it would block all that come after it.
     if (waits === false || thread.heldBytes >= options.maxThreadBytes) return false;
     return waits === true || thread.isIdle();
   }

@@ -3,10 +3,10 @@ import type { Outcome } from '../event/outcome.ts';
 import type { StartThread, Thread, ThreadEnd } from './thread.ts';
 import type { Replies } from './thread-entry.ts';
 
-/** What became of a conversation: its outcome, or that it ended its thread. */
+/** The result of a conversation: its outcome, or that it ended its thread. */
 export type Scored = Outcome | { readonly kind: 'lost'; readonly hung: boolean; readonly code: string | null };
 
-/** A conversation on its way to a score. One of the two functions is called, once. */
+/** A conversation to be scored. Exactly one of the two functions is called, once. */
 export type Entry = {
   readonly text: ConversationText;
   /** Length of the text. */
@@ -23,28 +23,29 @@ export type LoadedThread = {
   isIdle(): boolean;
   give(entries: readonly Entry[]): void;
   /**
-   * Rejects what it holds, and aborts it in the thread. Resolves when that has ended, at the latest after `withinMs`.
+   * Rejects the entries it holds and aborts them in the thread. Resolves when they have ended, at the latest after
+   * `withinMs`.
    */
   giveUp(reason: Error, withinMs: number): Promise<void>;
   end(): Promise<void>;
 };
 
 export type LoadedThreadEvents = {
-  /** `count` entries were scored, which took `eachMs` on average. */
+  /** `count` entries were scored; each took `eachMs` on average. */
   readonly onScored: (count: number, eachMs: number, thread: LoadedThread) => void;
   /**
-   * A scoring in it ignored its abort and still runs: it should be given nothing more, and ended once it holds nothing.
+   * A scoring ignored its abort and still runs: the thread should get nothing more, and be ended once it holds nothing.
    */
   readonly onOverdue: (thread: LoadedThread) => void;
-  /** The thread has ended by itself, or was hung and is ended. */
+  /** The thread has ended on its own, or has hung and is being ended. */
   readonly onLost: (thread: LoadedThread, lost: Lost) => void;
 };
 
 /**
- * What a thread held when it was lost, without the entry that is known to have ended it, if one is: that was told so.
+ * What a thread held when it was lost, except the entry that is known to have ended it, if any: that one is resolved.
  */
 type Left = {
-  /** One of these may have ended the thread, but which is not known. */
+  /** One of these may have ended the thread, but it is not known which. */
   readonly candidates: readonly Entry[];
   readonly innocent: readonly Entry[];
 };
@@ -58,11 +59,11 @@ export async function startLoadedThread(
   events: LoadedThreadEvents,
   stop: AbortSignal,
 ): Promise<LoadedThread> {
-  /** By the number of their item, in the order in which they were given. */
+  /** By item number, in the order in which they were given. */
   const held = new Map<number, Entry>();
   let heldBytes = 0;
   let given = 0;
-  /** One whose reply has been given up still runs: whatever happens to the thread, it may be its doing. */
+  /** An entry that is overdue still runs, so it may be the cause of whatever happens to the thread. */
   let hasOverdue = false;
   const startedAt = performance.now();
   const thread: Thread = await startThread({ onReplies, onEnd }, stop);
@@ -127,9 +128,9 @@ export async function startLoadedThread(
 const outOfMemory = 'ERR_WORKER_OUT_OF_MEMORY';
 
 /**
- * Who ended the thread. The first entry that it was ever given did, as long as it is the only one; what earlier ones
- * left behind may have ended any other. One whose call never returned did, unless memory ran out, to which all of them
- * add.
+ * Decides which entry ended the thread. If only one was ever begun in it, that one did; with others before it,
+ * something that they left running may have. An entry whose call never returned did, unless memory ran out, since all
+ * of them use memory.
  */
 function judge(
   held: ReadonlyMap<number, Entry>,

@@ -6,13 +6,13 @@ export type Ended = {
   readonly id: number;
   readonly outcome: Outcome;
   readonly tookMs: number;
-  /** It ignored its abort and goes on; nobody waits for it any more. */
+  /** It ignored its abort and is still running; its result is no longer awaited. */
   readonly overdue: boolean;
 };
 
-/** A scoring whose scorer has answered with a promise, in its thread. */
+/** A scoring that the scorer answered with a promise. Lives in the scoring thread. */
 export type PendingScoring = {
-  /** Resolves with the scorer's answer, or when it is overdue. */
+  /** Resolves with the scorer's answer, or when the scoring is overdue. */
   readonly over: Promise<Ended>;
   /** Starts its deadline. */
   limit(timeoutMs: number): void;
@@ -20,12 +20,12 @@ export type PendingScoring = {
 };
 
 /**
- * A scoring's own waiting is what its deadline counts. Whatever others do meanwhile, this many deadlines on the clock
- * are the end.
+ * A deadline counts only the time that the thread spends waiting, not the CPU time of other scorings. After this many
+ * deadlines of wall-clock time, the scoring is aborted in any case.
  */
 export const mostDeadlines = 2;
 
-/** How long a scoring may go on after its abort, milliseconds: to close what it holds open, not to do more work. */
+/** How long a scoring may run after its abort, milliseconds: enough to clean up, not to do more work. */
 const graceMs = 1_000;
 
 export function watchPending(options: {
@@ -50,7 +50,7 @@ export function watchPending(options: {
   return {
     over: promise,
     limit(timeoutMs) {
-      // One that is over has no use for a timer, whose abort would reach what it left behind.
+      // A finished scoring needs no timer, and its abort would reach whatever the scoring left running.
       if (isOver) return;
       const idleBefore = performance.eventLoopUtilization().idle;
       const leftMs = () => {
@@ -59,7 +59,7 @@ export function watchPending(options: {
       };
       const check = () => {
         const left = leftMs();
-        // While another scoring used the CPU, an answer to this one may have come that nobody has read yet.
+        // While another scoring used the CPU, an answer to this one may have arrived that has not been read yet.
         if (left >= 1) {
           timer = setTimeout(check, left);
           return;

@@ -10,16 +10,16 @@ import type { ScoreWeights } from './scorer.ts';
 import { startThread } from './thread.ts';
 
 export type ScorePool = {
-  /** What the scorer declares of its scorings: that they wait, that they do not, or (null) nothing. */
+  /** What the scorer declares as `waits`; null if it declares nothing. */
   readonly waits: boolean | null;
   /**
-   * Scores a conversation. Waits for a thread; the scoring deadline counts from when it is begun there. Never rejects
-   * but at the end.
+   * Scores a conversation. Waits for a thread; the scoring deadline counts from when the thread begins it. Rejects only
+   * when `close` is called.
    */
   score(text: ConversationText): Promise<Outcome>;
-  /** Conversations that wait for a thread. */
+  /** Number of conversations that are waiting for a thread. */
   readonly waiting: number;
-  /** Rejects what waits or runs (transient, `POOL_CLOSED`), aborts it in the threads, and ends these. */
+  /** Rejects what is waiting or running (transient, `POOL_CLOSED`), aborts it in the threads, and ends them. */
   close(): Promise<void>;
 };
 
@@ -30,14 +30,14 @@ export type ScorePoolOptions = {
   readonly weights: ScoreWeights;
   /** Path of a module, as in `SCORER_MODULE`; null for the friendship scorer. */
   readonly scorerModule: string | null;
-  /** Gives up the start of the threads. */
+  /** Cancels the start of the threads. */
   readonly stop: AbortSignal;
   readonly log: Logger;
 };
 
 /**
- * Share of a thread's heap that the texts it holds may have: parsed, and with what a scorer makes of them, they are
- * several times larger.
+ * Share of a thread's heap that the texts it holds may take. Once parsed, and with the scorer's own data, they take
+ * several times as much.
  */
 const bodiesOfHeap = 1 / 16;
 

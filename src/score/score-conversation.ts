@@ -4,10 +4,11 @@ import { checkScore } from './checked-score.ts';
 import type { Score, ScoreContext, Scorer } from './scorer.ts';
 
 /**
- * Scores a conversation. Failures are data: error classes do not survive the way back from a thread.
+ * Scores a conversation. Failures are returned as data, because error classes do not survive a transfer between
+ * threads.
  *
  * @param text  JSON text of a `Conversation`.
- * @returns the outcome if the scorer answers at once; else a promise of it, which never rejects.
+ * @returns the outcome if the scorer answers synchronously, else a promise of it that never rejects.
  */
 export function scoreConversation(scorer: Scorer, text: Uint8Array, context: ScoreContext): Outcome | Promise<Outcome> {
   let conversation: Conversation;
@@ -40,7 +41,7 @@ function isThenable(value: unknown): value is PromiseLike<Score> {
   return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
 }
 
-/** The outcome of a scoring that was told to end and did, or did not. */
+/** The outcome of a scoring that exceeded its deadline; `how` says whether it heeded the abort. */
 export function tookTooLong(scorerName: string, how: string): Outcome {
   return { kind: 'failed', permanent: false, code: 'SCORING_TIMEOUT', details: `${scorerName} ${how}` };
 }
@@ -61,8 +62,8 @@ function toOutcome(scorer: Scorer, answer: unknown): Outcome {
 }
 
 /**
- * Kind and place of an error, never its message: that may quote the conversation, and so may a name that is no plain
- * word.
+ * Kind and location of an error, never its message, which may quote the conversation. A name that is not a plain word
+ * might too, and is left out.
  */
 function describe(scorer: Scorer, error: unknown): string {
   const { name, stack } = (error ?? {}) as { name?: unknown; stack?: unknown };

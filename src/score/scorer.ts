@@ -10,13 +10,14 @@ export type ScoreWeights = {
 };
 
 /**
- * What a scorer answers. `change` is added to the user's friendship score: finite, within ±10⁹, at most four decimals
- * are kept. `details` is stored and returned to callers as it is (at most 64 KiB of JSON); it must not repeat what was
- * said. An answer that is none of this fails the event for good (`SCORER_ANSWER`), with what was wrong in its error.
+ * What a scorer returns. `change` is added to the user's friendship score; it must be finite and within ±10⁹, and is
+ * rounded to four decimals. `details` is stored and returned to callers unchanged (at most 64 KiB of JSON); it must not
+ * repeat what was said. An answer that breaks these rules fails the event permanently (`SCORER_ANSWER`), with the
+ * reason in its error.
  */
 export type Score = {
   readonly change: number;
-  /** Complete turns, added up per topic. Default 0. */
+  /** Complete turns, which are summed per topic. Default 0. */
   readonly totalTurns?: number;
   readonly details: Readonly<Record<string, unknown>>;
 };
@@ -25,9 +26,8 @@ export type ScoreContext = {
   readonly weights: ScoreWeights;
   /**
    * Aborts when this scoring has run for `SCORING_TIMEOUT_MS` (a `TimeoutError`), and when the worker gives up at the
-   * end of its drain (an `AbortError`). Pass it on to whatever is waited for, for example `fetch(url, { signal })`: a
-   * scoring that ends within a second of the abort costs only its own attempt, one that goes on costs the thread it
-   * runs in.
+   * end of its drain (an `AbortError`). Pass it on to whatever you wait for, for example `fetch(url, { signal })`: a
+   * scoring that ends within a second of the abort costs only its own attempt; one that goes on also costs its thread.
    */
   readonly signal: AbortSignal;
 };
@@ -36,18 +36,18 @@ export type ScoreContext = {
  * A plug-in that scores conversations: the default export of the module named by `SCORER_MODULE`.
  *
  * Runs in a scoring thread, and may use the CPU or wait. While one scoring waits, its thread works on others: `score`
- * is called again before an earlier call has settled, so what it keeps outside of its own variables is shared. It must
- * be deterministic in effect: an event may be scored more than once (its result counts once). Throwing fails the
- * attempt, which is tried again later; an error with `permanent: true` fails the event for good. A scorer never answers
- * zero because it failed.
+ * may be called again before an earlier call has settled, so state outside its local variables is shared. It must be
+ * deterministic in effect, because an event may be scored more than once (the result counts once). Throwing fails the
+ * attempt, which is retried later; an error with `permanent: true` fails the event permanently. A scorer that fails
+ * must throw, not return zero.
  */
 export type Scorer = {
   readonly name: string;
   readonly version: string;
   /**
-   * Whether scorings spend their time waiting for something outside. `true`: a thread gets all it may hold immediately.
-   * `false`: each thread has one scoring under way, even while that one waits. Not set: a thread gets more whenever
-   * everything it holds is seen to wait, which suits both kinds.
+   * Whether scorings spend their time waiting for something outside. `true`: a thread immediately gets all it may hold.
+   * `false`: each thread runs one scoring at a time, even while that one waits. Not set: a thread gets more whenever
+   * everything it holds is waiting, which suits both kinds.
    */
   readonly waits?: boolean;
   score(conversation: Conversation, context: ScoreContext): Score | Promise<Score>;

@@ -5,7 +5,7 @@ import { nameOf, scoreConversation } from './score-conversation.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
 import { showBeat, showBegin, showReturn, type ThreadSigns } from './thread-signs.ts';
 
-/** What the thread is told at its start. */
+/** The settings that the thread gets when it starts. */
 export type ThreadSettings = {
   readonly scorerUrl: string;
   readonly weights: ScoreWeights;
@@ -14,34 +14,34 @@ export type ThreadSettings = {
   readonly signs: ThreadSigns;
 };
 
-/** A conversation as JSON text, under the number of items that the thread was given before and with it, in 32 bits. */
+/** A conversation as JSON text. Its id is its position among all items that the thread was given, in 32 bits. */
 export type Item = { readonly id: number; readonly text: Uint8Array };
 
 export type Order =
-  /** Answered once the scorer is loaded. Replies that come before their order's answer are posted to the port. */
+  /** Answered once the scorer is loaded. Replies that are ready before their order's answer are posted to `port`. */
   | { readonly kind: 'hello'; readonly port: MessagePort }
   | { readonly kind: 'score'; readonly items: readonly Item[] }
   /** Aborts every scoring that still runs. */
   | { readonly kind: 'give-up' };
 
 /**
- * Replies, in one list with the numbers of their items. Those that are ready while others of the same order are pending
- * are posted as a message of their own. The answer to the order has all of them again: it travels on another port,
- * where it may overtake the message, or find it lost with the thread.
+ * Outcomes, with the numbers of their items. Those that are ready while others of the same order are pending are posted
+ * in a separate message. The answer to the order repeats them all: it uses another port, so it may overtake that
+ * message, and the message may be lost with the thread.
  */
 export type Replies = {
   readonly ids: readonly number[];
   readonly outcomes: readonly Outcome[];
   /**
-   * How long these took on average, milliseconds: from begin to end if they waited, else their share of what the group
-   * took.
+   * How long these took on average, milliseconds: from start to end if they waited, else their share of the group's
+   * time.
    */
   readonly eachMs: number;
-  /** A scoring among these ignored its abort and goes on. Only the end of its thread ends it. */
+  /** One of these ignored its abort and is still running. It ends only with its thread. */
   readonly overdue: boolean;
 };
 
-/** What the scorer says of itself; null if nothing. */
+/** What the scorer declares about itself; null if nothing. */
 export type Hello = { readonly waits: boolean | null };
 
 const settings = workerData as ThreadSettings;
@@ -70,7 +70,7 @@ async function loadScorer(url: string): Promise<Scorer> {
   return loaded;
 }
 
-/** Calls the scorer for one conversation after the other, then waits for those that it answered with a promise. */
+/** Calls the scorer for each conversation in turn, then waits for those that it answered with a promise. */
 async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   const beganAt = performance.now();
   const ended: Ended[] = [];
@@ -81,14 +81,14 @@ async function scoreGroup(items: readonly Item[]): Promise<Replies> {
     if (!('over' in begun)) ended.push(begun);
     else if (scorer.waits !== false) pending.push(begun);
     else {
-      // It wants one at a time, also within a group.
+      // The scorer wants one at a time, even within a group.
       watch(begun);
       post();
       ended.push(await begun.over);
     }
   }
   const all = Promise.all(pending.map(({ over }) => over.then((end) => ended.push(end))));
-  // An async function that waits for nothing is done before the event loop turns.
+  // An async function that does not wait for anything finishes before the event loop turns.
   if (pending.length > 0) await settlesThisTurn(all);
   if (ended.length === items.length)
     return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
@@ -132,12 +132,12 @@ async function settlesThisTurn(work: Promise<unknown>): Promise<void> {
   const turn = Promise.withResolvers<void>();
   const immediate = setImmediate(turn.resolve);
   await Promise.race([work, turn.promise]);
-  // While tasks follow each other, the thread's event loop does not turn: what is left there would pile up.
+  // While orders follow each other, the thread's event loop does not turn, and immediates left there would pile up.
   clearImmediate(immediate);
 }
 
 /**
- * @returns a function that posts what has ended since it was called last, unless the answer itself is about to bring
+ * @returns a function that posts what has ended since its last call, unless the answer to the order is about to contain
  *   it.
  */
 function createPost(ended: readonly Ended[], expected: number): () => void {

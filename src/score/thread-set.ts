@@ -4,53 +4,54 @@ import { createCulpritSearch } from './culprit-search.ts';
 import { type Entry, type LoadedThread, type LoadedThreadEvents, startLoadedThread } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
 
-/** The threads of a pool: as many as were asked for, replaced when one is lost or has to go. */
+/** The threads of a pool: a fixed number of them, each replaced when it is lost or must end. */
 type ThreadSet = {
-  /** Those that may be given work. Fewer than were asked for while one is being replaced. */
+  /** Threads that may be given work. Fewer than `count` while one is being replaced. */
   readonly ready: ReadonlySet<LoadedThread>;
-  /** Rejects what any thread holds, aborts it, and ends all of them. */
+  /** Rejects and aborts everything that the threads hold, and ends them. */
   close(reason: Error): Promise<void>;
 };
 
 /** How long scorings may take to notice that the worker gives up, milliseconds. */
 const giveUpMs = 250;
-/** How long the close waits for threads to end: one in native code goes on, and nobody can do anything about it. */
+/** How long `close` waits for threads to end. One that runs native code cannot be interrupted. */
 const endMs = 1_000;
-/** Threads that there may be for each that was asked for, those on their way out included. */
+/** There may be this many times `count` threads, including those that are ending. */
 const mostTimes = 2;
-/** A thread that lived this long and is then lost says nothing of the next one. */
+/** After the loss of a thread that lived this long, the start delay begins again from the shortest. */
 const stableMs = 10_000;
 
 /**
  * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing
- * more. Until threads have really ended there are never more than twice `count` because of that.
+ * more. Including the threads that have not ended yet, there are never more than twice `count`.
  *
- * @throws if the first threads cannot be started. One that cannot be replaced later is tried again, with growing
- *   delays.
+ * @throws if the first threads cannot be started. Later, a failed start is retried with growing delays.
  */
 export async function startThreadSet(options: {
   readonly count: number;
   readonly startThread: StartThread;
-  /** Gives up the start of the first threads. */
+  /** Cancels the start of the first threads. */
   readonly stop: AbortSignal;
-  /** A thread may take more, or is ready. */
+  /** Called when a thread may take more, or a new one is ready. */
   readonly onRoom: () => void;
   readonly onScored: LoadedThreadEvents['onScored'];
-  /** To be scored again, before others: a lost thread held them. */
+  /** Called with entries that a lost thread held; they are to be scored again, before others. */
   readonly onReturned: (entries: readonly Entry[]) => void;
   readonly log: Logger;
 }): Promise<ThreadSet> {
   const { count, log } = options;
   const ready = new Set<LoadedThread>();
-  /** Given nothing more; they still hold something. */
+  /** They get nothing more, but still hold something. */
   const leaving = new Set<LoadedThread>();
   /**
-   * On their way out. One that is in native code, such as a child process that it waits for, ends when that returns.
+   * Number of threads that are ending. One that is in native code, such as a synchronous child process, ends only when
+   * that returns.
    */
   let ending = 0;
   let starting = 0;
   /**
-   * For threads that are lost without having held anything: a scorer that ends them by itself, whatever it is given.
+   * Delays the replacement of threads that are lost while they hold nothing: their scorer ends them on its own,
+   * whatever it is given.
    */
   const idleLosses = createBackoff(200, 10_000);
   const closing = new AbortController();
@@ -66,7 +67,7 @@ export async function startThreadSet(options: {
       if (!ready.delete(thread)) return;
       log.warn(
         { held: thread.held },
-        'a scoring ignored its abort; its thread is replaced, and ends when the others in it have finished',
+        'a scoring ignored its abort; its thread is replaced, and ends when its other scorings have finished',
       );
       leaving.add(thread);
       if (thread.held === 0) dismiss(thread);
@@ -119,7 +120,7 @@ export async function startThreadSet(options: {
     }
   }
 
-  /** @returns null once the set is being closed. */
+  /** Retries until a thread has started. @returns null once the set is being closed. */
   async function startPatiently(of: LoadedThreadEvents, waitMs = 0): Promise<LoadedThread | null> {
     const backoff = createBackoff(100, 5_000);
     if (waitMs > 0) await pause(waitMs, closing.signal);

@@ -1,6 +1,6 @@
 /**
- * What a scoring thread shows to the process through shared memory, which can be read while the thread's event loop
- * does not turn: whether it turns, how many scorings it has begun, and whose code it is in.
+ * What a scoring thread reports to the process through shared memory, which can be read even while the thread's event
+ * loop is blocked: whether the loop turns, how many scorings have begun, and whether the scorer's code is running.
  */
 const beats = 0;
 const begun = 1;
@@ -18,7 +18,7 @@ export function showBeat(signs: ThreadSigns): void {
   Atomics.add(signs, beats, 1);
 }
 
-/** In the thread: calls the scorer for its next item. */
+/** In the thread: the scorer is about to be called for the next item. */
 export function showBegin(signs: ThreadSigns): void {
   Atomics.store(signs, running, 1);
   Atomics.add(signs, begun, 1);
@@ -30,7 +30,7 @@ export function showReturn(signs: ThreadSigns): void {
   Atomics.store(signs, running, 0);
 }
 
-/** @returns a number that changes as long as the thread's event loop turns or scorings begin. */
+/** @returns a number that keeps changing while the thread's event loop turns or scorings begin. */
 export function readBeats(signs: ThreadSigns): number {
   return Atomics.load(signs, beats);
 }
@@ -41,8 +41,8 @@ export function readBegun(signs: ThreadSigns): number {
 }
 
 /**
- * @returns whether a call of the scorer has not returned: that of the item which has begun last. Code that runs after
- * an `await` of a scorer is not known to belong to its item.
+ * @returns whether the scorer's call for the item that was begun last has not returned. Code that a scorer runs after
+ * an `await` cannot be attributed to its item.
  */
 export function readRunning(signs: ThreadSigns): boolean {
   return Atomics.load(signs, running) !== 0;

@@ -7,32 +7,32 @@ import type { ScoreWeights } from './scorer.ts';
 import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
 import { createSigns, readBeats, readBegun, readRunning } from './thread-signs.ts';
 
-/** How a thread ended that was still holding items. */
+/** How a thread ended. */
 export type ThreadEnd = {
-  /** Its event loop stood still for longer than a scoring may take; otherwise it ended by itself. */
+  /** True if its event loop was blocked for longer than a scoring may take; false if it ended on its own. */
   readonly hung: boolean;
-  /** The number of the item that had begun last. Those after it cannot have ended the thread. */
+  /** The number of the item that was begun last. Later items cannot have ended the thread. */
   readonly begun: number;
   /** The scorer was called for that item and never returned. */
   readonly running: boolean;
-  /** What ended it, as Node names it; null if it does not say. */
+  /** Node's error code for the end; null if there is none. */
   readonly code: string | null;
 };
 
-/** An item before it is copied: its text in pieces, and how long these are together. */
+/** An item before it is copied: its text in pieces, and their total length. */
 export type Given = { readonly id: number; readonly text: ConversationText; readonly bytes: number };
 
 /** One scoring thread. */
 export type Thread = {
-  /** What the scorer declares; null if it leaves that to be seen. */
+  /** What the scorer declares as `waits`; null if it declares nothing. */
   readonly waits: boolean | null;
-  /** Gives it more to do: at once if its event loop is idle, else after what it is doing. */
+  /** Gives it items. It begins them at once if its event loop is idle, else after its current work. */
   give(items: readonly Given[]): void;
-  /** True while all that it was given has begun, and its event loop waits for something outside. */
+  /** True while all its items have begun and its event loop is waiting for something outside. */
   isIdle(): boolean;
-  /** Aborts what runs in it. Resolves when all of that has ended, at the latest after `withinMs`. */
+  /** Aborts the running scorings. Resolves when all of them have ended, at the latest after `withinMs`. */
   giveUp(withinMs: number): Promise<void>;
-  /** Ends it with whatever still runs in it. */
+  /** Ends the thread, including whatever still runs in it. */
   end(): Promise<void>;
 };
 
@@ -45,30 +45,30 @@ type ThreadOptions = {
 };
 
 export type ThreadEvents = {
-  /** Some replies come a second time (score/thread-entry.ts). */
+  /** Some replies arrive twice (see `Replies` in score/thread-entry.ts). */
   readonly onReplies: (replies: Replies) => void;
   /**
-   * Called at most once, and never after `end`, also for a thread that holds nothing. Nothing may be given to it any
-   * more.
+   * Called at most once and never after `end`, even if the thread holds nothing. The thread must not be given anything
+   * after that.
    */
   readonly onEnd: (end: ThreadEnd) => void;
 };
 
-/** @throws if the scorer cannot be loaded in it, takes too long for that, or `stop` fires meanwhile. */
+/** @throws if the scorer cannot be loaded, takes too long to load, or `stop` fires meanwhile. */
 export type StartThread = (events: ThreadEvents, stop: AbortSignal) => Promise<Thread>;
 
-/** A thread counts as hung after this many looks in a row without a sign of life. */
+/** A thread counts as hung after this many checks in a row without a sign of life. */
 const missedLooks = 11;
 const looksPerDeadline = 10;
-/** A thread that stands still is ended after this many deadlines at the latest. */
+/** A hung thread is ended after this many deadlines at the latest. */
 export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
 
 /**
- * Starts a thread and loads the scorer in it. Each is a Piscina of its own, and not one of several in a common one,
- * because a thread whose scoring ignores its abort is replaced at once and ends later, when the others in it have
- * finished (docs/decisions/0016).
+ * Starts a thread and loads the scorer in it. Each thread is a Piscina pool of its own rather than one of several in a
+ * shared pool: a thread whose scoring ignores its abort is replaced at once, but ends only when the other scorings in
+ * it have finished (docs/decisions/0016).
  *
- * @throws if the scorer cannot be loaded, takes too long for that, or `stop` fires meanwhile.
+ * @throws if the scorer cannot be loaded, takes too long to load, or `stop` fires meanwhile.
  */
 export async function startThread(options: ThreadOptions, events: ThreadEvents, stop: AbortSignal): Promise<Thread> {
   const signs = createSigns();
@@ -79,24 +79,24 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     workerData: { scorerUrl, weights, timeoutMs, beatMs: lookMs / 2, signs } satisfies ThreadSettings,
     minThreads: 1,
     maxThreads: 1,
-    // What it holds at once is bounded by whoever gives.
+    // The caller of `give` bounds what the thread holds at once.
     concurrentTasksPerWorker: Number.POSITIVE_INFINITY,
     taskQueue: new FixedQueue(),
     resourceLimits: { maxOldGenerationSizeMb: options.memoryMb },
     recordTiming: false,
-    // Waiting in `Atomics.wait` between orders would be no faster, and would stop the timers and sockets of a scorer
+    // Waiting in `Atomics.wait` between orders would not be faster, and would block the scorer's timers and sockets
     // meanwhile.
     atomics: 'disabled',
   });
-  // Also emitted for a thread that died at work, which its orders report by themselves.
+  // Also emitted for a thread that dies while it works; its orders report that on their own.
   pool.on('error', (error) => ended({ hung: false, code: codeOf(error) }));
-  // A port of our own: `parentPort` is open to whatever a scorer loads.
+  // A port of our own, because anything that a scorer loads can use `parentPort`.
   const { port1: port, port2: theirs } = new MessageChannel();
   port.on('message', (replies: Replies) => events.onReplies(replies));
   port.unref();
 
   let isOpen = true;
-  /** Number of the item that it was given last. */
+  /** Number of the last item that the thread was given. */
   let given = 0;
   const orders = new Set<Promise<void>>();
   const stopWatch = watchBeats({
@@ -129,8 +129,8 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     void close();
     throw error;
   });
-  // Piscina starts another worker in its place, which is not told of the port: a thread that is lost is replaced as a
-  // whole.
+  // Piscina starts another worker in its place, which does not get the port; so a lost thread is replaced
+  // together with its pool.
   pool.threads[0]?.once('exit', () => ended({ hung: false, code: null }));
   return {
     waits,
@@ -148,7 +148,7 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
     isIdle() {
       const worker = pool.threads[0];
       if (worker === undefined || readBegun(signs) !== given) return false;
-      // The idle time of an event loop grows while it waits, and only then.
+      // The idle time of an event loop grows only while it waits.
       const { idle } = worker.performance.eventLoopUtilization();
       return worker.performance.eventLoopUtilization().idle > idle;
     },
@@ -179,8 +179,8 @@ async function before<T>(work: Promise<T>, stop: AbortSignal): Promise<T> {
 }
 
 /**
- * Calls `onStill` when a busy thread has shown no sign of life for `missedLooks` looks. Looks are counted, not time: a
- * machine that slept is no hang.
+ * Calls `onStill` when a busy thread has shown no sign of life for `missedLooks` checks. It counts checks and not time,
+ * because a thread has not hung if the machine was asleep.
  */
 function watchBeats(options: {
   readonly beats: () => number;
@@ -201,8 +201,7 @@ function watchBeats(options: {
 }
 
 /**
- * Texts as views of one buffer of their own: the pieces are views of the sockets' buffers, which a transfer would take
- * along.
+ * Copies the texts into one new buffer. The pieces are views of the sockets' buffers, which a transfer would take away.
  */
 function copyTogether(items: readonly Given[]): (Item & { readonly text: Uint8Array<ArrayBuffer> })[] {
   const buffer = new ArrayBuffer(items.reduce((sum, { bytes }) => sum + bytes, 0));

@@ -7,7 +7,7 @@ import { addToFriendship, addToTopic, type FriendshipChange, newFriendship } fro
 
 export type SettlePolicy = {
   readonly maxAttempts: number;
-  /** Milliseconds before the attempt after this one. */
+  /** Delay before the next attempt, milliseconds. */
   readonly delayMs: (attempt: number) => number;
   readonly calendarDay: (time: Date) => number;
 };
@@ -19,8 +19,8 @@ type Processing = {
 };
 
 /**
- * Settles a batch inside `tx`. The row lock makes "is it still open" and "close it" one step, which is what makes every
- * duplicate upstream harmless; an event that is twice in one batch counts once too.
+ * Settles a batch inside `tx`. The row lock makes "is it still open?" and "close it" one atomic step, so that upstream
+ * duplicates are harmless; an event that is in one batch twice also counts once.
  *
  * @returns an answer for each attempt, in order; valid only once the transaction has committed.
  */
@@ -76,7 +76,7 @@ function ownersOf(owners: readonly Owner[]): Owners {
   return { userIds: [...new Set(owners.map((o) => o.userId))], topics: [...topics.values()] };
 }
 
-/** Users whose first event this is: nothing of theirs could be locked yet. */
+/** Creates the rows of first-time users, which could not be locked because they did not exist. */
 async function createMissing(tx: SettleTransaction, processing: readonly Processing[], held: Held): Promise<Held> {
   const users = new Set(held.friendships.map((f) => f.userId));
   const missing = processing.flatMap(({ owner }) => (users.has(owner.userId) ? [] : [owner]));
@@ -91,8 +91,8 @@ async function createMissing(tx: SettleTransaction, processing: readonly Process
 }
 
 /**
- * Adds the processed events to their users and topics, in the order in which they ended, and says what is to be written
- * of each.
+ * Adds the processed events to their users and topics, in the order in which the conversations ended, and returns the
+ * rows to write.
  */
 function addUp(
   processing: readonly Processing[],

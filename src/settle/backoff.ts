@@ -1,12 +1,12 @@
 /** `capMs >= baseMs > 0`, milliseconds. */
 export type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
 
-/** How far a delay may be off, either way. */
+/** The largest random deviation of a delay, in either direction, as a share of it. */
 export const jitter = 0.2;
 
 /**
- * Delay before the next attempt: base × 2^(attempt − 1), at most the cap, ±20 % (domain.md, section 4). The cap is
- * applied before the jitter, so that late attempts spread out too.
+ * Delay before the next attempt: base × 2^(attempt − 1), at most the cap, ±20 %. The cap is applied before the jitter,
+ * so that late attempts spread out too.
  *
  * @param attempt  attempts made so far, from 1.
  * @returns whole milliseconds.

@@ -1,7 +1,7 @@
 import type { EventStatus } from '../event/event.ts';
 import type { Outcome } from '../event/outcome.ts';
 
-/** What becomes of one attempt, given the locked row. Pure: section 6 of the design as a function. */
+/** What becomes of one attempt, given the locked row. */
 export type Decision =
   | { readonly kind: 'process'; readonly outcome: Extract<Outcome, { kind: 'scored' }> }
   | {
@@ -12,10 +12,10 @@ export type Decision =
       readonly details: string;
     }
   | { readonly kind: 'failed'; readonly attemptCount: number; readonly code: string; readonly details: string }
-  /** Closed or counted already: a redelivery, a replay, a second publish. */
+  /** Already closed, or already counted: a redelivery, a replay or a second publication. */
   | { readonly kind: 'duplicate' }
   /**
-   * Closed as FAILED, and the broker has this delivery a second time: its first dead-lettering may have been cut off.
+   * Closed as FAILED, and the broker delivers it again: its first dead-lettering may not have arrived.
    */
   | { readonly kind: 'dead-letter-again' };
 
@@ -38,7 +38,7 @@ export function decide(
   }
   const { outcome } = attempt;
   if (outcome.kind === 'scored') return { kind: 'process', outcome };
-  // Counted already: the answer to the COMMIT was lost, or another delivery of the event failed at the same time.
+  // Already counted: the answer to the COMMIT was lost, or another delivery of the event failed at the same time.
   if (row.attemptCount !== attempt.attemptCount) return { kind: 'duplicate' };
   const attemptCount = row.attemptCount + 1;
   const { code, details } = outcome;

@@ -6,14 +6,14 @@ import {
   type TopicMetrics,
 } from '../event/friendship.ts';
 
-/** What one processed event adds to its user. */
+/** What one processed event adds to its user and topic. */
 export type FriendshipChange = {
   readonly change: number;
   readonly totalTurns: number;
   readonly endTime: Date;
 };
 
-/** Sums are kept to the four decimals of the columns, so that they do not depend on the order of adding. */
+/** Sums are rounded to the four decimals of the columns, so that they do not depend on the order of addition. */
 const precision = 10_000;
 
 export function newFriendship(userId: string): Friendship {
@@ -21,9 +21,9 @@ export function newFriendship(userId: string): Friendship {
 }
 
 /**
- * The friendship after one more event (domain.md, section 3).
+ * The friendship after one more event.
  *
- * @param calendarDay  number of the calendar day of a time; days that follow each other differ by 1.
+ * @param calendarDay  maps a time to the number of its calendar day; consecutive days differ by 1.
  */
 export function addToFriendship(
   before: Friendship,
@@ -32,7 +32,7 @@ export function addToFriendship(
 ): Friendship {
   const score = add(before.score, event.change);
   const last = before.lastInteraction;
-  // An event older than the last one changes neither date nor streak.
+  // An event that ended before the last interaction changes neither its date nor the streak.
   const isOlder = last !== null && event.endTime < last;
   return {
     userId: before.userId,
@@ -43,7 +43,7 @@ export function addToFriendship(
   };
 }
 
-/** The topic after one more event. `userLevel` is the user's level with that event already counted. */
+/** The topic after one more event. `userLevel` is the user's level after that event. */
 export function addToTopic(before: TopicMetrics, event: FriendshipChange, userLevel: FriendshipLevel): TopicMetrics {
   const score = add(before.score, event.change);
   return {
@@ -75,9 +75,9 @@ function add(a: number, b: number): number {
   return Math.max(0, Math.round(a * precision) + Math.round(b * precision)) / precision;
 }
 
-/** Calendar days of a time zone, as numbers. Building the formatter is the dear part, so it is made once. */
+/** Numbers the calendar days of a time zone. Building the formatter is expensive, so it is made only once. */
 export function createCalendar(timeZone: string): (time: Date) => number {
-  // This locale writes 2026-01-31; taking that apart is cheaper than having the parts made one by one.
+  // This locale writes 2026-01-31; splitting that is cheaper than `formatToParts`.
   const format = new Intl.DateTimeFormat('en-CA', {
     timeZone,
     calendar: 'iso8601',

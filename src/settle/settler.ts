@@ -7,9 +7,9 @@ import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
 
 /**
- * Runs work in one database transaction; commits when it resolves.
+ * Runs `work` in one database transaction; commits when it resolves.
  *
- * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction holds an event or a user.
+ * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction has locked an event or a user.
  */
 export type InSettleTransaction = <T>(
   work: (tx: SettleTransaction) => Promise<T>,
@@ -18,8 +18,8 @@ export type InSettleTransaction = <T>(
 
 export type Settler = {
   /**
-   * Resolves when the attempt's result is committed. While the database is away the result is held and written again
-   * with growing delays: the score is made, and a requeue would only have it made again.
+   * Resolves when the attempt's result is committed. While the database is away the result is held, and the write is
+   * retried with growing delays: a requeue would only cause the event to be scored again.
    *
    * @throws {PipelineError} transient, when `giveUp` fires or the result was held for ten minutes: requeue the
    *   delivery.
@@ -28,19 +28,19 @@ export type Settler = {
 };
 
 const maxBatch = 100;
-/** Bytes of details in one batch, well below any server's `max_allowed_packet`. */
+/** Bytes of score details in one batch, well below any server's `max_allowed_packet`. */
 const maxBatchBytes = 2 * 1_024 * 1_024;
 /** Code of an attempt that could not be settled with its batch. */
 const leftOver = 'LEFT_OVER';
 /**
- * Two batches: while one waits for its commit the other runs its statements. Two small ones cost more than they gain
- * (docs/decisions/0013).
+ * Two batches: while one waits for its commit, the other runs its statements. Two small batches cost more than they
+ * gain (docs/decisions/0013).
  */
 const maxBatchesInFlight = 2;
 const secondBatchFrom = 20;
 /**
- * How long a result may wait for others that are still being scored: a quarter of the time it took to come, so that its
- * event is never much later for it.
+ * How long a result may wait for others that are still being scored: a quarter of the time it took itself, so that the
+ * wait never delays its event much.
  */
 const lingerShare = 0.25;
 const lingerMs = (attempt: AttemptResult) => Math.min(100, attempt.runningMs * lingerShare);
@@ -48,11 +48,11 @@ const lingerMs = (attempt: AttemptResult) => Math.min(100, attempt.runningMs * l
 export function createSettler(options: {
   readonly inTransaction: InSettleTransaction;
   readonly policy: SettlePolicy;
-  /** Most attempts at once: the prefetch. */
+  /** The most attempts there can be at once: the prefetch. */
   readonly maxQueued: number;
-  /** Attempts that run now, from delivery to answer. */
+  /** Attempts that are running, from delivery to answer. */
   readonly running: () => number;
-  /** Attempts that wait for a scoring thread. */
+  /** Attempts that are waiting for a scoring thread. */
   readonly unscored: () => number;
   readonly giveUp: AbortSignal;
   readonly log: Logger;
@@ -60,7 +60,7 @@ export function createSettler(options: {
   const settleOnce = (attempts: readonly AttemptResult[], locks: 'wait' | 'nowait') =>
     options.inTransaction((tx) => applyBatch(tx, attempts, options.policy), locks);
 
-  /** @param alone  one attempt that others need not wait for any more: held until what stands in its way has passed. */
+  /** @param alone  a single attempt that others no longer wait for: it is retried until the obstacle is gone. */
   async function commit(
     given: readonly AttemptResult[],
     { alone } = { alone: false },
@@ -69,7 +69,7 @@ export function createSettler(options: {
     let failures = 0;
     try {
       const settled = await hold(() => settleOnce(attempts, alone ? 'nowait' : 'wait'), {
-        // Unknown errors too: the result is good, and what the database is unhappy with may pass or be fixed.
+        // Unknown errors are retried too: the result is valid, and the database's problem may pass or be fixed.
         mayPass: (error) => faultOf(error) !== 'permanent' && (alone || !isOfOne(error, ++failures)),
         giveUp: options.giveUp,
         onWait: (error, waitMs) => {
@@ -89,8 +89,8 @@ export function createSettler(options: {
   }
 
   /**
-   * Something in the batch is held by another transaction. Each attempt by itself and without waiting for locks; those
-   * that fail are left to `settle`, so that the next batch need not wait for them.
+   * Used when another transaction holds a lock that the batch needs. Settles each attempt separately, without waiting
+   * for locks, and leaves those that fail to `settle`, so that the next batch need not wait for them.
    */
   async function settleEach(
     attempts: readonly AttemptResult[],
@@ -114,7 +114,7 @@ export function createSettler(options: {
     return results;
   }
 
-  /** Something in the batch is refused: each attempt by itself, so that one cannot fail the others. */
+  /** Used when the database refuses the batch: halves it until the refused attempt is alone and the others pass. */
   async function isolate(attempts: readonly AttemptResult[], cause: unknown): Promise<PromiseSettledResult<Settled>[]> {
     const [only] = attempts;
     if (attempts.length > 1) {
@@ -165,16 +165,16 @@ function bytesOf({ outcome }: AttemptResult): number {
 }
 
 /**
- * Only the answer to the COMMIT may have been lost. What is FAILED then must be dead-lettered, not taken for a
- * duplicate.
+ * The attempt for a retry. The first try may have been committed with only the answer to the COMMIT lost: if the event
+ * is FAILED by then, it must be dead-lettered, not taken for a duplicate.
  */
 function again(attempt: AttemptResult): AttemptResult {
   return { ...attempt, redelivered: true };
 }
 
 /**
- * Whether one row of a batch may be the trouble, and not the database: at once for a lock that is held, otherwise if it
- * fails repeatedly.
+ * Whether the cause may be one row of the batch rather than the database: assumed at once for a held lock, otherwise
+ * after repeated failures.
  */
 function isOfOne(error: unknown, failures: number): boolean {
   const code = codeOf(error);

@@ -3,8 +3,8 @@ import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
 /**
- * Shows attempts that have run for a while as PROCESSING, and again from time to time that they still run
- * (`updated_at`), so that nobody takes them for lost. Touches nothing that is closed by now.
+ * Marks attempts that have run for a while as PROCESSING, and refreshes `updated_at` from time to time while they run,
+ * so that they are not taken for lost. Leaves events that have been closed meanwhile untouched.
  */
 export async function markProcessing(
   store: Store,
@@ -27,8 +27,8 @@ export async function markProcessing(
 }
 
 /**
- * Counts the start of a redelivered event before it runs: if it kills this process, the next one knows. Settling sets
- * the count back to 0.
+ * Counts the start of a redelivered event before it runs, so that if it kills this process, the next one knows.
+ * Settling resets the count to 0.
  */
 export async function countStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
@@ -39,7 +39,7 @@ export async function countStart(store: Store, eventId: EventId, deadlineMs: num
   );
 }
 
-/** Takes back a counted start whose event goes back to the queue unfinished and unharmed. */
+/** Takes back a counted start whose event returns to the queue unfinished without having done any harm. */
 export async function uncountStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(

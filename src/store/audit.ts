@@ -20,7 +20,10 @@ export async function endOfUserPage(
   return rows[0]?.user_id ?? null;
 }
 
-/** Reads what these users hold and what their events add up to in one snapshot: on a live database both move. */
+/**
+ * Reads these users' friendships and topics, and the sums of their events, in one snapshot: on a live database both
+ * keep changing.
+ */
 export function readUserPage(store: Store, users: Users, deadlineMs: number): Promise<UserPage> {
   const [where, params] = which(users);
   return inSnapshot(store, deadlineMs, async (connection) => {
@@ -72,7 +75,7 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
   });
 }
 
-/** Users with an event accepted from `from` on, by pages of events. */
+/** Users of the events after `from`, one page of events at a time. */
 export async function usersSince(
   store: Store,
   page: { readonly from: EventId; readonly size: number },
@@ -91,8 +94,8 @@ export async function usersSince(
 }
 
 /**
- * Open events that nothing would ever bring back, closed ones that would be, and open ones that are due for longer than
- * `overdueMs`.
+ * Finds open events that will never become due, closed events that still have a due time, and open events that have
+ * been due for longer than `overdueMs`.
  */
 export async function findOddEvents(
   store: Store,
@@ -127,7 +130,7 @@ export async function findOddEvents(
   }));
 }
 
-/** How many events are in a status that few are in. */
+/** Counts the events in a status. For statuses that few events have. */
 export async function countStatus(store: Store, status: EventStatus, deadlineMs: number): Promise<number> {
   const [row] = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ n: number }[]>(
@@ -139,8 +142,8 @@ export async function countStatus(store: Store, status: EventStatus, deadlineMs:
 }
 
 /**
- * A page of FAILED events, in the order of their ids. Those of the last `settledMs` are left out: their letters are on
- * the way.
+ * A page of FAILED events, ordered by id. Events that failed within the last `settledMs` are left out: their dead
+ * letters may still be on the way.
  */
 export async function failedPage(
   store: Store,
@@ -157,7 +160,7 @@ export async function failedPage(
   return rows.map((r) => r.event_id);
 }
 
-/** Those of these events that are FAILED and have been for `settledMs`. */
+/** The events among `ids` that have been FAILED for at least `settledMs`. */
 export async function stillFailed(
   store: Store,
   ids: readonly EventId[],
@@ -197,7 +200,7 @@ function which(users: Users): [string, readonly unknown[]] {
   return ['user_id > ? AND user_id <= ?', [users.after, users.upTo]];
 }
 
-/** One read view for several statements, held no longer than they take. */
+/** Runs several statements in one read view, held no longer than they take. */
 function inSnapshot<T>(store: Store, deadlineMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
   return withConnection(store, deadlineMs, async (connection) => {
     await connection.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
@@ -208,7 +211,7 @@ function inSnapshot<T>(store: Store, deadlineMs: number, work: (connection: Conn
   });
 }
 
-/** Conversations and the moment each was processed. */
+/** When each conversation was processed, by conversation id. */
 export async function processedTimes(store: Store, deadlineMs: number): Promise<ReadonlyMap<string, Date>> {
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ conversation_id: string; processed_at: Date }[]>(

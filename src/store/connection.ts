@@ -6,27 +6,27 @@ import type { Store } from './open-store.ts';
 /** A statement with its values; `?` placeholders are escaped by the driver. */
 export type Statement = readonly [sql: string, params?: readonly unknown[]];
 
-/** A checked-out connection that speaks promises and throws classified errors. */
+/** A checked-out connection that returns promises and throws classified errors. */
 export type Connection = {
   /** Text protocol. @throws {PipelineError} */
   query<T = unknown>(...statement: Statement): Promise<T>;
   /**
-   * Prepared on first use and kept by the connection: neither side then reads the statement's text, nor escapes its
-   * values. For texts of which there are few, each run often. @throws {PipelineError}
+   * Prepared on first use and cached by the connection: the text is not parsed again and values are not escaped. For
+   * a small set of statements that run often. @throws {PipelineError}
    */
   prepared<T = unknown>(...statement: Statement): Promise<T>;
   /**
-   * Several statements in one packet, and their results: one round trip instead of one each. The server stops at the
-   * first that fails; what ran before it is for the caller's transaction to undo. @throws {PipelineError}
+   * Runs several statements in one packet: one round trip instead of one each. The server stops at the first that
+   * fails; undoing the earlier ones is up to the caller's transaction. @throws {PipelineError}
    */
   batch(statements: readonly Statement[]): Promise<unknown[]>;
 };
 
 /**
  * Runs `work` on one connection, within `deadlineMs` including the wait for the connection.
- * At the deadline the connection is destroyed (a silent peer would hold it for ever) and the call fails (transient).
+ * At the deadline the connection is destroyed (a silent peer would hold it forever) and the call fails (transient).
  *
- * @param from  `accepts`: a connection without autocommit, whose first statement begins a transaction; `work` ends it.
+ * @param from  `accepts`: a connection without autocommit; its first statement begins a transaction that `work` ends.
  */
 export function withConnection<T>(
   store: Store,
@@ -62,7 +62,7 @@ export function withConnection<T>(
           }),
         (failure: unknown) =>
           finish(() => {
-            // A transaction may be open: a fresh connection is cheaper than knowing.
+            // A transaction may be open: a new connection is cheaper than finding out.
             connection.destroy();
             reject(failure);
           }),
@@ -97,7 +97,7 @@ function speak(connection: PoolConnection): Connection {
   };
 }
 
-/** `max_prepared_stmt_count` of the whole server is reached. */
+/** The server has reached its `max_prepared_stmt_count`. */
 const noMorePrepared = 1461;
 
 function prepared<T>(connection: PoolConnection, sql: string, params: readonly unknown[] = []): Promise<T> {

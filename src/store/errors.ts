@@ -1,7 +1,8 @@
 import { PipelineError } from '../event/fault.ts';
 
 /**
- * Server errors that pass by themselves. By number: for MariaDB's own numbers mysql2 prints wrong symbolic names.
+ * Server errors that pass without help. Listed by number, because mysql2 has wrong symbolic names for those that are
+ * specific to MariaDB.
  * Source: the error references of MySQL 8.4 and MariaDB 10.11.
  */
 const transientErrnos = new Set([
@@ -32,17 +33,18 @@ const transientErrnos = new Set([
   3024, // query or connection killed
   1969, // MariaDB: statement timeout
   1243,
-  1615, // prepared statement unknown, or to be prepared again (behind a proxy, after a change of the table)
+  1615, // prepared statement unknown or out of date (behind a proxy, after a schema change)
 ]);
 
 /**
- * Statements of ours that no server can run as they are: our mistake, or a schema that somebody changed. Source: the
- * same references.
+ * Our statements that this database can never run: a bug of ours, or a schema that was changed. Source: the same
+ * references.
  */
 const bugErrnos = new Set([1046, 1052, 1054, 1064, 1109, 1110, 1136, 1146, 1149, 1210, 1231, 1305, 1318, 1364]);
 
 /**
- * Another transaction holds a row for longer than we wait: lock wait timeout, NOWAIT (MariaDB answers 1205 to that).
+ * Another transaction holds a row for longer than we wait: lock wait timeout, or NOWAIT (for which MariaDB returns
+ * 1205).
  */
 const lockedErrnos = new Set([1205, 3572]);
 const deadlock = 1213;
@@ -52,17 +54,17 @@ const refusedErrnos = new Set([
   1048, 1118, 1153, 1264, 1265, 1292, 1366, 1406, 3140, 3141, 3157, 3819, 3903, 4025, 4038,
 ]);
 
-/** A unique key is taken. */
+/** Duplicate entry for a unique key. */
 const duplicate = 1062;
 
-/** @returns whether an error says that a row of the statement is there already. Its transaction may still be open. */
+/** @returns whether the error means that a row already exists. The transaction may still be open. */
 export function isDuplicate(error: unknown): boolean {
   return error instanceof PipelineError && (error.cause as DriverError | undefined)?.errno === duplicate;
 }
 
 const lostCodes = new Set<unknown>(['PROTOCOL_CONNECTION_LOST', 'ECONNRESET', 'EPIPE']);
 
-/** @returns whether a connection that was established has gone. What it was asked last may have happened. */
+/** @returns whether an established connection was lost. Its last statement may have taken effect. */
 export function isConnectionLost(error: PipelineError): boolean {
   return lostCodes.has((error.cause as DriverError | undefined)?.code);
 }
@@ -74,13 +76,13 @@ type DriverError = {
   readonly sqlState?: unknown;
 };
 
-/** Sorts a driver's error once, here, where its numbers are understood. Ours pass through. */
+/** Classifies a driver's error once, here, where its numbers are understood. Our own errors pass through. */
 export function classify(error: unknown): PipelineError {
   if (error instanceof PipelineError) return error;
   const e = (typeof error === 'object' && error !== null ? error : {}) as DriverError;
   const code = String(e.code ?? 'UNKNOWN');
   if (typeof e.errno === 'number' && transientErrnos.has(e.errno)) {
-    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database refuses for now (errno ${e.errno})`, {
+    return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database is unavailable (errno ${e.errno})`, {
       cause: error,
     });
   }
@@ -93,7 +95,7 @@ export function classify(error: unknown): PipelineError {
     return new PipelineError(
       'transient',
       'DATABASE_DEADLOCK',
-      'the database ended this transaction in favour of another',
+      'the database rolled this transaction back in favour of another',
       {
         cause: error,
       },
@@ -104,13 +106,13 @@ export function classify(error: unknown): PipelineError {
       cause: error,
     });
   }
-  // No SQL state: it never came from the server, so the connection is the trouble.
+  // No SQL state: the error did not come from the server, so the connection is at fault.
   if (e.fatal === true || e.sqlState === undefined) {
     return new PipelineError('transient', 'DATABASE_UNAVAILABLE', `the database cannot be reached (${code})`, {
       cause: error,
     });
   }
-  // Proxies have numbers of their own, and rights may come back: what nobody knows may pass.
+  // Proxies have error numbers of their own, and rights may be granted again: unknown errors count as transient.
   const kind = bugErrnos.has(Number(e.errno)) ? 'bug' : 'transient';
   return new PipelineError(kind, 'DATABASE_ERROR', `unexpected database error (errno ${String(e.errno)})`, {
     cause: error,

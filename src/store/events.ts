@@ -5,10 +5,10 @@ import type { EventRow, FriendshipRow, LogRow, TopicRow } from './schemas.ts';
 
 export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
 
-/** JSON texts. */
+/** Both as JSON text. */
 export type StoredText = Pick<LogRow, 'conversation_log' | 'metadata'>;
 
-/** An event as it is shown; the details of its score are parsed. */
+/** An event as reports and tools show it, with the score details parsed. */
 export type ShownEvent = Omit<EventRow, 'duration_seconds' | 'request_digest' | 'suspect_starts'>;
 
 const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, status, attempt_count, next_attempt_at,
@@ -27,10 +27,10 @@ export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Prom
   });
 }
 
-/** Few texts, so that they are prepared: a batch is filled up to the next size with names that nothing has. */
+/** Few sizes keep the statements prepared: a batch is padded to the next size with an id that no event has. */
 const sizes = [1, 4, 16, 64];
 
-/** Those of these conversations that are there, in no order. At most 64. */
+/** The events of those conversations that exist, in no particular order. At most 64. */
 export function findEvents(
   store: Store,
   conversationIds: readonly string[],
@@ -39,7 +39,7 @@ export function findEvents(
   return readEvents(store, conversationIds, '', deadlineMs);
 }
 
-/** Those of these conversations that are closed by now, in no order. At most 64. */
+/** The events of those conversations that are closed, in no particular order. At most 64. */
 export function findClosed(
   store: Store,
   conversationIds: readonly string[],
@@ -65,7 +65,7 @@ function readEvents(
   });
 }
 
-/** What was said, and what the caller sent along; null if there is none. */
+/** The conversation and the metadata that the caller sent with it; null if there are none. */
 export function findText(store: Store, eventId: string, deadlineMs: number): Promise<StoredText | null> {
   return withConnection(store, deadlineMs, async (connection) => {
     const [row] = await connection.prepared<StoredText[]>(
@@ -77,8 +77,8 @@ export function findText(store: Store, eventId: string, deadlineMs: number): Pro
 }
 
 /**
- * Events newest first (event ids carry their time), after `before` in that order and down to `from`: a keyset page,
- * whose cost does not grow with the page's number.
+ * Events newest first (event ids carry their time), older than `before` and no older than `from`. Keyset pagination:
+ * the cost does not grow with the page number.
  */
 export function listEvents(
   store: Store,
@@ -98,8 +98,8 @@ export function listEvents(
     ['event_id < ?', filter.before],
     ['event_id >= ?', filter.from],
   ].filter(([, value]) => value !== undefined);
-  // Named, because MySQL would read the primary key from its end to be spared the sort, past millions of rows of
-  // others.
+  // The index is named because MySQL would otherwise scan the primary key backwards to avoid a sort, past millions of
+  // rows that do not match.
   const index =
     filter.userId !== undefined
       ? 'ix_conversation_events_user'
@@ -116,7 +116,7 @@ export function listEvents(
   });
 }
 
-/** The driver hands JSON over as text. */
+/** The driver returns JSON columns as text. */
 function parsed(row: ShownEvent): ShownEvent {
   const details = row.score_calculation_details;
   return {
@@ -125,7 +125,7 @@ function parsed(row: ShownEvent): ShownEvent {
   };
 }
 
-/** A user's friendship with its topics, most points first; null for a user without a processed event. */
+/** A user's friendship and topics, highest score first; null for a user without a processed event. */
 export function findFriendship(
   store: Store,
   userId: string,
@@ -145,7 +145,7 @@ export function findFriendship(
   });
 }
 
-/** Connections the server admits in all, for the budget check at start. */
+/** The server's `max_connections`, for the budget check at start-up. */
 export async function maxConnections(store: Store, deadlineMs: number): Promise<number> {
   const [row] = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ n: unknown }[]>('SELECT @@max_connections AS n'),

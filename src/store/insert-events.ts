@@ -4,7 +4,7 @@ import { type Connection, type Statement, withConnection } from './connection.ts
 import { isConnectionLost, isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
 
-/** What became of one event of a batch. The event id is the stored one, also for a replay. */
+/** What became of one event of a batch. The event id is always the stored one, even for a replay. */
 export type Inserted =
   | { readonly kind: 'new'; readonly eventId: EventId }
   | { readonly kind: 'replay'; readonly eventId: EventId }
@@ -19,7 +19,7 @@ const row =
 /**
  * Stores a batch as PENDING, due after `graceMs`: events and logs in one transaction.
  *
- * A row that the database refuses fails alone: a refused batch is split in halves until the row stands by itself.
+ * A row that the database refuses fails alone: a refused batch is halved until that row is on its own.
  */
 export async function insertEvents(
   store: Store,
@@ -47,9 +47,8 @@ export async function insertEvents(
 }
 
 /**
- * Whether a batch may be stored by a second try at once: a deadlock has a winner, who is through, and a connection that
- * was idle may have been closed just as it was used. What the first try may have stored all the same counts as stored
- * by the second.
+ * Whether a batch may be retried at once. After a deadlock the winner is already through, and an idle connection may
+ * have been closed just as it was used. Rows that the first try stored after all count as stored by the second.
  */
 function mayRepeat(error: unknown): boolean {
   return error instanceof PipelineError && (error.code === 'DATABASE_DEADLOCK' || isConnectionLost(error));
@@ -60,7 +59,7 @@ function insertBatch(
   events: readonly NewEvent[],
   { graceMs, deadlineMs }: { readonly graceMs: number; readonly deadlineMs: number },
 ): Promise<Inserted[]> {
-  // In the order of the unique key: two batches with the same ids then lock them in the same order.
+  // Sorted by the unique key, so that two batches with the same ids lock them in the same order.
   const sorted = events.toSorted((a, b) => (a.conversationId < b.conversationId ? -1 : 1));
   const insert = async (connection: Connection) => {
     try {
@@ -68,7 +67,7 @@ function insertBatch(
       return events.map(asNew);
     } catch (error) {
       if (!isDuplicate(error)) throw error;
-      // Some conversations were accepted before. On the same connection, which a repeated request should not cost.
+      // Some conversations were accepted before. Keep the connection: a repeated request should not cost us one.
       const kinds = await insertMissing(connection, sorted, graceMs);
       return events.map((event) => kinds.get(event) as Inserted);
     }
@@ -77,9 +76,9 @@ function insertBatch(
 }
 
 /**
- * Two round trips on a connection without autocommit: the logs, prepared, so that nobody parses or escapes them, and
- * with the events the COMMIT. A conversation that is there already is an error, at which the server stops before the
- * COMMIT; so no log is ever without its event.
+ * Two round trips on a connection without autocommit. The first stores the logs as a prepared statement, so that they
+ * are neither parsed nor escaped; the second stores the events and commits. If a conversation already exists, the
+ * server stops with an error before the COMMIT, so no log is ever stored without its event.
  */
 async function insertNew(connection: Connection, events: readonly NewEvent[], graceMs: number): Promise<void> {
   await connection.prepared(...logsOf(events));
@@ -90,9 +89,9 @@ async function insertNew(connection: Connection, events: readonly NewEvent[], gr
 }
 
 /**
- * Two round trips as well: undo what was tried, store the events that are new; then their logs and the COMMIT, so that
- * rows of others are locked no longer than one answer takes. `ON DUPLICATE KEY UPDATE` to the same value and not
- * `INSERT IGNORE`, which would also ignore data that does not fit.
+ * Two round trips as well. The first rolls back and stores the events that are new; the second stores their logs and
+ * commits, so existing rows stay locked for one round trip only. `ON DUPLICATE KEY UPDATE` to the same value, because
+ * `INSERT IGNORE` would also accept data that does not fit.
  */
 async function insertMissing(
   connection: Connection,
@@ -122,7 +121,7 @@ async function insertMissing(
 
 type StoredRow = { readonly event_id: EventId; readonly conversation_id: string; readonly request_digest: Buffer };
 
-/** Ours carry our event id. */
+/** A row that this batch stored has the event id of the batch. */
 function judge(event: NewEvent, stored: StoredRow | undefined): Inserted {
   if (stored === undefined)
     throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');

@@ -14,7 +14,7 @@ export async function inspectDatabase(store: Store, deadlineMs: number): Promise
          @@max_connections AS max_connections, @@max_allowed_packet AS max_packet,
          @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
     );
-    // In a transaction only MariaDB has a limit of its own.
+    // Only MariaDB has a separate limit for sessions that are idle in a transaction.
     const [idle] = await connection.query<Row[]>(
       'SELECT @@SESSION.wait_timeout /*M! , @@SESSION.idle_transaction_timeout */',
     );

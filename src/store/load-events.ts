@@ -23,8 +23,8 @@ type Row = {
 };
 
 /**
- * As bytes: nobody here reads the text. Of closed events it is not read at all. CONVERT and not CAST, which answers
- * NULL for what is larger than `max_allowed_packet`.
+ * Selects the text as bytes, because it is not parsed here, and only for open events. CONVERT rather than CAST, which
+ * returns NULL for values larger than `max_allowed_packet`.
  */
 const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
     e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log,
@@ -32,11 +32,12 @@ const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.b
   FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
 
 /**
- * Reads events with their logs, in one statement for all that are named by their event's id. @returns null where there
- * is none, in order.
+ * Reads events with their logs, with one statement for all that are named by event id.
  *
- * In a transaction, one packet: a proxy that sends reads to replicas leaves transactions with the primary. A replica
- * that lags would not know an event, or know an old count of its attempts.
+ * Each read is a transaction in one packet: a proxy that sends reads to replicas keeps transactions on the primary. A
+ * lagging replica might lack an event, or have an old attempt count.
+ *
+ * @returns the events in the order of `refs`, null where there is none.
  */
 export function loadEvents(
   store: Store,

@@ -4,23 +4,23 @@ import { migrations, migrationsTableName } from './migrations/index.ts';
 import type { Store } from './open-store.ts';
 
 /**
- * Two databases on one server migrate apart from each other; GET_LOCK names are limited to 64 characters. (MySQL 9 has
- * no MD5.)
+ * One lock per database, so that two databases on one server migrate independently. GET_LOCK names are limited to 64
+ * characters. (MySQL 9 has no MD5.)
  */
 const lockName = "CONCAT('afterword_migrate_', LEFT(SHA2(DATABASE(), 256), 32))";
 
 /**
  * Brings the schema up to date. Safe when several processes start at once: one migrates, the others wait for its lock.
  *
- * @returns names of the migrations that ran now.
- * @throws if the lock cannot be had within `lockSeconds`. @throws {PipelineError} `SCHEMA_UNRELEASED`.
+ * @returns names of the migrations that this call ran.
+ * @throws if the lock is not free within `lockSeconds`. @throws {PipelineError} `SCHEMA_UNRELEASED`.
  */
 export async function migrate(store: Store, lockSeconds = 120): Promise<string[]> {
   await withConnection(store, 10_000, refuseUnreleased);
   // The lock belongs to the connection that took it, so this one is held throughout.
   const dataSource = await store.orm();
   await using runner = dataSource.createQueryRunner();
-  // While others work it says nothing, for as long as a migration takes.
+  // This session is idle while the migrations run on other connections, however long they take.
   await runner.query('SET SESSION wait_timeout = 28800');
   const [row] = (await runner.query(`SELECT GET_LOCK(${lockName}, ?) AS got`, [lockSeconds])) as { got: unknown }[];
   if (Number(row?.got) !== 1) throw new Error(`another process has been migrating for over ${lockSeconds} s`);
@@ -47,8 +47,8 @@ export async function needsMigration(store: Store, deadlineMs: number): Promise<
 }
 
 /**
- * Before the first release the text was a column of the event, and later there was no `published_at`. Their migrations
- * have the names of today's, and such events would look as if their text was lost.
+ * Before the first release, the text was a column of the event, and a later schema had no `published_at`. Their
+ * migrations have the same names as today's, and their events would look as if their text had been lost.
  */
 async function refuseUnreleased(connection: Connection): Promise<void> {
   const found = await connection.query<unknown[]>(
@@ -59,7 +59,7 @@ async function refuseUnreleased(connection: Connection): Promise<void> {
     throw new PipelineError(
       'permanent',
       'SCHEMA_UNRELEASED',
-      'a checkout from before the first release made this database, and this version cannot read its events: ' +
+      'a checkout from before the first release created this database, and this version cannot read its events: ' +
         'let that checkout process them all, then point DATABASE_URL at a new, empty database',
     );
   }

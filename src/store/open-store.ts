@@ -5,24 +5,24 @@ import { settlesWithin } from '../runtime/wait.ts';
 /** One process's access to the database. */
 export type Store = {
   readonly pool: mysql2.Pool;
-  /** Connections without autocommit, which accepts are stored on: no round trip begins their transactions. */
+  /** Connections without autocommit, used to store accepts: their transactions need no round trip to begin. */
   readonly accepts: mysql2.Pool;
   /**
-   * TypeORM on the same pool, for migrations. Loaded at its first use: processes that serve do without it, start sooner
-   * and are 11 MiB smaller.
+   * TypeORM on the same pool, for migrations. Loaded on first use: processes that serve do without it, start sooner and
+   * are 11 MiB smaller.
    */
   orm(): Promise<DataSource>;
   close(): Promise<void>;
 };
 
 /**
- * Said to every new connection before its first use. READ COMMITTED: claims and settles lock rows, never gaps.
- * Strict mode: what does not fit is refused, not cut. UTC: `DATETIME` columns hold UTC. A lock wait of 5 s is a
- * fault here, not patience: every transaction of ours is a few milliseconds long.
+ * Run on every new connection before its first use. READ COMMITTED: claims and settles lock rows, never gaps.
+ * Strict mode: data that does not fit is refused, not truncated. UTC: `DATETIME` columns hold UTC. Waiting 5 s for a
+ * lock means something is wrong: our transactions take a few milliseconds.
  *
- * A host that loses power or network in the middle of a transaction says nothing, and the server would keep its locks
- * for `wait_timeout`, 8 h by default. So a session that says nothing is ended after a minute, and one in a transaction
- * after 15 s where the server can tell (MariaDB; for MySQL that is a comment).
+ * A host that loses power or network in the middle of a transaction leaves its session silent, and the server would
+ * keep its locks for `wait_timeout`, 8 h by default. So the server ends a silent session after a minute, and one inside
+ * a transaction after 15 s where it can tell them apart (MariaDB; MySQL reads that part as a comment).
  */
 const session = [
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
@@ -31,12 +31,12 @@ const session = [
 ];
 
 /**
- * Connects once to see that the database is there.
+ * Opens the pools, after connecting once to check that the database answers.
  *
  * @param url  `mysql://…/name`, also for MariaDB.
  * @param options.poolSize  connections of this process, those for accepts included.
- * @param options.connectTimeoutMs  also for the first answer: a server may accept connections and say nothing.
- * @throws the driver's error if it cannot connect or the database refuses; `ETIMEDOUT`; what `stop` was aborted with.
+ * @param options.connectTimeoutMs  also for the first answer: a server may accept connections and then stay silent.
+ * @throws the driver's error if it cannot connect or is refused; `ETIMEDOUT`; the abort reason of `stop`.
  */
 export async function openStore(
   url: string,
@@ -50,7 +50,7 @@ export async function openStore(
   await connectOnce(url, options);
   const accepting = options.acceptConnections ?? 0;
   const pool = createPool(url, options.poolSize - accepting, options.connectTimeoutMs, session);
-  // It connects when it is used: a process that accepts nothing has none of these.
+  // Pools connect on demand: a process that accepts nothing opens none of these.
   const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [
     ...session,
     'SET SESSION autocommit = 0',
@@ -80,17 +80,17 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
     connectionLimit: size,
     connectTimeout: connectTimeoutMs,
     enableKeepAlive: true,
-    // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only ends a
-    // mistake.
+    // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only contains a
+    // bug.
     queueLimit: 1_000,
     charset: 'utf8mb4',
     timezone: 'Z',
     supportBigNumbers: true,
     decimalNumbers: true,
     jsonStrings: true,
-    // Connection.batch: values only ever come in by placeholders.
+    // For Connection.batch. Safe because values are only ever passed as placeholders.
     multipleStatements: true,
-    // Prepared statements: of each connection, and counted by the server over all of its clients.
+    // Per connection. The server limits prepared statements across all of its clients.
     maxPreparedStatements: 48,
   });
   pool.on('connection', (connection) => {
@@ -99,7 +99,7 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
   return pool;
 }
 
-/** One connection that is used and ended. */
+/** Opens one connection, runs a query on it and closes it. */
 async function connectOnce(
   url: string,
   options: { readonly connectTimeoutMs: number; readonly stop?: AbortSignal },
@@ -107,7 +107,7 @@ async function connectOnce(
   options.stop?.throwIfAborted();
   const connection = mysql2.createConnection({ uri: url, connectTimeout: options.connectTimeoutMs });
   const { promise: abandoned, reject: abandon } = Promise.withResolvers<never>();
-  const silent = new Error(`the database took a connection and did not answer within ${options.connectTimeoutMs} ms`);
+  const silent = new Error(`the database accepted a connection but gave no answer in ${options.connectTimeoutMs} ms`);
   const timer = setTimeout(() => abandon(Object.assign(silent, { code: 'ETIMEDOUT' })), options.connectTimeoutMs);
   const onStop = () => abandon(options.stop?.reason);
   options.stop?.addEventListener('abort', onStop, { once: true });
@@ -129,7 +129,7 @@ async function connectOnce(
   }
 }
 
-/** A connection with a statement that never ends would keep the pool from closing; the process ends without it. */
+/** A statement that never ends would keep the pool from closing, so this stops waiting after a while. */
 async function closePool(pool: mysql2.Pool): Promise<void> {
   await settlesWithin(new Promise<void>((resolve) => pool.end(() => resolve())), 2_000);
 }

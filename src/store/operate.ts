@@ -19,7 +19,7 @@ export function retryEvent(store: Store, conversationId: string, deadlineMs: num
   );
 }
 
-/** PENDING → SKIPPED: never scored. A delivery that is on its way finds a closed row and is dropped as a duplicate. */
+/** PENDING → SKIPPED: never scored. A delivery already on its way finds a closed row and is dropped as a duplicate. */
 export function skipEvent(store: Store, conversationId: string, reason: string, deadlineMs: number): Promise<Operated> {
   return move(store, deadlineMs, conversationId, 'PENDING', (connection, eventId) =>
     connection.query(
@@ -31,9 +31,9 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
 }
 
 /**
- * Reopens FAILED events, oldest first, after `filter.after`: whoever goes on from `last` meets none twice, even if some
+ * Reopens FAILED events, oldest first, after `filter.after`. Continuing from `last` meets no event twice, even if some
  * fail again meanwhile.
- * @returns how many, at most `limit`, and the last of them.
+ * @returns how many were reopened, at most `limit`, and the last of them.
  */
 export function retryFailed(
   store: Store,
@@ -88,7 +88,7 @@ function move(
   });
 }
 
-/** Makes an open event due at once, whatever it waits for. */
+/** Makes an open event due at once, whatever it is waiting for. */
 export async function makeDue(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(
@@ -99,8 +99,8 @@ export async function makeDue(store: Store, eventId: EventId, deadlineMs: number
 }
 
 /**
- * Makes open events due at once that were accepted before `before`, also those that wait for a retry; not those that a
- * relay is publishing in this moment (`graceMs`). Goes through them by their ids, each once: call again with `next`
+ * Makes open events that were accepted before `before` due at once, including those that wait for a retry, but not
+ * those that a relay is publishing right now (`graceMs`). Visits each event once, in id order: call again with `next`
  * until it is null.
  */
 export async function republishOpen(
@@ -121,7 +121,7 @@ export async function republishOpen(
       [options.status, options.after ?? '', options.before, options.limit],
     );
     if (rows.length === 0) return { made: 0, next: null };
-    // By the primary key in its order, as settling locks them.
+    // In primary key order, as settling locks them.
     const { affectedRows } = await connection.query<{ affectedRows: number }>(
       `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
        WHERE event_id IN (?) AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND`,

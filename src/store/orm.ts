@@ -4,8 +4,8 @@ import { migrations, migrationsTableName } from './migrations/index.ts';
 import { schemas } from './schemas.ts';
 
 /**
- * TypeORM on our pool: it keeps the schema. Statements of the pipeline and of its readers are written by hand,
- * prepared, and need no ORM.
+ * TypeORM on our pool, for schema migrations only. The statements of the pipeline and of the reports are written by
+ * hand and need no ORM.
  *
  * @throws the driver's error if the database cannot be reached.
  */
@@ -13,7 +13,7 @@ export async function openOrm(url: string, pool: mysql2.Pool): Promise<DataSourc
   const dataSource = new DataSource({
     type: 'mysql',
     url,
-    // Our session statements reach every connection.
+    // Our own pool, so that every connection gets our session statements.
     driver: { ...mysql2, createPool: () => pool },
     entities: schemas,
     migrations,

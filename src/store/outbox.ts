@@ -13,14 +13,14 @@ type Row = {
   due_at: Date;
 };
 
-/** After this many terms without a settlement an event is published again, whatever is in the queue. */
+/** After this many `republishAfterMs` without being settled, an event is published again, whatever is in the queue. */
 const mostTermsQueued = 4;
 
 const update = 'UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ? WHERE event_id IN (?)';
 
 /**
- * Claims events that are due and keeps other relays off them for `graceMs`. Locks and reads one index range of due
- * rows, whatever the size of the table; rows that another relay holds are skipped.
+ * Claims due events and keeps other relays away from them for `graceMs`. Locks and reads one index range of due rows,
+ * whatever the size of the table; rows that another relay holds are skipped.
  */
 export function claimDue(
   store: Store,
@@ -61,13 +61,13 @@ export function claimDue(
 type Times = { readonly graceMs: number; readonly deadlineMs: number };
 
 /**
- * The broker has these publications: relays leave their events alone for `republishAfterMs`.
+ * Marks publications as confirmed by the broker: relays leave their events alone for `republishAfterMs`.
  *
- * A mark may come late, and is about one publication only. A row that was written since (an attempt that failed, an
- * operator's retry) is not touched, nor is one that is being written now: whoever holds it settles the event or wants it
- * published again.
+ * A mark may come late, and is valid for one publication only. It skips rows that were written since (by a failed
+ * attempt or an operator's retry), and rows that are being written now: that transaction settles the event or makes it
+ * due again.
  *
- * @param options.graceMs  as the new events were inserted with.
+ * @param options.graceMs  the same that the new events were inserted with.
  */
 export async function markConfirmed(
   store: Store,
@@ -78,7 +78,7 @@ export async function markConfirmed(
   await moveDue(store, publications, { ...options, afterMs: options.republishAfterMs, also });
 }
 
-/** Leaves claimed events that may be queued alone for another `republishAfterMs`; their `published_at` stays. */
+/** Postpones claimed events that may still be queued by another `republishAfterMs`, keeping their `published_at`. */
 export async function postpone(
   store: Store,
   publications: readonly Publication[],
@@ -88,15 +88,15 @@ export async function postpone(
 }
 
 /**
- * Keeps relays off events that wait for their confirm, for another `graceMs`.
- * @returns the due time that these publications have from now on; all of them or, if it throws, none.
+ * Keeps relays away from events that wait for their confirm, for another `graceMs`.
+ * @returns the new due time of these publications. If it throws, none of them has changed.
  */
 export function extendDue(store: Store, publications: readonly Publication[], options: Times): Promise<Date> {
   return moveDue(store, publications, { ...options, afterMs: options.graceMs });
 }
 
 /**
- * Sets another due time where a publication's own is still there, in one transaction that waits for no lock.
+ * Sets a new due time on the rows that still have the publication's own, in one transaction that waits for no lock.
  * @returns the new due time, by the server's clock.
  */
 function moveDue(
@@ -122,7 +122,7 @@ function moveDue(
   });
 }
 
-/** Those of these publications, all with the same due time and count, whose rows still have both and are free. */
+/** Locks the rows that still have the due time and count that these publications share, skipping locked rows. */
 function lockUnchanged(alike: readonly Publication[], graceMs: number): Statement {
   const { dueAt = null, attemptCount = 0 } = alike[0] ?? {};
   const [due, value] = dueAt === null ? ['created_at + INTERVAL ? MICROSECOND', graceMs * 1_000] : ['?', dueAt];
@@ -134,12 +134,12 @@ function lockUnchanged(alike: readonly Publication[], graceMs: number): Statemen
 }
 
 /**
- * Makes events due that were published over `lostAfterMs` ago and that no worker has said it holds since.
+ * Makes events due that were published more than `lostAfterMs` ago and that no worker has reported as running since.
  *
- * Due times nearer than `furthestRetryMs` are mostly retries that wait, and are not looked at; published events come
- * there by themselves.
+ * Due times nearer than `furthestRetryMs` mostly belong to waiting retries and are not looked at; a published event
+ * with such a due time becomes due soon without help.
  *
- * @returns how many.
+ * @returns how many events were made due.
  */
 export function makeLostDue(
   store: Store,

@@ -23,10 +23,10 @@ const statements = [
 ];
 
 /**
- * Asks for every kind of write that accepting and settling need, of no row: one round trip that writes nothing, and
- * that a read-only server, a replica or a missing right refuses as it would refuse the real one.
+ * Tries every kind of write that accepting and settling need, on no rows. It is one round trip that writes nothing, and
+ * a read-only server, a replica or a missing right refuses it just as it would refuse the real writes.
  *
- * @throws {PipelineError} what the server says, in `cause`.
+ * @throws {PipelineError} with the server's error as `cause`.
  */
 export function probeWrites(store: Store, deadlineMs: number): Promise<void> {
   return withConnection(store, deadlineMs, async (connection) => {
@@ -36,7 +36,7 @@ export function probeWrites(store: Store, deadlineMs: number): Promise<void> {
 
 const deniedErrnos = new Set<unknown>([1044, 1142, 1143, 1227]);
 
-/** @returns the server's words if an error says that a right is missing, else null. */
+/** @returns the server's message if the error means that a right is missing, else null. */
 export function missingRight(error: unknown): string | null {
   const cause =
     error instanceof PipelineError ? (error.cause as { errno?: unknown; message?: string } | undefined) : undefined;

@@ -3,20 +3,20 @@ import { migrate } from './migrate.ts';
 import { openStore, type Store } from './open-store.ts';
 
 /**
- * A database beside the one of `DATABASE_URL`, on the same server, for a measurement that must touch nothing of
- * anybody's.
+ * A temporary database on the same server as the one in `DATABASE_URL`, for a measurement that must not touch existing
+ * data.
  */
 export type ScratchDatabase = {
   readonly url: string;
   readonly store: Store;
-  /** Forgets all events; friendships stay. */
+  /** Removes all events; friendships stay. */
   empty(): Promise<void>;
   drop(): Promise<void>;
 };
 
 const deadlineMs = 60_000;
 
-/** Creates it, with the schema. @throws the driver's error, with its `errno`, if the user may not. */
+/** Creates the database and its schema. @throws the driver's error, with its `errno`, if the user lacks the right. */
 export async function createScratchDatabase(url: string, name: string): Promise<ScratchDatabase> {
   await onServer(url, `CREATE DATABASE ${name}`);
   const own = new URL(url);

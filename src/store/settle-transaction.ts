@@ -5,8 +5,8 @@ import { type Connection, type Statement, withConnection } from './connection.ts
 import type { Store } from './open-store.ts';
 
 /**
- * One settling transaction in two round trips, begin and lock, write and commit; a third for users that are new. A
- * batch of ten is mostly waiting for answers, and each trip that is saved is saved by all ten (docs/decisions/0013).
+ * One settling transaction in two round trips: begin and lock, then write and commit. New users take a third. A batch
+ * of ten mostly waits for answers, and every round trip saved is saved for all ten (docs/decisions/0013).
  */
 export function settleTransaction<T>(
   store: Store,
@@ -43,8 +43,8 @@ type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
 function steps(connection: Connection, writes: Statement[], lock: Lock): SettleTransaction {
   return {
     async lock(ids, { userIds, topics }) {
-      // Through the primary key in its order: concurrent batches that share an event meet in one order, and a small
-      // table is not scanned (a scan would wait for rows that others hold).
+      // Through the primary key, in its order: concurrent batches that share events lock them in the same order, and a
+      // small table is not scanned (a scan would wait for rows that other transactions hold).
       const [, events, friendships = [], topicRows = []] = await connection.batch([
         ['START TRANSACTION'],
         [
@@ -64,8 +64,8 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
     async lockUsers(userIds, topics) {
       const sorted = userIds.toSorted();
       const [, friendships, topicRows = []] = await connection.batch([
-        // Takes the exclusive lock of a row that exists and creates the one that does not: first events of a user too
-        // are then added up one after the other. (INSERT IGNORE takes a shared lock, and two of those deadlock.)
+        // Locks an existing row exclusively and creates a missing one, so that a user's first events are also added up
+        // one after the other. (INSERT IGNORE takes a shared lock, and two of those deadlock.)
         [
           `INSERT INTO friendship_status (user_id, updated_at) VALUES ${sorted.map(() => '(?,UTC_TIMESTAMP(3))').join(',')}
            ON DUPLICATE KEY UPDATE user_id = friendship_status.user_id`,
@@ -150,7 +150,7 @@ function writeTopics(rows: readonly TopicMetrics[]): Statement {
 }
 
 /**
- * One UPDATE for all of them; a join against a derived table of the values would be written to disk by MariaDB
+ * One UPDATE for all of them, because MariaDB would write a join against a derived table of the values to disk
  * (docs/decisions/0013).
  */
 function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed' }>[]): Statement {

@@ -35,7 +35,7 @@ test.each([
   ['stopped', 'stop'],
   ['killed', 'kill'],
 ] as const)(
-  'broker %s while conversations come in: every one is accepted, and scored after its return',
+  'broker %s while conversations come in: every one is accepted, and scored once the broker is back',
   async (_name, end) => {
     const before = (await statuses(space.database))['PROCESSED'] ?? 0;
     let ended = false;
@@ -52,7 +52,7 @@ test.each([
       for (const answer of await postAll(api.url, batch, 25)) expect(answer.status).toBe(202);
     }
     await ending;
-    // With no broker at all: still accepted, ready though degraded.
+    // With no broker at all: still accepting, and ready, though degraded.
     const alone = Array.from({ length: 100 }, () => conversation());
     for (const answer of await postAll(api.url, alone)) expect(answer.status).toBe(202);
     expect(await call(api.url, 'GET', '/readyz')).toMatchObject({
@@ -69,7 +69,7 @@ test.each([
   },
 );
 
-test('an API and a worker that start without a broker serve, and find it when it comes', async () => {
+test('an API that starts without a broker serves, and its events are scored once the broker is up', async () => {
   const before = (await statuses(space.database))['PROCESSED'] ?? 0;
   await servers.broker.stop();
   const late = await startMember('api', space.env);

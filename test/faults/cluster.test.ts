@@ -12,8 +12,8 @@ import { createProxy, type TcpProxy } from '../support/proxy.ts';
 import { startTraffic } from '../support/traffic.ts';
 
 /**
- * Three brokers with one quorum queue, and in front of them what every such deployment has: something that leads to a
- * living one.
+ * Three brokers with one quorum queue, behind what every such deployment has: something that directs connections to a
+ * live node.
  */
 
 let folder: string;
@@ -22,7 +22,7 @@ let cluster: Cluster;
 let front: TcpProxy;
 let space: Namespace;
 const members: Member[] = [];
-/** Where new connections are led. */
+/** The node that new connections go to. */
 let leadTo = 0;
 
 beforeAll(async () => {
@@ -52,15 +52,15 @@ afterAll(async () => {
 
 test.each([
   ['a follower', 2, 0],
-  ['the leader, to which all are connected', 0, 1],
-])('%s is killed: the queue goes on without it', { timeout: 300_000 }, async (_name, victim, next) => {
+  ['the leader, with all clients connected to it', 0, 1],
+])('%s is killed: the queue keeps working without it', { timeout: 300_000 }, async (_name, victim, next) => {
   const before = (await statuses(space.database))['PROCESSED'] ?? 0;
   const traffic = startTraffic({ url: members[0]?.url ?? '', stream: `cluster${victim}`, rate: 40, users: 6 });
   await traffic.more(50);
   await cluster.nodes[victim]?.kill();
   leadTo = next;
   await traffic.more(100);
-  // All of it with two of three.
+  // All of it with two nodes out of three.
   await traffic.stop();
   await vi.waitFor(
     async () => expect(await statuses(space.database)).toEqual({ PROCESSED: before + traffic.accepted.size }),

@@ -68,7 +68,7 @@ test('database stopped: 503 with Retry-After and no hang, then everything goes o
   );
 });
 
-test('database killed during accepts and settles: what was answered 202 is there and scored once', async () => {
+test('database killed during accepts and settles: every event answered 202 is stored and scored once', async () => {
   const bodies = Array.from({ length: 1_500 }, (_, i) =>
     conversation({ user_id: `user_${i % 7}`, metadata: { act: 'burn', ms: 2 } }),
   );
@@ -95,7 +95,7 @@ test('database killed during accepts and settles: what was answered 202 is there
   await Promise.all(Array.from({ length: 30 }, lane));
   await kill;
   await servers.database.start();
-  // Unanswered ones may be there too, whole; nothing that was answered may be missing.
+  // Events without an answer may be stored too, complete; none that was answered may be missing.
   await vi.waitFor(
     async () => {
       const open = await rows(space.database, "SELECT 1 FROM conversation_events WHERE status <> 'PROCESSED'");
@@ -124,14 +124,14 @@ test('a process that starts without a database waits for it', async () => {
   expect(await late.stop()).toBe(0);
 });
 
-test('a database that falls silent: 503 in time for every kind of request, no connection is kept, and all is well after it', async () => {
+test('a silent database: 503 in time for every kind of request, no connection leaks, service resumes', async () => {
   const url = space.env['DATABASE_URL'] ?? '';
   const proxy = await createProxy(new URL(url));
   const cut = await startMember('api', { ...space.env, DATABASE_URL: proxy.through(url), DATABASE_POOL_SIZE: '4' });
   const body = conversation();
   expect((await post(cut.url, body)).status).toBe(202);
   proxy.silence('up', 'down');
-  // More than the pool has, twice: a connection that a request kept would be missed by the next ones.
+  // More than the pool has, twice: the second round would miss any connection that the first had leaked.
   for (let round = 0; round < 2; round++) {
     const answers = await Promise.all([
       ...Array.from({ length: 6 }, () => post(cut.url, conversation())),
@@ -145,7 +145,7 @@ test('a database that falls silent: 503 in time for every kind of request, no co
   const read = async () =>
     expect((await call(cut.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(200);
   await vi.waitFor(read, { timeout: 30_000 });
-  // And once more, so that it ends while its connections are dead.
+  // And once more, so that it is stopped while its connections are dead.
   proxy.silence('up', 'down');
   expect((await post(cut.url, conversation())).status).toBe(503);
   expect(await cut.stop()).toBe(0);

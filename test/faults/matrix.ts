@@ -6,7 +6,7 @@ import type { Fault } from './catalogue/index.ts';
 
 type Struck = { readonly fault: string; readonly proof: Proof; readonly repeats: number; readonly seconds: number };
 
-/** Each fault by itself, on one fleet that lives through all of them, while real conversations come in. */
+/** Each fault on its own, against one fleet that lives through all of them, while real conversations come in. */
 export function proveEach(faults: readonly Fault[]): void {
   let fleet: Fleet;
   const proofs: Struck[] = [];
@@ -27,11 +27,11 @@ export function proveEach(faults: readonly Fault[]): void {
     const failing = new Set<string>();
     const traffic = startTraffic({ url: fleet.url, stream, rate: 40, users: 6 });
     await traffic.more(30);
-    // Nobody supervises these two; they are told to stop in the middle of it.
+    // These two have no supervisor; they are told to stop in the middle of the fault.
     const [api, worker] = await Promise.all([fleet.start('api'), fleet.start('worker', {}, { mayDie: true })]);
     const whileBroken = async () => {
       const codes = await Promise.all([api.stop(), worker.stop()]);
-      // A poison may have taken the worker before.
+      // A poison event may have killed the worker already.
       expect(codes).toEqual([
         0,
         expect.toSatisfy((code) => code === 0 || (code === 'SIGKILL' && stream === poisonous)),

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Fleet, startFleet } from '../support/fleet.ts';
 import { runStorm } from '../support/storm.ts';
 
-/** Faults in random order, with processes killed in the middle of each. The long form is bench/soak. */
+/** Faults in random order, with processes killed in the middle of each. bench/soak is the long version. */
 
 const seed = Number(process.env['STORM_SEED'] ?? Math.floor(Math.random() * 1_000_000));
 const strikes = 10;

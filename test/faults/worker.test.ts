@@ -54,7 +54,7 @@ test('workers killed in mid-scoring, again and again: everything is scored, ever
   expect(await last.stop()).toBe(0);
 });
 
-test('an event that kills its process each time ends as POISON, and its neighbours are scored', async () => {
+test('an event that kills its process every time ends as POISON, and the others are scored', async () => {
   const broker = await openBroker(servers.broker.url);
   await broker.takeAll(space.deadQueue);
   const poison = conversation({ metadata: { act: 'kill' } });
@@ -87,7 +87,7 @@ test('an event that kills its process each time ends as POISON, and its neighbou
       },
     );
   }
-  // Once unmarked, then the three starts that are counted.
+  // The first start is not counted, the next three are.
   expect(deaths).toBe(4);
   await vi.waitFor(async () =>
     expect((await broker.takeAll(space.deadQueue)).map((m) => m.properties.messageId)).toHaveLength(1),
@@ -98,7 +98,7 @@ test('an event that kills its process each time ends as POISON, and its neighbou
   await broker.close();
 });
 
-test('connections that are reset again and again while scorings run for long: nobody is taken for poison', async () => {
+test('connections that are reset again and again during long scorings: no event is taken for poison', async () => {
   const proxy = await createProxy(new URL(servers.broker.url));
   const broker = await openBroker(servers.broker.url);
   const env = { ...space.env, RABBITMQ_URL: proxy.through(space.env['RABBITMQ_URL'] ?? ''), POISON_STARTS: '2' };
@@ -107,8 +107,8 @@ test('connections that are reset again and again while scorings run for long: no
   const workers = await Promise.all([startMember('worker', env), startMember('worker', env)]);
   const consuming = () =>
     workers.every(({ lines }) => lines.filter((line) => line.includes('"broker connected"')).length >= 2 * sessions);
-  // The first delivery is not counted, the second and third are; the fourth would find two starts, of processes that
-  // live.
+  // The first delivery is not counted, the second and third are; the fourth would find two starts, but their processes
+  // are alive.
   let sessions = 1;
   for (; sessions <= 5; sessions++) {
     await vi.waitFor(() => expect(consuming()).toBe(true), { timeout: 30_000, interval: 20 });
@@ -129,7 +129,7 @@ test('connections that are reset again and again while scorings run for long: no
   await Promise.all([proxy.close(), broker.close()]);
 });
 
-test('an API killed with accepts under way: an answered 202 survives, and is scored', async () => {
+test('an API killed with accepts in flight: every event answered 202 survives, and is scored', async () => {
   const victim = await startMember('api', space.env);
   const accepted: string[] = [];
   const flood = Promise.all(

@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 describe('202', () => {
-  test('an accepted conversation is in the table before the answer, with where to look', async () => {
+  test('an accepted conversation is in the table before the answer, which says where to look', async () => {
     const body = conversation({ conversation_id: 'conv/ä 1' });
     const answer = await post(api.url, body, { 'x-request-id': 'from-the-caller' });
     expect(answer.status).toBe(202);
@@ -40,7 +40,7 @@ describe('202', () => {
     expect((await call(api.url, 'GET', String(answer.headers['location']))).body.conversation_id).toBe('conv/ä 1');
   });
 
-  test('the same request again is a replay with the same event, however it is spelled', async () => {
+  test('the same request again is a replay with the same event, however it is written', async () => {
     const body = conversation({ metadata: { a: 1, b: { c: 2, d: 3 } } });
     const first = await post(api.url, body);
     const spelled = {
@@ -88,7 +88,7 @@ describe('202', () => {
     });
   });
 
-  test('an empty agent_tag is none', async () => {
+  test('an empty agent_tag counts as none', async () => {
     const answer = await post(api.url, conversation({ agent_tag: '' }));
     expect(answer.status).toBe(202);
     expect((await call(api.url, 'GET', String(answer.headers['location']))).body.agent_tag).toBeNull();
@@ -106,7 +106,7 @@ describe('202', () => {
     expect(new Set(events).size).toBe(4);
   });
 
-  test('emoji, right-to-left text and NUL in the text are stored as they are', async () => {
+  test('emoji, right-to-left text and NUL in the text are stored unchanged', async () => {
     const texts = ['😀 rất vui', 'שלום', 'a\u0000b'];
     const answer = await post(
       api.url,
@@ -124,7 +124,7 @@ describe('202', () => {
 const withLog = (conversation_log: unknown) => conversation({ conversation_log });
 
 describe('refusals', () => {
-  test('409: the id is taken by another content', async () => {
+  test('409: the id is taken by different content', async () => {
     const body = conversation();
     await post(api.url, body);
     const answer = await post(api.url, { ...body, user_id: 'somebody else' });
@@ -133,7 +133,7 @@ describe('refusals', () => {
     expect(answer.body.request_id).toBe(answer.headers['x-request-id']);
   });
 
-  test('422 names everything wrong at once, by pointer', async () => {
+  test('422 names every error at once, by pointer', async () => {
     const answer = await post(api.url, {
       conversation_id: 'ab',
       user_id: 7,
@@ -171,7 +171,7 @@ describe('refusals', () => {
   test.each([
     ['an array', [], ''],
     ['end before start', conversation({ end_time: '2026-01-31T19:00:00Z' }), '/end_time'],
-    ['an end that is days ahead', conversation({ end_time: '2099-01-31T19:00:00Z' }), '/end_time'],
+    ['an end that is days in the future', conversation({ end_time: '2099-01-31T19:00:00Z' }), '/end_time'],
     ['both names of the log', conversation({ conversation_logs: [] }), '/conversation_logs'],
     [
       'too many items',
@@ -191,7 +191,7 @@ describe('refusals', () => {
     ['an item without text', withLog([{ speaker: 'user' }]), '/conversation_log/0/text'],
     ['an item of both shapes', withLog([{ character: 'user', text: 'x' }]), '/conversation_log/0/content'],
     ['an item of both shapes, the other way', withLog([{ speaker: 'user', content: 'x' }]), '/conversation_log/0/text'],
-    ['an item of nobody', withLog([{ content: 'x' }]), '/conversation_log/0/character'],
+    ['an item without a speaker', withLog([{ content: 'x' }]), '/conversation_log/0/character'],
     [
       'metadata nested too deep',
       conversation({ metadata: JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`) }),
@@ -204,7 +204,7 @@ describe('refusals', () => {
     expect(answer.body.errors).toContainEqual({ pointer, detail: expect.any(String) });
   });
 
-  test('a list of nothing is a conversation in which nothing was said', async () => {
+  test('an empty log is a conversation in which nothing was said', async () => {
     expect((await post(api.url, withLog([]))).status).toBe(202);
     expect(
       (
@@ -235,7 +235,7 @@ describe('refusals', () => {
     expect(answer.headers['content-type']).toContain('application/problem+json');
   });
 
-  test('404 is a problem document, too', async () => {
+  test('a 404 is a problem document, too', async () => {
     expect(await call(api.url, 'GET', '/nowhere')).toMatchObject({ status: 404, body: { code: 'no_such_endpoint' } });
     expect((await call(api.url, 'GET', '/v1/conversations/%E0%A4%A')).status).toBe(400);
   });
@@ -246,7 +246,7 @@ describe('refusals', () => {
     expect(answer.status).toBe(202);
   });
 
-  test('a row that the database refuses fails alone, not the requests it was stored with', async () => {
+  test('a row that the database refuses fails alone, not the other requests in its batch', async () => {
     await space.database.query("ALTER TABLE conversation_events ADD CONSTRAINT ck_test CHECK (bot_name <> 'refused')");
     try {
       const names = Array.from({ length: 40 }, (_, i) => (i % 10 === 3 ? 'refused' : 'fine'));
@@ -258,7 +258,7 @@ describe('refusals', () => {
     }
   });
 
-  test('a connection dropped in mid-body harms nobody', async () => {
+  test('a connection dropped in mid-body affects no other request', async () => {
     const { hostname, port } = new URL(api.url);
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname, () => {
@@ -281,7 +281,7 @@ test('no line of the log has a word of a conversation in it', async () => {
   expect(api.lines.filter((line) => line.includes('xyzzy'))).toEqual([]);
 });
 
-test('a server that has no room for prepared statements is served all the same', async () => {
+test('a database server with no room for prepared statements still works', async () => {
   const [before] = await rows<{ n: number }>(space.database, 'SELECT @@max_prepared_stmt_count AS n');
   const fresh = await startMember('api', space.env);
   try {
@@ -294,7 +294,7 @@ test('a server that has no room for prepared statements is served all the same',
   }
 });
 
-test('conversations that were accepted before cost their batch no connection', async () => {
+test('replayed conversations do not cost their batch its connection', async () => {
   const store = await openStore(space.env['DATABASE_URL'] ?? '', {
     poolSize: 2,
     acceptConnections: 1,

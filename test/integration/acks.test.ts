@@ -5,8 +5,8 @@ import { createLogger } from '../../src/runtime/log.ts';
 import { openBroker } from '../support/broker.ts';
 
 /**
- * Acks leave together, some of them as one frame: whatever the order of the answers, the broker must have understood
- * each as it was meant.
+ * Acks are sent together, some of them as one frame: whatever the order of the answers, the broker must take each as it
+ * was meant.
  */
 
 const queueName = `acks_${process.pid}_processing`;
@@ -41,24 +41,24 @@ async function dispose(): Promise<void> {
   await connection.close();
 }
 
-test('out of order, in several turns, between dead letters and returns: what stays open comes again, nothing else', async () => {
+test('out of order, in several turns, between dead letters and returns: only the unanswered ones return', async () => {
   const { deliveries, consumer, broker } = await consume(12);
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const at = (n: number) => deliveries[n] as Delivery;
   at(2).ack();
-  at(4).ack(); // not the oldest: each by itself
+  at(4).ack(); // not the oldest: each on its own
   await turn();
   at(1).deadLetter();
-  at(0).ack(); // a run from the oldest on: 0, (1), (2)
+  at(0).ack(); // a run starting at the oldest: 0, (1), (2)
   await turn();
   at(5).ack();
   at(7).ack();
-  at(3).ack(); // 3, (4), 5 together; 7 alone, for 6 is still open
+  at(3).ack(); // 3, (4), 5 together; 7 alone, because 6 is still open
   await turn();
   at(9).deadLetter();
   at(10).ack();
   // 6, 8 and 11 are unanswered.
-  await consumer.close(); // with an ack that has not left yet
+  await consumer.close(); // with an ack that has not been sent yet
   const left = (await broker.takeAll(names.queue)).map((message) => message.content.toString());
   expect(left.sort()).toEqual(['11', '6', '8']);
   await vi.waitFor(async () => expect(await broker.depth(names.deadQueue)).toBe(2));
@@ -70,7 +70,7 @@ test('out of order, in several turns, between dead letters and returns: what sta
   await dispose();
 });
 
-test('two hundred in random order: each is acked once, the channel never complains', async () => {
+test('two hundred in random order: each is acked once, and the channel raises no error', async () => {
   const count = 200;
   const { deliveries, consumer, broker } = await consume(count);
   const order = deliveries.map((delivery) => ({ delivery, at: Math.random() })).sort((x, y) => x.at - y.at);
@@ -78,9 +78,9 @@ test('two hundred in random order: each is acked once, the channel never complai
     delivery.ack();
     if (n % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
-  // All two hundred of the next ones fit under the prefetch only when the queue has counted every ack. A close before
-  // that may lose some: the broker passes single acks on to a quorum queue in a window of a few dozen, and drops those
-  // that wait when the channel closes.
+  // The next two hundred fit under the prefetch only when the queue has counted every ack. Closing before that may lose
+  // some: the broker passes single acks on to a quorum queue in a window of a few dozen, and drops those still waiting
+  // when the channel closes.
   for (let i = count; i < 2 * count; i++) broker.publish(queueName, `${i}`);
   await vi.waitFor(() => expect(deliveries).toHaveLength(2 * count), { timeout: 10_000 });
   expect(deliveries.every((delivery) => delivery.live)).toBe(true);

@@ -6,7 +6,7 @@ import { openStore, type Store } from '../../src/store/index.ts';
 import { explain, recordStatements } from '../support/explain.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** What the audit asks of a large table: index ranges, whatever the planner would rather do. */
+/** The audit's queries on a large table: index ranges, whatever the planner would prefer. */
 
 const events = 1_000_000;
 const users = 1_000;
@@ -17,7 +17,7 @@ let store: Store;
 beforeAll(async () => {
   space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
   const { database } = space;
-  // UUIDs that begin with the same day, as version 7 ones do.
+  // UUIDs with a common time prefix, as version 7 ones have.
   await database.query(`
     INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time,
       request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level, score_calculation_details, processed_at, error_code,
@@ -29,7 +29,7 @@ beforeAll(async () => {
       IF(a.i > 0, 1, NULL), IF(a.i > 0, 'PHASE1_STRANGER', NULL), IF(a.i > 0, '{"total_turns": 2}', NULL), IF(a.i > 0, '2026-01-02', NULL),
       IF(a.i = 0 AND b.i >= 20, 'SCORER_FAILED', NULL), '2026-01-02', '2026-01-02'
     FROM n a JOIN n b`);
-  // One user's score fell once: its changes are read one by one.
+  // One user's score fell once: that user's changes are read one by one.
   await database.query(
     "UPDATE conversation_events SET friendship_score_change = -1 WHERE conversation_id = 'conv_5_8'",
   );
@@ -51,9 +51,9 @@ afterAll(async () => {
 
 test.each<[string, Date | null]>([
   ['of everything', null],
-  ['of what is new', new Date(0x019a0000_0300)],
+  ['of new events', new Date(0x019a0000_0300)],
 ])(
-  'an audit %s on a million rows reads index ranges, and finds the one user that is wrong',
+  'an audit %s on a million rows reads index ranges, and finds the one wrong user',
   async (_name, since) => {
     await space.database.query(
       "UPDATE friendship_status SET friendship_score = friendship_score + 0.0001 WHERE user_id = 'user_7'",
@@ -74,7 +74,7 @@ test.each<[string, Date | null]>([
       "UPDATE friendship_status SET friendship_score = friendship_score - 0.0001 WHERE user_id = 'user_7'",
     );
 
-    // One of each shape: values differ, plans should not.
+    // One of each shape: the values differ, the plans should not.
     const shapes = Map.groupBy(statements, (sql) =>
       sql.replace(/'[^']*'|\b\d+\b/g, '?').replace(/\((\?, )+\?\)/g, '(?)'),
     );

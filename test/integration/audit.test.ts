@@ -6,7 +6,7 @@ import { onDuty } from '../support/duty.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** The audit, on a fleet that works and on copies of its data that are damaged. */
+/** The audit, on a working fleet and on damaged copies of its data. */
 
 let space: Namespace;
 let api: Member;
@@ -31,7 +31,7 @@ afterAll(async () => {
 
 const { json, afterword, status, becomes, failOnce } = onDuty(() => ({ space, api, broker }));
 
-test('a fleet that works breaks nothing, with retries, failures and skips behind it', async () => {
+test('a working fleet has no violations, after retries, failures and skips', async () => {
   const [id = ''] = await failOnce(2, { user_id: 'audited', agent_tag: 'pets' });
   const fine = Array.from({ length: 20 }, (_, i) =>
     conversation({ user_id: `audited_${i % 3}`, agent_tag: i % 2 ? 'pets' : null }),
@@ -75,7 +75,7 @@ test.each<[string, string[], string, object]>([
     { user_id: 'audited_0' },
   ],
   [
-    'an event that is due and nobody publishes',
+    'an overdue event that is not published',
     [
       "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) - INTERVAL 1 HOUR, status = 'PENDING' WHERE conversation_id = 'conv_odd'",
     ],
@@ -118,9 +118,9 @@ test.each<[string, string[], string, object]>([
   }
 });
 
-test('a FAILED event whose letter is gone is noted, and a violation if asked', async () => {
+test('a FAILED event whose dead letter is gone is noted, or a violation on request', async () => {
   const [first] = await broker.takeAll(space.deadQueue);
-  // A letter may be on its way for some seconds.
+  // A letter may take some seconds to arrive.
   await vi.waitFor(
     async () => {
       const { code, body } = await json('audit', '--letters');
@@ -140,7 +140,7 @@ test('a FAILED event whose letter is gone is noted, and a violation if asked', a
   expect(code).toBe(0);
 });
 
-test('without a broker the database is audited all the same; without a database it says so', async () => {
+test('without a broker the database is still audited; without a database the audit says so', async () => {
   const without = { ...space.env, RABBITMQ_URL: 'amqp://127.0.0.1:1' };
   const alone = await runCommand(['audit', '--json'], without);
   expect(alone.code).toBe(3);
@@ -155,7 +155,7 @@ test('without a broker the database is audited all the same; without a database 
     code: 3,
     output: expect.stringMatching(/\nundecided: dead letters could not be compared/),
   });
-  // What was asked for and cannot be told is no success.
+  // A check that was asked for and could not be made is not a success.
   const asked = await runCommand(['audit', '--letters'], without);
   expect(asked).toMatchObject({
     code: 1,
@@ -169,7 +169,7 @@ test('without a broker the database is audited all the same; without a database 
   expect(nothing.output).not.toContain('secret');
 });
 
-/** The same rows in a database that no fleet works on, with one more open event. */
+/** The same rows in a database that no fleet uses, with one more open event. */
 async function copyOf(source: Namespace): Promise<Namespace> {
   const copy = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
   const [{ name } = { name: '' }] = await rows<{ name: string }>(source.database, 'SELECT DATABASE() AS name');

@@ -8,7 +8,7 @@ import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { openRaw, type RawClient, rawPost } from '../support/raw-http.ts';
 
 /**
- * However much waits outside, a process holds what its bounds say. Peaks of resident memory, after more of the same.
+ * However much waits outside, a process stays within its bounds. Checked by peak resident memory under growing load.
  */
 
 let space: Namespace;
@@ -39,9 +39,8 @@ async function start(role: string, env: Record<string, string> = {}): Promise<Me
 }
 
 /**
- * A heap takes its room in the first rounds; what leaks goes on growing in all that follow. When a heap collects is its
- * own affair, and one round that peaks says nothing: the median of the last rounds must not exceed `settled` by a
- * fifth.
+ * A heap grows to its size in the first rounds; a leak goes on growing in all later ones. When a heap collects is
+ * unpredictable, so a single peak means nothing: the median of the last rounds must be less than 1.2 times `settled`.
  */
 function expectFlat(peaks: readonly number[], settled: number, mostMiB: number, what: string): void {
   process.stdout.write(`· ${what}: peaks ${peaks.map((peak) => Math.round(peak)).join(', ')} MiB\n`);
@@ -53,7 +52,7 @@ function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
 }
 
-test('10,000 clients before a database that does not answer: 503 for each, and memory stays', {
+test('10,000 clients while the database does not answer: 503 for each, and memory stays flat', {
   timeout: 300_000,
 }, async () => {
   const clients = 10_000;
@@ -88,7 +87,7 @@ test('a backlog of 200,000 stays in the broker', { timeout: 300_000 }, async () 
   const body = conversation();
   const { event_id } = (await post(api.url, body)).body;
   await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 1 }), { timeout: 20_000 });
-  // The same event again and again, with a log as real ones have.
+  // The same event again and again, with a realistic log.
   const message = { ...samples()[0], ...body, event_id, agent_tag: null, metadata: null };
   const peaks: number[] = [];
   for (const backlog of [5_000, 200_000]) {
@@ -108,7 +107,7 @@ test('a backlog of 200,000 stays in the broker', { timeout: 300_000 }, async () 
     peaks.push(await peakMiB(worker.pid));
   }
   await broker.channel.purgeQueue(space.queue);
-  // Within what a heap does by itself: 40 times the backlog is not 40 times the memory.
+  // Within the usual variation of a heap: 40 times the backlog is not 40 times the memory.
   expectFlat(peaks, (peaks[0] ?? 0) * 1.5, 350, 'backlog of 5,000, of 200,000');
 });
 
@@ -132,7 +131,7 @@ test('a slow scorer holds its prefetch and no more', { timeout: 300_000 }, async
   expectFlat(peaks, (peaks[0] ?? 0) * 1.5, 350, 'slow scorer, 300 and 3,000 waiting');
 });
 
-test('bodies at the limit: some wait outside with 503, and memory stays', { timeout: 300_000 }, async () => {
+test('bodies at the size limit: some are refused with 503, and memory stays flat', { timeout: 300_000 }, async () => {
   const api = await start('api', { ACCEPT_BUFFER_BYTES: String(16 * 1_048_576) });
   const large = 'a'.repeat(1_040_000);
   const peaks: number[] = [];

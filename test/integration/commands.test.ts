@@ -53,7 +53,7 @@ test('send: everything accepted and processed is exit code 0, and a second time 
   const again = await send(path, '--wait');
   expect(again.code).toBe(0);
   expect(again.output).toMatch(/accepted\s+30 \(30 of them replayed/);
-  // They were processed before: that time is not of this run.
+  // They were processed earlier: that time does not belong to this run.
   expect(again.output).toMatch(/accept to processed\s+–/);
 });
 
@@ -84,7 +84,7 @@ test.each([
   ['a list', JSON.stringify([conversation()]), "jq -c '.[]'"],
   ['pretty-printed', JSON.stringify(conversation(), null, 2), 'jq -c .'],
 ])(
-  'send: JSON of another shape (%s) is told before anything is posted, with what makes lines of it',
+  'send: JSON of another shape (%s) is refused before anything is posted, with the command that converts it',
   async (_name, text, jq) => {
     const { code, output } = await send(await file([text]));
     expect(code).toBe(78);
@@ -92,7 +92,7 @@ test.each([
   },
 );
 
-test('send: an address with a path, as of an API behind a proxy', async () => {
+test('send: a URL with a path, as for an API behind a proxy', async () => {
   const paths: string[] = [];
   const proxy = createServer((incoming, answer) => {
     paths.push(`${incoming.method} ${incoming.url}`);
@@ -124,7 +124,7 @@ test('send: an address with a path, as of an API behind a proxy', async () => {
   ]);
 });
 
-test('send: a folder, an address that is none', async () => {
+test('send: a folder, an invalid URL', async () => {
   expect(await send(folder)).toMatchObject({
     code: 2,
     output: expect.stringContaining(`this is a folder, not a file: ${folder}`),
@@ -160,7 +160,7 @@ test.each([[['api']], [['fleet']]])('%s whose output nobody reads any more goes 
   expect(await ended).toEqual([0, null]);
 });
 
-test('send: a file that is not there, an API that is not there', async () => {
+test('send: a missing file, an unreachable API', async () => {
   expect(await send(join(folder, 'none'))).toMatchObject({
     code: 2,
     output: expect.stringContaining('there is no file'),
@@ -173,7 +173,7 @@ test('send: a file that is not there, an API that is not there', async () => {
   });
 });
 
-test('a database that cannot be had is named, with what to do; a wrong password is not waited for', async () => {
+test('an unreachable database is named, with what to do; a wrong password is not retried', async () => {
   const away = await runCommand(['api'], {
     ...space.env,
     DATABASE_URL: 'mysql://a:secret@127.0.0.1:1/x',

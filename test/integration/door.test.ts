@@ -4,7 +4,7 @@ import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { openRaw, rawPost } from '../support/raw-http.ts';
 
-/** Clients that send too much, too slowly, too deeply, or not to the end. Nobody else waits for them. */
+/** Clients that send too much, too slowly, nested too deeply, or never finish. No other client waits for them. */
 
 const limit = 1_048_576;
 
@@ -37,7 +37,7 @@ test.each([
   const body = ofSize(bytes);
   expect(Buffer.byteLength(body)).toBe(bytes);
   expect((await post(api.url, body)).status).toBe(status);
-  // The same in chunks, whose sum nobody declares.
+  // The same in chunks, with no declared length.
   const client = await openRaw(api.url);
   client.write(rawPost(null, { 'transfer-encoding': 'chunked' }));
   for (let at = 0; at < body.length; at += 65_536) {
@@ -53,11 +53,11 @@ test.each([
   ['lists', `{"metadata":${'['.repeat(250_000)}${']'.repeat(250_000)}}`, 422],
   ['objects', `{"conversation_log":${'{"a":'.repeat(150_000)}1${'}'.repeat(150_000)}}`, 422],
   ['lists without end', '['.repeat(1_000_000), 400],
-])('%s nested without measure', async (_name, body, status) => {
+])('%s nested far too deeply', async (_name, body, status) => {
   expect((await post(api.url, body)).status).toBe(status);
 });
 
-test('what is unknown may nest as it likes: it is ignored', async () => {
+test('an unknown field may nest as deeply as it likes: it is ignored', async () => {
   const body = JSON.stringify(conversation()).replace('{', `{"unknown":${'['.repeat(200_000)}${']'.repeat(200_000)},`);
   expect((await post(api.url, body)).status).toBe(202);
 });
@@ -87,8 +87,8 @@ test('requests sent ahead on one connection are answered in their order', async 
   client.socket.destroy();
 });
 
-test('many clients that announce much and send little do not keep others out', async () => {
-  // Together they announce 50 times what is held at most.
+test('many clients that announce large bodies and send little do not lock others out', async () => {
+  // Together they announce 50 times the most that is held.
   const lazy = await Promise.all(Array.from({ length: 200 }, () => openRaw(api.url)));
   for (const [i, client] of lazy.entries()) {
     if (i % 2) client.write(rawPost('{"conversation_id":', { 'content-length': limit }));
@@ -100,7 +100,7 @@ test('many clients that announce much and send little do not keep others out', a
   await vi.waitFor(async () => expect(await held('request_body_bytes')).toBe(0), { timeout: 10_000 });
 });
 
-test('bodies that fill what is held at most are refused in the middle, with 503; the rest goes on after them', async () => {
+test('bodies that exceed the buffer are refused midway with 503; the API then accepts again', async () => {
   const greedy = await Promise.all(Array.from({ length: 12 }, () => openRaw(api.url)));
   for (const client of greedy) client.write(rawPost('a'.repeat(limit / 2), { 'content-length': limit }));
   await vi.waitFor(
@@ -116,7 +116,7 @@ test('bodies that fill what is held at most are refused in the middle, with 503;
   expect((await post(api.url, conversation())).status).toBe(202);
 });
 
-test('a client that never ends its body is ended, and a drain does not wait for it', async () => {
+test('a client that never finishes its body is disconnected, and a drain does not wait for it', async () => {
   const own = await startMember('api', { ...space.env, DRAIN_MS: '500' });
   const client = await openRaw(own.url);
   client.write(rawPost('{"a"', { 'content-length': 500 }));
@@ -131,7 +131,7 @@ async function held(name: string, url = api.url): Promise<number> {
 }
 
 test.each([
-  ['no HTTP', 'GET / HELLO/9\r\n\r\n', 400, 'bad_request'],
+  ['not HTTP', 'GET / HELLO/9\r\n\r\n', 400, 'bad_request'],
   ['a method that HTTP does not have', 'FETCH / HTTP/1.1\r\nHost: a\r\n\r\n', 400, 'unknown_method'],
   ['no Host', 'GET /healthz HTTP/1.1\r\n\r\n', 400, 'host_missing'],
   [
@@ -141,7 +141,7 @@ test.each([
     'headers_too_large',
   ],
   [
-    'an expectation nobody knows',
+    'an unknown expectation',
     'POST /v1/conversations/end HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 2\r\n\r\n{}',
     417,
     'unknown_expectation',
@@ -167,7 +167,7 @@ test.each([
   client.socket.destroy();
 });
 
-test('a path says which methods it takes, and the root where to look', async () => {
+test('a path says which methods it allows, and the root says where to look', async () => {
   const { status, headers } = await call(api.url, 'GET', '/v1/conversations/c/skip');
   expect([status, headers['allow']]).toEqual([405, 'POST']);
   expect((await call(api.url, 'POST', '/readyz')).headers['allow']).toBe('GET, HEAD');

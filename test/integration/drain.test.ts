@@ -26,7 +26,7 @@ const processing = () =>
     interval: 50,
   });
 
-test('SIGTERM: what runs is finished and settled, what waits goes back, exit code 0', async () => {
+test('SIGTERM: running work is finished and settled, waiting work goes back, exit code 0', async () => {
   const api = await startMember('api', space.env);
   const worker = await startMember('worker', space.env);
   await postAll(
@@ -41,7 +41,7 @@ test('SIGTERM: what runs is finished and settled, what waits goes back, exit cod
   const broker = await openBroker(inject('rabbitmqUrl'));
   expect(await broker.depth(space.queue)).toBe(10 - (after['PROCESSED'] ?? 0));
   await broker.close();
-  // A request that is under way is answered, then the API ends too.
+  // A request in flight is answered, then the API ends too.
   const open = conversation();
   await post(api.url, open);
   const waiting = call(api.url, 'GET', `/v1/conversations/${open.conversation_id}`, undefined, { prefer: 'wait=2' });
@@ -110,7 +110,7 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
       },
       { timeout: 20_000 },
     );
-  // A log line may come after the word that the member is ready.
+  // A log line may arrive after the message that the member is ready.
   const [first = 0] = await consuming(1);
   // The workers share the cores.
   expect(lines().find((line) => line['msg'] === 'consuming')).toMatchObject({
@@ -129,7 +129,7 @@ test('a fleet starts its members, restarts one that dies, and drains them all', 
   for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
 });
 
-test('a member that meets a password which is being changed does not end its fleet', async () => {
+test('a member that starts while the password is being changed does not end its fleet', async () => {
   const own = await createNamespace(
     { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
     {},
@@ -154,7 +154,7 @@ test('a member that meets a password which is being changed does not end its fle
   await own.dispose();
 });
 
-test('members whose supervisor is killed drain by themselves', async () => {
+test('members whose supervisor is killed drain on their own', async () => {
   const fleet = await startMember('fleet', { ...space.env, WORKER_REPLICAS: '1', LOG_LEVEL: 'info' });
   const pids = await vi.waitFor(() => {
     const all = fleet.lines

@@ -11,7 +11,7 @@ let worker: Member;
 
 beforeAll(async () => {
   const rabbitmq = new URL(inject('rabbitmqUrl'));
-  // Two missed beats of one second end a connection: a blocked event loop would be found out at once.
+  // Two missed one-second heartbeats end a connection: a blocked event loop would show at once.
   rabbitmq.searchParams.set('heartbeat', '1');
   space = await createNamespace(
     { database: inject('databaseUrl'), rabbitmq: rabbitmq.href },

@@ -42,7 +42,7 @@ test('100 clients that post one conversation at once make one row, one score, on
   expect(friendship.friendship_score).toBeGreaterThan(0);
 });
 
-test('10,000 events of one user at once end at exactly the sum of their changes', async () => {
+test('10,000 concurrent events of one user add up to exactly the sum of their changes', async () => {
   const bodies = Array.from({ length: 10_000 }, (_, i) =>
     conversation({
       user_id: 'popular',
@@ -62,7 +62,7 @@ test('10,000 events of one user at once end at exactly the sum of their changes'
   expect(await wrongSums(space.database)).toEqual([]);
 });
 
-test('a message that is delivered again, by hand and fifty times, changes nothing', async () => {
+test('a message published again fifty times by hand changes nothing', async () => {
   const broker = await openBroker(inject('rabbitmqUrl'));
   const body = conversation({ user_id: 'echoed' });
   const { body: accepted } = await post(api.url, body);
@@ -73,7 +73,7 @@ test('a message that is delivered again, by hand and fifty times, changes nothin
   const message = { ...body, event_id: accepted.event_id, metadata: { session_emotion: 'interesting' } };
   for (let i = 0; i < 50; i++) broker.publish(space.queue, message, { messageId: accepted.event_id });
   await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 10_000 });
-  // The queue is empty when the last was delivered, not yet answered: one more event of the user comes after them.
+  // An empty queue means the last one was delivered, not answered: one more event of the same user comes after them.
   const after = conversation({
     user_id: 'echoed',
     metadata: { user_initiated_questions: 0, session_emotion: 'neutral', new_memories_count: 0 },

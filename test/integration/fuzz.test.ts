@@ -5,16 +5,13 @@ import { type Answer, call, conversation, post, rows, wrongSums } from '../suppo
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/**
- * Whatever is posted or published: a clear refusal or a score, never a 5xx, never a crash, never a word of it in the
- * logs.
- */
+/** Whatever is posted or published is clearly refused or scored: no 5xx, no crash, and none of its text in the logs. */
 
-/** Bodies at the door, by fifties; more by hand: FUZZ_BODIES=1000000 scripts/test integration fuzz */
+/** Bodies to post, fifty at a time; for more: FUZZ_BODIES=1000000 scripts/test integration fuzz */
 const bodies = Number(process.env['FUZZ_BODIES'] ?? 20_000);
 const messages = bodies / 10;
 const atOnce = 50;
-/** In every text that is posted. No log line may have it. */
+/** In every text that is posted. No log line may contain it. */
 const secret = 'zqxjkvb';
 
 let space: Namespace;
@@ -140,7 +137,7 @@ const request = fc.record(
   { requiredKeys: ['conversation_id', 'user_id', 'bot_type', 'start_time', 'end_time'] },
 );
 
-/** Good, with nasty texts where texts belong; or with one field taken from a request where anything goes. */
+/** A valid request with nasty texts; or one with a single field that may be anything. */
 const almostGood = fc
   .record({
     good: fc.record({
@@ -223,7 +220,7 @@ describe('POST /v1/conversations/end', () => {
       { numRuns: bodies / atOnce, endOnFailure: true },
     );
     process.stdout.write(`· fuzz: ${bodies} bodies, answers ${JSON.stringify(Object.fromEntries(seen))}\n`);
-    // It would prove little if nothing had come through.
+    // It would prove little if nothing had been accepted.
     for (const status of [202, 400, 409, 415, 422])
       expect(seen.get(status) ?? 0, String(status)).toBeGreaterThan(bodies / 1_000);
     expect((await call(api.url, 'GET', '/healthz')).status).toBe(200);
@@ -278,7 +275,7 @@ describe('the queue', () => {
     );
     const sample = fc.sample(fc.tuple(message, properties), messages);
     for (const [body, props] of sample) broker.publish(space.queue, body, props);
-    // In its turn behind all of them: when this one is scored, every other has been looked at.
+    // Queued behind all of them: when this one is scored, every other has been handled.
     const last = conversation();
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 300_000, interval: 100 });
     await post(api.url, last);
@@ -287,7 +284,7 @@ describe('the queue', () => {
         expect((await call(api.url, 'GET', `/v1/conversations/${last.conversation_id}`)).body.status).toBe('PROCESSED'),
       { timeout: 60_000 },
     );
-    // About half of them name the known event, in one way or another: those are duplicates.
+    // About half of them refer to the known event in some way: those are duplicates.
     expect(await broker.depth(space.deadQueue)).toBeGreaterThan(dead + messages / 3);
     expect((await call(api.url, 'GET', `/v1/conversations/${known.conversation_id}`)).body).toMatchObject({
       status: 'PROCESSED',
@@ -312,6 +309,6 @@ function expectAcceptedOrRefused(answer: Answer): void {
   expect(answer.headers['content-type']).toContain('application/problem+json');
   expect(answer.body).toMatchObject({ status: answer.status, code: expect.any(String), detail: expect.any(String) });
   expect(JSON.stringify(answer.body)).not.toContain(secret);
-  // A library's own words say nothing to a caller.
+  // A library's own wording means nothing to a caller.
   expect(JSON.stringify(answer.body)).not.toMatch(/Invalid input|expected/);
 }

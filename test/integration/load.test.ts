@@ -8,7 +8,7 @@ import { call, conversation, post, postAll, rows } from '../support/client.ts';
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** A message only points at its event: what a worker does, it does by the rows. */
+/** A message only points at its event: a worker goes by the rows in the database. */
 
 let folder: string;
 let space: Namespace;
@@ -40,13 +40,13 @@ const becomes = (id: string, expected: object) =>
     timeout: 20_000,
   });
 
-/** What the scorer was given of this conversation, one text for each of its runs. */
+/** What the scorer was given for this conversation, one text per run. */
 async function runsOf(id: string): Promise<string[]> {
   const lines = (await readFile(join(folder, 'runs'), 'utf8')).trim().split('\n');
   return lines.map((line) => JSON.parse(line)).flatMap((run) => (run.conversation_id === id ? [run.said] : []));
 }
 
-/** Accepted, and its message taken away: nobody has heard of it yet. */
+/** Accepts an event and takes its message away: no worker has heard of it yet. */
 async function unheard(body: object): Promise<string> {
   const { body: accepted } = await post(api.url, body);
   await vi.waitFor(async () => expect(await broker.takeAll(space.queue)).toHaveLength(1), { timeout: 20_000 });
@@ -67,7 +67,7 @@ test('fifty more deliveries of a processed event are answered without a scoring'
     for (let i = 0; i < 50; i++)
       broker.publish(space.queue, { event_id: accepted.event_id }, { messageId: accepted.event_id });
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(0), { timeout: 20_000 });
-    // Behind all of them.
+    // Queued behind all of them.
     const last = conversation();
     await post(api.url, last);
     await becomes(last.conversation_id, { status: 'PROCESSED' });
@@ -79,11 +79,11 @@ test('fifty more deliveries of a processed event are answered without a scoring'
 const others: [string, (event: { event_id: string; conversation_id: string }) => object][] = [
   ['names the conversation and nothing else', ({ conversation_id }) => ({ conversation_id })],
   [
-    'brings a log, and another than was accepted',
+    'carries a log other than the accepted one',
     (event) => ({ ...event, conversation_log: [{ speaker: 'user', text: 'not this' }] }),
   ],
   [
-    'brings things that make no sense',
+    'carries fields that make no sense',
     ({ event_id }) => ({ event_id, conversation_log: 7, metadata: [], user_id: null }),
   ],
 ];
@@ -103,13 +103,13 @@ test('an event whose log is gone fails, says why, and is dead-lettered', async (
   await withWorker(async () => {
     await becomes(body.conversation_id, { status: 'FAILED', error: { code: 'LOG_MISSING' } });
     await vi.waitFor(async () => expect(await broker.peekIds(space.deadQueue)).toEqual(new Set([event_id])));
-    // Not an empty one, which would be a conversation in which nobody said anything.
+    // Not an empty one: that would be a conversation in which nothing was said.
     const { body: shown } = await call(api.url, 'GET', `/v1/conversations/${body.conversation_id}?include=log`);
     expect(shown).toMatchObject({ conversation_log: null });
   });
 });
 
-test('batches that meet the same new conversations a hundred times leave one log for each event', async () => {
+test('concurrent batches with the same new conversations leave one log per event', async () => {
   const bodies = Array.from({ length: 50 }, () => conversation());
   const answers = await postAll(
     api.url,

@@ -5,7 +5,7 @@ import { call, conversation, post, postAll, rows, statuses, wrongSums } from '..
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** What the broker loses comes back soon, and what it only holds for long is left alone. */
+/** Events that the broker loses come back soon, and events that it merely holds for a long time are left alone. */
 
 let space: Namespace;
 let api: Member;
@@ -71,7 +71,7 @@ test('a purged queue: its events are published again and scored, once each', asy
   expect(await worker.stop()).toBe(0);
 });
 
-test('a deleted queue: it is declared anew, and its events come back', async () => {
+test('a deleted queue: it is declared again, and its events come back', async () => {
   await postAll(
     api.url,
     Array.from({ length: 20 }, () => conversation()),
@@ -88,7 +88,7 @@ test('a deleted queue: it is declared anew, and its events come back', async () 
   expect(await worker.stop()).toBe(0);
 });
 
-test('a backlog that is older than REPUBLISH_AFTER_MS is not published again while the queue is not empty', async () => {
+test('a backlog older than REPUBLISH_AFTER_MS is not published again while the queue is not empty', async () => {
   const env = { ...space.env, REPUBLISH_AFTER_MS: '4000', RETRY_BASE_MS: '100', RETRY_CAP_MS: '1000' };
   const impatient = await startMember('api', env);
   await vi.waitFor(async () => expect((await call(impatient.url, 'GET', '/readyz')).body.broker).toBe('up'), {
@@ -110,14 +110,14 @@ test('a backlog that is older than REPUBLISH_AFTER_MS is not published again whi
   expect(impatient.lines.join() + worker.lines.join()).not.toContain('relay: published due events');
 });
 
-test('a backlog that takes many times as long is not taken for lost, nor are attempts that run for long behind an empty queue', async () => {
+test('neither a backlog that takes long nor long attempts behind an empty queue are taken for lost', async () => {
   await postAll(
     api.url,
     Array.from({ length: 12 }, () => conversation({ metadata: { act: 'burn', ms: 600 } })),
   );
   await marked(12);
   const worker = await startMember('worker', { ...space.env, MESSAGE_CONCURRENCY_PER_WORKER: '4' });
-  // At the end four are in work, one after the other, longer than an event needs to count as lost.
+  // The last four run one after another behind an empty queue, for longer than it takes an event to count as lost.
   await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 12 }), {
     timeout: 40_000,
     interval: 100,

@@ -70,7 +70,7 @@ test('a PENDING conversation that is skipped is never scored, even if its messag
   expect((await call(api.url, 'POST', `/v1/conversations/${body.conversation_id}/skip`)).status).toBe(409);
 });
 
-test('many FAILED ones are retried at once, as filtered', async () => {
+test('many FAILED events are retried at once, as filtered', async () => {
   const ids = await Promise.all([failed(), failed(), failed()]);
   const retry = (body: object) => call(api.url, 'POST', '/v1/conversations/retry', body);
   expect(await retry({ status: 'FAILED', error_code: 'OTHER' })).toMatchObject({ status: 202, body: { requeued: 0 } });
@@ -81,7 +81,7 @@ test('many FAILED ones are retried at once, as filtered', async () => {
     await vi.waitFor(async () => expect((await status(id)).status).toBe('PROCESSED'), { timeout: 10_000 });
 });
 
-test('bad requests are told what is wrong, unknown ids are 404', async () => {
+test('bad requests get an answer that says what is wrong, unknown ids a 404', async () => {
   const bad = await call(api.url, 'POST', '/v1/conversations/retry', {
     status: 'PENDING',
     limit: 0,

@@ -5,8 +5,8 @@ import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
 /**
- * Prefetch is parallelism: up to W × C deliveries are worked on at the same moment, in as many threads as there are
- * cores, or fewer.
+ * Prefetch is parallelism: up to W × C deliveries are processed at the same time, on at most as many threads as there
+ * are cores.
  */
 
 const [workers, concurrency] = [2, 20];
@@ -30,7 +30,7 @@ afterAll(async () => {
   await space.dispose();
 });
 
-test('W x C scorings are under way at once: none of them ends before all that its worker may hold have begun', async () => {
+test('W x C scorings are in flight at once: none ends before all that its worker may hold have begun', async () => {
   const fleet = await Promise.all(Array.from({ length: workers }, () => startMember('worker', space.env)));
   const bodies = Array.from({ length: workers * concurrency }, () =>
     conversation({ metadata: { act: 'meet', party: concurrency } }),
@@ -47,7 +47,7 @@ test('W x C scorings are under way at once: none of them ends before all that it
   for (const worker of fleet) expect(await worker.stop()).toBe(0);
 });
 
-test('what still waits when the drain is over goes back with no attempt used, and a worker with time for it scores it', async () => {
+test('work waiting when the drain is over goes back with no attempt used, and the next worker scores it', async () => {
   const worker = await startMember('worker', space.env);
   const bodies = Array.from({ length: concurrency }, () => conversation({ metadata: { act: 'wait', ms: 4_000 } }));
   await postAll(api.url, bodies);

@@ -38,7 +38,7 @@ const due = () =>
     'SELECT event_id, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), next_attempt_at) AS in_s FROM conversation_events WHERE next_attempt_at IS NOT NULL',
   );
 
-test('an event that was stored and never published (its API died in between) is published and scored by whoever lives', async () => {
+test('an event stored but never published (its API died in between) is published by another and scored', async () => {
   const events = Array.from({ length: 30 }, next);
   await insertEvents(store, events, { graceMs: 0, deadlineMs });
   const worker = await startMember('worker', space.env);
@@ -78,7 +78,7 @@ describe('a confirm', () => {
   const dueIn = async (eventId: string) => (await due()).find((row) => row.event_id === eventId)?.in_s;
   afterEach(() => space.database.query('DELETE FROM conversation_events'));
 
-  test("moves a new event and a claimed one out of the relay's way", async () => {
+  test("moves a new event and a claimed one out of the relay's reach", async () => {
     const claimable = await insert(0);
     const { dueAt } = await claimDue(store, { limit: 1, graceMs: 60_000, republishAfterMs, deadlineMs });
     const fresh = await insert(60_000);
@@ -90,7 +90,7 @@ describe('a confirm', () => {
     for (const { eventId } of marks) expect(await dueIn(eventId)).toBeGreaterThan(3_500);
   });
 
-  test('that comes late leaves alone what was written since', async () => {
+  test('that comes late leaves later changes alone', async () => {
     const events = await Promise.all([60_000, 60_000, 60_000].map(insert));
     const [retried = '', reopened = '', closed = ''] = events;
     const write = (values: string, eventId: string) =>
@@ -98,7 +98,7 @@ describe('a confirm', () => {
     await write('next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 9 SECOND', retried);
     await write('next_attempt_at = UTC_TIMESTAMP(3)', reopened);
     await write("status = 'SKIPPED', next_attempt_at = NULL", closed);
-    // An operator's retry that a relay has taken: this confirm is of the publication before.
+    // An operator's retry that a relay has claimed: this confirm belongs to the earlier publication.
     await claimDue(store, { limit: 1, graceMs: 30_000, republishAfterMs, deadlineMs });
     await markConfirmed(
       store,
@@ -110,7 +110,7 @@ describe('a confirm', () => {
     expect(await dueIn(closed)).toBeUndefined();
   });
 
-  test('waits for no row that somebody else holds, and leaves it as that one writes it', async () => {
+  test('does not wait for a row that another transaction holds, and leaves its change alone', async () => {
     const [held = '', free = ''] = await Promise.all([60_000, 60_000].map(insert));
     const operator = await space.database.getConnection();
     await operator.query('START TRANSACTION');
@@ -128,7 +128,7 @@ describe('a confirm', () => {
     expect(await dueIn(held)).toBeLessThanOrEqual(0);
   });
 
-  test('leaves a retry alone that is due at the very millisecond at which the insert was', async () => {
+  test('leaves alone a retry due at the very millisecond at which the insert was due', async () => {
     const eventId = await insert(60_000);
     await space.database.query('UPDATE conversation_events SET attempt_count = 1');
     await markConfirmed(store, [{ eventId, dueAt: null, attemptCount: 0 }], afterConfirm);
@@ -153,7 +153,7 @@ describe('a published event that is due again', () => {
   };
   afterEach(() => space.database.query('DELETE FROM conversation_events'));
 
-  test('is probably in the queue, and is not due while it is left alone', async () => {
+  test('is probably still in the queue, and is no longer due once postponed', async () => {
     const eventId = await published();
     const claimed = await claim();
     expect(claimed.events).toEqual([{ eventId, maybeQueued: true }]);
@@ -164,13 +164,13 @@ describe('a published event that is due again', () => {
     expect((await due())[0]?.in_s).toBeGreaterThan(500);
   });
 
-  test('is published again after four terms, whatever is in the queue', async () => {
+  test('is published again after four times REPUBLISH_AFTER_MS, whatever is in the queue', async () => {
     const eventId = await published();
     await space.database.query('UPDATE conversation_events SET published_at = published_at - INTERVAL 9 SECOND');
     expect((await claim()).events).toEqual([{ eventId, maybeQueued: false }]);
   });
 
-  test('is not thought to be in the queue once the broker has lost it', async () => {
+  test('is not assumed to be in the queue once the broker has lost it', async () => {
     const eventId = await published();
     await space.database.query(
       'UPDATE conversation_events SET published_at = published_at - INTERVAL 3 SECOND, updated_at = updated_at - INTERVAL 3 SECOND, next_attempt_at = next_attempt_at + INTERVAL 1 HOUR',
@@ -180,7 +180,7 @@ describe('a published event that is due again', () => {
   });
 });
 
-test('an event whose confirm takes long is kept from the relays, and its mark finds it', async () => {
+test('an event whose confirm takes long is kept from relays; only a mark with its new due time applies', async () => {
   const event = next();
   await insertEvents(store, [event], { graceMs: 2_000, deadlineMs });
   await space.database.query(
@@ -195,7 +195,7 @@ test('an event whose confirm takes long is kept from the relays, and its mark fi
   await space.database.query('DELETE FROM conversation_events');
 });
 
-test('the API marks what it published, and the message carries what the contract says', async () => {
+test('the API marks what it published, and the message matches the contract', async () => {
   const broker = await openBroker(inject('rabbitmqUrl'));
   const api = await startMember('api', { ...space.env, PUBLISH_GRACE_MS: '2000' });
   await vi.waitFor(async () => expect((await call(api.url, 'GET', '/readyz')).body.broker).toBe('up'));

@@ -16,7 +16,7 @@ afterAll(async () => {
   await space.dispose();
 });
 
-test('Prefer: wait answers as soon as the event is closed, and with what there is when the time is over', async () => {
+test('Prefer: wait answers once the event is closed, or with the current status when the time is up', async () => {
   const body = conversation();
   await post(api.url, body);
   const path = `/v1/conversations/${body.conversation_id}`;
@@ -33,7 +33,7 @@ test('Prefer: wait answers as soon as the event is closed, and with what there i
   expect(await worker.stop()).toBe(0);
 });
 
-test('fifteen hundred callers whose conversations end at the same moment are all answered', async () => {
+test('1,500 callers whose conversations are closed at the same moment are all answered', async () => {
   const bodies = Array.from({ length: 300 }, () => conversation());
   await postAll(api.url, bodies);
   const crowd = new Agent({ connections: 1_500, headersTimeout: 60_000 });
@@ -58,8 +58,8 @@ test('fifteen hundred callers whose conversations end at the same moment are all
   await crowd.close();
 });
 
-test('an API that drains answers those who wait for a status', async () => {
-  // A wait that the drain did not end would be cut off with it, before its 30 s are over.
+test('a draining API answers callers that wait for a status', async () => {
+  // If the drain did not end the wait, the wait would be cut off before its 30 s are over.
   const draining = await startMember('api', { ...space.env, DRAIN_MS: '10000' });
   const body = conversation();
   await post(draining.url, body);
@@ -92,7 +92,7 @@ test('an unchanged answer is a 304; a changed one is not', async () => {
   expect((await call(api.url, 'GET', path, undefined, { 'if-none-match': etag })).status).toBe(200);
 });
 
-test('log and metadata are in the answer only when asked for, the log normalised', async () => {
+test('log and metadata are in the answer only on request, with the log normalised', async () => {
   const body = conversation({
     metadata: { lesson: 7 },
     start_time: '2026-01-01T00:00:00Z',
@@ -124,7 +124,7 @@ test.each([
   ['/v1/conversations/any?include=log&include=log', '?include'],
   ['/v1/conversations/any?inclde=log', '?inclde'],
   ['/v1/conversations?state=FAILED', '?state'],
-])('a parameter that nobody knows is a 422 that names it: %s', async (path, pointer) => {
+])('an unknown parameter is a 422 that names it: %s', async (path, pointer) => {
   expect(await call(api.url, 'GET', path)).toMatchObject({
     status: 422,
     body: { code: 'invalid_query', errors: [{ pointer }] },
@@ -132,13 +132,13 @@ test.each([
 });
 
 test.each(['/v1/conversations?user_id=%ff', '/v1/conversations/%ff'])(
-  'what is not UTF-8 in an address is a 400: %s',
+  'a URL that is not UTF-8 is a 400: %s',
   async (path) => {
     expect(await call(api.url, 'GET', path)).toMatchObject({ status: 400, body: { code: 'bad_path' } });
   },
 );
 
-test('answers end with a newline, problems too', async () => {
+test('answers end with a newline, including problem documents', async () => {
   for (const path of ['/healthz', '/v1/conversations', '/v1/conversations/none']) {
     expect((await (await fetch(`${api.url}${path}`)).text()).at(-1)).toBe('\n');
   }

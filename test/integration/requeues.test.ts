@@ -6,8 +6,8 @@ import { startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
 /**
- * What brokers count against a message differs by version: requeues, closed channels, both. None of it may end an
- * event.
+ * What a broker counts against a message depends on its version: requeues, closed channels, or both. None of it may end
+ * an event.
  */
 
 let space: Namespace;
@@ -23,7 +23,7 @@ test('an event that came back 60 times is still scored, with no attempt used', a
   const broker = await openBroker(inject('rabbitmqUrl'));
   await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(1), { timeout: 20_000, interval: 50 });
   for (let i = 0; i < 60; i++) {
-    // More often than RabbitMQ 4 allows by itself (20): by connections that end, and by nacks.
+    // More often than RabbitMQ 4 allows by default (20): through closed connections and through nacks.
     const connection = await connect(inject('rabbitmqUrl'));
     const channel = await connection.createChannel();
     const message = await vi.waitFor(

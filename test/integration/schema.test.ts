@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => space.dispose());
 
-test('a database of a checkout that kept the text in the event is refused, and not taken for one whose texts are lost', async () => {
+test('a database with the text in the event row is refused, not taken for one that lost its texts', async () => {
   const old = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
   await old.database.query('ALTER TABLE conversation_events ADD conversation_log MEDIUMTEXT NULL');
   for (const command of ['migrate', 'api', 'worker']) {
@@ -48,7 +48,7 @@ test('a database of a checkout that kept the text in the event is refused, and n
   await old.dispose();
 });
 
-test('a database user that may only read is refused at start and by the doctor, with the right that is missing', async () => {
+test('a read-only database user is refused at start and by the doctor, with the missing privilege', async () => {
   const url = new URL(space.env['DATABASE_URL'] ?? '');
   const [database, reader] = [url.pathname.slice(1), `r${randomBytes(5).toString('hex')}`];
   const admin = await mysql.createConnection(inject('databaseUrl'));
@@ -70,7 +70,7 @@ test('a database user that may only read is refused at start and by the doctor, 
   await admin.end();
 });
 
-test('several processes that migrate at once leave one good schema; a process that needs it says what to run', async () => {
+test('concurrent migrations leave one correct schema; a process without it says what to run', async () => {
   const name = `m${randomBytes(5).toString('hex')}`;
   const url = new URL(inject('databaseUrl'));
   const admin = await mysql.createConnection(url.href);
@@ -97,7 +97,7 @@ test('several processes that migrate at once leave one good schema; a process th
   await admin.end();
 });
 
-test('the entity schemas name exactly the columns that the migrations made, with the same nullability and length', async () => {
+test('the entity schemas match the migrated columns exactly, including nullability and length', async () => {
   const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, connectTimeoutMs: 5_000 });
   const found = await rows<{ t: string; c: string; nullable: string; len: number | null }>(
     space.database,
@@ -142,14 +142,14 @@ describe('named CHECK constraints guard states', () => {
     });
   });
 
-  test('a good row is not', async () => {
+  test('a valid row is not', async () => {
     await insert('PENDING', 'NOW()');
   });
 });
 
 describe('every hot or operator query reads an index range', () => {
   beforeAll(async () => {
-    // Enough rows that a planner would choose a scan only if it had to.
+    // Enough rows that the planner would choose a scan only if it had to.
     await space.database.query(`
       INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
         request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level, processed_at, created_at, updated_at)
@@ -254,7 +254,7 @@ describe('every hot or operator query reads an index range', () => {
         expect.soft({ sql, scan: step.type === 'ALL', filesort: /filesort/.test(step.Extra ?? '') }).toEqual({
           sql,
           scan: false,
-          // A user's own topics are sorted by points; they are few.
+          // A user's topics are sorted by points; they are few.
           filesort: sql.includes('friendship_topic_metrics') && sql.includes('ORDER BY'),
         });
         // The unfiltered list reads the primary key from its end and stops: an index scan with a LIMIT.

@@ -7,7 +7,7 @@ import { getContainerRuntimeClient } from 'testcontainers';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { findServers } from '../../scripts/servers/index.ts';
 
-/** The servers that scripts/up starts are nobody else's to use. */
+/** The servers that scripts/up starts are for this checkout alone. */
 
 let folder: string;
 beforeEach(async () => {
@@ -27,7 +27,7 @@ async function openToAll(): Promise<Set<string>> {
   return new Set(rows.flatMap(([, local = '', , state]) => (state === listening && /^0+:/.test(local) ? [local] : [])));
 }
 
-test('they listen on this machine only, ask for a generated password, and give the rights that are needed', async () => {
+test('they listen on this machine only, require a generated password, and grant the rights needed', async () => {
   const before = await openToAll();
   const { database, broker } = await findServers(['database', 'broker'], {
     folder,

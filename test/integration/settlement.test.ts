@@ -7,7 +7,7 @@ import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { serverProcesses } from '../support/server-processes.ts';
 
 /**
- * The settlement table, row by row: what becomes of a delivery, seen in the event's row and in the dead-letter queue.
+ * The settlement table, row by row: what becomes of a delivery, as seen in the event's row and the dead-letter queue.
  */
 
 let space: Namespace;
@@ -79,7 +79,7 @@ test("scored: PROCESSED with the scorer's own details, and the friendship", asyn
   });
 });
 
-test('transient failure: counted, waits, comes back by the relay, and succeeds', async () => {
+test('transient failure: counted, waits, is republished by the relay, and succeeds', async () => {
   const id = await send({ act: 'throw', times: 2 });
   await until(id, { status: 'PROCESSED', attempt_count: 2, error: null });
 });
@@ -99,30 +99,30 @@ test('attempts exhausted: FAILED with the reason, and dead-lettered', async () =
 
 test.each([
   ['a permanent failure', { act: 'refuse' }, 'SCORER_FAILED'],
-  ['an answer that is no score', { act: 'nothing' }, 'SCORER_ANSWER'],
-  ['details that are no JSON', { act: 'circle' }, 'SCORER_ANSWER'],
+  ['an answer that is not a score', { act: 'nothing' }, 'SCORER_ANSWER'],
+  ['details that are not JSON', { act: 'circle' }, 'SCORER_ANSWER'],
   ['an error with a name as long as a novel', { act: 'shout' }, 'SCORER_FAILED'],
-])('%s: FAILED at once, by its first attempt', async (_name, metadata, code) => {
+])('%s: FAILED at once, on the first attempt', async (_name, metadata, code) => {
   const id = await send(metadata);
   await until(id, { status: 'FAILED', attempt_count: 1, error: { code } });
   await deadLetter((text) => text.includes(id));
 });
 
 test.each([
-  ['runs for ever', { act: 'hang', times: 1 }, 'SCORING_TIMEOUT'],
+  ['runs forever', { act: 'hang', times: 1 }, 'SCORING_TIMEOUT'],
   ['calls process.exit', { act: 'exit', times: 1 }, 'SCORING_THREAD_DIED'],
-  ['allocates without end', { act: 'eat', times: 1 }, 'SCORING_THREAD_DIED'],
-])('a scorer that %s loses its thread and its attempt, nothing else', async (_name, metadata, code) => {
+  ['allocates endlessly', { act: 'eat', times: 1 }, 'SCORING_THREAD_DIED'],
+])('a scorer that %s costs its thread and its attempt, nothing else', async (_name, metadata, code) => {
   const innocent = await Promise.all([send({ act: 'burn', ms: 50 }), send({})]);
   const id = await send(metadata);
-  // A dead thread has forgotten that it misbehaved once, so this one fails for good.
+  // Each new thread has forgotten the earlier attempts, so this one fails permanently.
   await until(id, { status: 'FAILED', attempt_count: 3, error: { code } });
   for (const other of innocent) await until(other, { status: 'PROCESSED' });
   expect(await Promise.race([worker.ended, 'running'])).toBe('running');
 });
 
-test('messages that were handed to a thread together with one that ends it pay nothing for it', async () => {
-  // Quick ones first: from then on several go to a thread at once.
+test('messages handed to a thread together with one that kills it use no attempt', async () => {
+  // Quick ones first: after them, several are handed to a thread at once.
   for (const id of await Promise.all(Array.from({ length: 40 }, () => send({}))))
     await until(id, { status: 'PROCESSED' });
   const ids = await Promise.all(Array.from({ length: 60 }, (_, i) => send(i % 20 === 7 ? { act: 'exit' } : {})));
@@ -144,11 +144,11 @@ test('a slow attempt is shown as PROCESSING, with its start and worker; a quick 
 describe('messages that are not ours', () => {
   test.each([
     ['not JSON', 'hello'],
-    ['no object', '[1,2]'],
+    ['not an object', '[1,2]'],
     ['another schema', '{"order": 17}'],
     ['an event that does not exist', JSON.stringify({ conversation_id: 'conv_never_accepted' })],
     [
-      'an unknown event with everything',
+      'an unknown event with every field',
       JSON.stringify({ ...conversation(), event_id: '01890000-0000-7000-8000-00000000ffff' }),
     ],
     ['nothing at all', ''],
@@ -185,7 +185,7 @@ test("an older publisher's body, only the conversation id, is scored from the da
 test.each([
   ['another user and topic', { user_id: 'impostor', agent_tag: 'imposture' }],
   ['no user', { user_id: undefined }],
-  ['a user that is no id', { user_id: 'x'.repeat(100_000) }],
+  ['an invalid user id', { user_id: 'x'.repeat(100_000) }],
 ])('a message that names %s: the row decides whose score it is', async (name, wrong) => {
   const [userId, topic] = [`owner of ${name}`, 'the topic'];
   const body = conversation({ user_id: userId, agent_tag: topic });
@@ -206,7 +206,7 @@ test.each([
   expect((await call(api.url, 'GET', '/v1/users/impostor/friendship')).status).toBe(404);
 });
 
-test('a log over 64 KiB stays out of the message and is read from the database', async () => {
+test('a log over 64 KiB is read from the database, not carried in the message', async () => {
   const conversation_log = Array.from({ length: 300 }, (_, i) => ({
     speaker: i % 2 ? 'user' : 'pika',
     text: `${i} ${'long '.repeat(80)}`,
@@ -232,7 +232,7 @@ test("neither rows nor log lines nor dead letters' errors repeat what was said",
   expect([...api.lines, ...worker.lines].filter((line) => line.includes('xyzzy'))).toEqual([]);
 });
 
-test("a result that waits for another transaction's lock holds up nobody else's", async () => {
+test("a result that waits for another transaction's lock delays no other", async () => {
   const warm = await send({}, { user_id: 'frozen' });
   await until(warm, { status: 'PROCESSED' });
   const holder = await space.database.getConnection();

@@ -9,8 +9,7 @@ import { runCommand } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
 /**
- * The sizing advisor on real servers: it answers, and leaves nothing behind. How well it predicts is measured in
- * bench/.
+ * The sizing advisor on real servers: it answers, and leaves nothing behind. Its accuracy is measured in bench/.
  */
 
 let space: Namespace;
@@ -36,14 +35,14 @@ const left = () =>
   );
 const admin = () => ({ ...space.env, DATABASE_URL: inject('databaseUrl') });
 
-test('recommends a setting that it has measured and checked, and removes what it made', async () => {
+test('recommends a setting that it has measured and checked, and removes what it created', async () => {
   const page = join(folder, 'size.html');
   const { code, output } = await runCommand(
     ['size', '--seconds', '1', '--json', '--html', page, '--rate', '10'],
     admin(),
   );
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '');
-  // Other tests use the machine as well, and the advisor may say so.
+  // Other load on the machine is possible, and the advisor may say so.
   expect(code, output).toBe(report.distrust === null ? 0 : 3);
   for (const trial of report.measured.trials) expect(trial.rate).toBeGreaterThan(0);
   expect(report.measured.scorer).toMatchObject({ name: 'friendship', wall_ms: expect.any(Number) });
@@ -67,7 +66,7 @@ test('recommends a setting that it has measured and checked, and removes what it
   await broker.close();
 }, 180_000);
 
-test('a scorer that waits is told by what is in flight, and gets as many as the rate needs', async () => {
+test('a scorer that waits is sized by what is in flight, and gets as many as the rate needs', async () => {
   const file = join(folder, 'waiting.ndjson');
   await writeFile(file, JSON.stringify(conversation({ metadata: { act: 'wait', ms: 200 } })));
   const scorer = new URL('../fixtures/obedient-scorer.ts', import.meta.url).pathname;
@@ -79,12 +78,12 @@ test('a scorer that waits is told by what is in flight, and gets as many as the 
   expect(code, output).toBe(report.distrust === null ? 0 : 3);
   expect(report.model.kind).toBe('waiting');
   expect(report.model.each_ms).toBeGreaterThanOrEqual(200);
-  // Rate x time, and 30 % of it free for bursts.
+  // Rate x time, with 30 % of the setting left free for bursts.
   const { workers, concurrency } = report.advice.setting;
   expect(workers * concurrency).toBe(Math.ceil((70 * report.model.each_ms) / 1_000 / 0.7));
 }, 180_000);
 
-test('a queue that is emptied stays empty, whatever was delivered from it', async () => {
+test('a queue that is emptied stays empty, even if messages had been delivered from it', async () => {
   const queueName = `${space.queue}_own`;
   const queue = await createOwnQueue(
     space.env['RABBITMQ_URL'] ?? '',
@@ -95,7 +94,7 @@ test('a queue that is emptied stays empty, whatever was delivered from it', asyn
   broker.publish(queueName, 'of the run before');
   await vi.waitFor(async () => expect(await broker.channel.get(queueName)).not.toBe(false));
   await queue.empty();
-  await broker.close(); // what it held goes back where it came from
+  await broker.close(); // its unacknowledged messages go back to their queue
   const later = await openBroker(inject('rabbitmqUrl'));
   later.publish(queueName, 'of this run');
   await vi.waitFor(async () => expect(await later.depth(queueName)).toBeGreaterThan(0));
@@ -104,7 +103,7 @@ test('a queue that is emptied stays empty, whatever was delivered from it', asyn
   await queue.remove();
 });
 
-describe('what it cannot use, it says', () => {
+describe('says what it cannot use', () => {
   test.each([
     [
       'a body that the API would refuse',
@@ -121,7 +120,7 @@ describe('what it cannot use, it says', () => {
     expect(code).toBe(78);
   });
 
-  test('a file that is not there, as every other command says it', async () => {
+  test('a missing file, with the same message as every other command', async () => {
     const { code, output } = await runCommand(['size', '--body', join(folder, 'none.ndjson')], admin());
     expect(output).toContain(`there is no file ${join(folder, 'none.ndjson')}`);
     expect(code).toBe(2);
@@ -136,7 +135,7 @@ describe('what it cannot use, it says', () => {
     expect(code).toBe(78);
   });
 
-  test('a user who may not create a database, with the cure', async () => {
+  test('a user who may not create a database, with the fix', async () => {
     const { code, output } = await runCommand(['size'], space.env);
     expect(output).toMatch(/may not create one:\n.*GRANT ALL ON `afterword/s);
     expect(code).toBe(78);

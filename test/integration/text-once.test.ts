@@ -10,8 +10,8 @@ import { newEvent } from '../support/new-event.ts';
 import { type OwnServers, startOwnServers } from '../support/own-servers.ts';
 
 /**
- * What was said is stored in one place, and nowhere else: not in the broker, not in other tables. Own servers: their
- * files are searched, and one is set otherwise.
+ * The text of a conversation is stored in one place only: not in the broker, not in other tables. Uses servers of its
+ * own, because their files are searched and a database setting is changed.
  */
 
 const said = 'thepurplehippopotamus';
@@ -37,7 +37,7 @@ afterAll(async () => {
   await servers.dispose();
 });
 
-/** Whether any file of the broker's data has these bytes. */
+/** Whether any file of the broker's data contains these bytes. */
 async function brokerHas(text: string): Promise<boolean> {
   const status = JSON.parse(await servers.broker.ctl('status', '--formatter', 'json'));
   const printed = await servers.broker.ctl('eval', `os:cmd("grep -rlaF ${text} ${status.data_directory} | wc -l").`);
@@ -61,7 +61,7 @@ async function tablesWith(text: string): Promise<string[]> {
   return [...found];
 }
 
-test('of conversations that wait, are processed and are dead-lettered, the text is in one table alone', async () => {
+test('the text of waiting, processed and dead-lettered conversations is in one table only', async () => {
   const conversation_log = [{ speaker: 'user', text: said }];
   const metadata = { note: said };
   const scored = conversation({ conversation_log, metadata });
@@ -81,7 +81,7 @@ test('of conversations that wait, are processed and are dead-lettered, the text 
   expect(await brokerHas(said)).toBe(false);
 });
 
-test('a text that was stored before `max_allowed_packet` was lowered is read whole', async () => {
+test('a text stored before `max_allowed_packet` was lowered is still read in full', async () => {
   const text = JSON.stringify('x'.repeat(1_500_000));
   const admin = await mysql.createConnection(servers.database.url);
   const [[before]] = await admin.query<mysql.RowDataPacket[]>('SELECT @@GLOBAL.max_allowed_packet AS bytes');

@@ -7,7 +7,7 @@ import { onDuty } from '../support/duty.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** The commands of a person on duty, on a fleet that runs. */
+/** The operator's commands, on a running fleet. */
 
 let space: Namespace;
 let api: Member;
@@ -33,7 +33,7 @@ afterAll(async () => {
 const { json, afterword, status, becomes, letters, failOnce } = onDuty(() => ({ space, api, broker }));
 
 describe('dead letters', () => {
-  test('are listed and shown beside their events, without a word of the conversation', async () => {
+  test('are listed and shown with their events, without a word of the conversation', async () => {
     const [id = ''] = await failOnce(1, { conversation_log: [{ speaker: 'user', text: 'xyzzy' }] });
     const { body } = await json('dead', 'list');
     expect(body.letters).toContainEqual(
@@ -51,7 +51,7 @@ describe('dead letters', () => {
       expect(output).toContain(id);
       expect(output).not.toContain('xyzzy');
     }
-    // Looking took nothing away.
+    // Looking removed nothing.
     expect(await broker.depth(space.deadQueue)).toBe(1);
     expect(await afterword('dead', 'show', 'nobody')).toMatchObject({
       code: 1,
@@ -59,7 +59,7 @@ describe('dead letters', () => {
     });
   });
 
-  test('are replayed one, by code, or all; each counts once', async () => {
+  test('are replayed one at a time, by code, or all; each counts once', async () => {
     const ids = await failOnce(4, { user_id: 'replayed' });
     expect((await json('dead', 'replay', ids[0] ?? '')).body).toMatchObject({ replayed: 1, reopened: 1 });
     await becomes(ids[0] ?? '', 'PROCESSED');
@@ -71,7 +71,7 @@ describe('dead letters', () => {
     expect((await json('dead', 'replay', '--all')).body).toMatchObject({ replayed: 0 });
   });
 
-  test('of events that are closed or open by now leave; what is not ours goes back to the queue and comes again', async () => {
+  test('whose event is closed or open again are removed; foreign messages go back and return', async () => {
     const [skipped = ''] = await failOnce(1);
     await call(api.url, 'POST', `/v1/conversations/${skipped}/retry`);
     await becomes(skipped, 'PROCESSED');
@@ -91,7 +91,7 @@ describe('dead letters', () => {
     await letters(0);
   });
 
-  test('a replay that is killed half-way loses no letter, and the next one finishes it', async () => {
+  test('a replay killed halfway loses no letter, and the next one finishes the job', async () => {
     const ids = await failOnce(60, { user_id: 'halfway' });
     const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
     const child: ChildProcess = spawn(process.execPath, [main, 'dead', 'replay', '--all'], {
@@ -102,7 +102,7 @@ describe('dead letters', () => {
       rows(space.database, "SELECT 1 FROM conversation_events WHERE user_id = 'halfway' AND status <> 'FAILED'");
     await vi.waitFor(async () => expect((await open()).length).toBeGreaterThan(5), { timeout: 20_000, interval: 1 });
     child.kill('SIGKILL');
-    // What is still FAILED has its letter: those that the dead process held go back to the queue.
+    // Every event still FAILED has its letter: those the killed process held go back to the queue.
     const left = 60 - (await open()).length;
     expect(left).toBeGreaterThan(0);
     await vi.waitFor(async () => expect(await broker.depth(space.deadQueue)).toBeGreaterThanOrEqual(left), {
@@ -114,7 +114,7 @@ describe('dead letters', () => {
     expect(await wrongSums(space.database)).toEqual([]);
   });
 
-  test('are open to one tool at a time, and the second one says so', async () => {
+  test('can be used by one tool at a time, and a second one says so', async () => {
     await failOnce(1);
     const flag = await broker.channel.assertQueue(`${space.deadQueue}_open`, { exclusive: true, durable: false });
     expect(await afterword('dead', 'list')).toMatchObject({ code: 1, output: expect.stringContaining('another tool') });
@@ -124,7 +124,7 @@ describe('dead letters', () => {
     await letters(0);
   });
 
-  test('of an event that fails again while all are retried are not retried again', async () => {
+  test('events that fail again while all are being retried are not retried twice', async () => {
     const bodies = Array.from({ length: 30 }, () => conversation({ metadata: { act: 'refuse' } }));
     await postAll(api.url, bodies);
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
@@ -134,7 +134,7 @@ describe('dead letters', () => {
     );
     for (const { conversation_id } of bodies) await becomes(conversation_id, 'FAILED');
     await letters(60);
-    // One line for each event, however often it has failed.
+    // One line per event, however often it has failed.
     const { body: listed } = await json('dead', 'list', '--limit', '100');
     expect(listed.count).toBe(60);
     expect(listed.letters.map((letter: { letters: number }) => letter.letters)).toEqual(Array(30).fill(2));
@@ -143,14 +143,14 @@ describe('dead letters', () => {
       await space.database.query('DELETE FROM conversation_events WHERE conversation_id = ?', [conversation_id]);
   });
 
-  test('a command line that does not say which is refused', async () => {
+  test('a command line that does not say which letters is refused', async () => {
     for (const args of [[], ['x', '--all'], ['--all', '--error', 'X']])
       expect((await afterword('dead', 'replay', ...args)).code).toBe(2);
   });
 });
 
 describe('events', () => {
-  test('are listed, shown, retried and skipped from a shell, by either id', async () => {
+  test('are listed, shown, retried and skipped from the shell, by either id', async () => {
     const [id = ''] = await failOnce(1, { user_id: 'shell' });
     const { event_id } = await status(id);
     const { body } = await json('events', 'list', '--status', 'failed', '--user', 'shell');
@@ -173,7 +173,7 @@ describe('events', () => {
     expect((await afterword('events', 'skip', id, '--reason', 'x'.repeat(501))).code).toBe(2);
   });
 
-  test('are listed by error and time, page by page, and it is said if there are more', async () => {
+  test('are listed by error and time, page by page, with a note if there are more', async () => {
     const ids = await failOnce(3, { user_id: 'paged' });
     const list = async (...more: string[]) =>
       (await json('events', 'list', '--user', 'paged', ...more)).body as { event_id: string }[];
@@ -191,19 +191,19 @@ describe('events', () => {
     await json('dead', 'replay', '--all');
   });
 
-  test('all FAILED ones are retried at once', async () => {
+  test('all FAILED events are retried at once', async () => {
     const ids = await failOnce(3);
     expect(await afterword('events', 'retry', '--failed', '--error', 'SCORER_FAILED')).toMatchObject({ code: 0 });
     for (const id of ids) await becomes(id, 'PROCESSED');
     await json('dead', 'replay', '--all');
   });
 
-  test('open ones are due at once after republish, those that are old enough', async () => {
+  test('open events are due at once after republish, if they are old enough', async () => {
     expect(await worker.stop()).toBe(0);
     const bodies = Array.from({ length: 10 }, () => conversation({ user_id: 'republished' }));
     await postAll(api.url, bodies);
     await vi.waitFor(async () => expect(await broker.depth(space.queue)).toBe(10), { timeout: 10_000 });
-    // Confirmed, and waiting for hours.
+    // Confirmed, so not due for hours.
     const later = 'SELECT 1 FROM conversation_events WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 1 HOUR';
     await vi.waitFor(async () => expect(await rows(space.database, later)).toHaveLength(10), {
       timeout: 20_000,
@@ -222,7 +222,7 @@ describe('events', () => {
 });
 
 describe('doctor', () => {
-  test('a deployment that works has nothing that fails', async () => {
+  test('a working deployment has no failed checks', async () => {
     const { code, body } = await json('doctor');
     expect(body.findings.filter((f: { status: string }) => f.status === 'fail')).toEqual([]);
     const checks = body.findings.map((f: { check: string }) => f.check);
@@ -241,7 +241,7 @@ describe('doctor', () => {
   });
 
   test.each<[string, Record<string, string>, string]>([
-    ['a queue declared otherwise', { RABBITMQ_QUEUE_MAX_LENGTH: '77' }, 'queue arguments'],
+    ['a queue declared differently', { RABBITMQ_QUEUE_MAX_LENGTH: '77' }, 'queue arguments'],
     ['no broker', { RABBITMQ_URL: 'amqp://127.0.0.1:1' }, 'broker'],
     ['no database', { DATABASE_URL: 'mysql://u:p@127.0.0.1:1/x' }, 'database'],
     ['a scorer that cannot be loaded', { SCORER_MODULE: './no-such-scorer.ts' }, 'scorer'],
@@ -264,7 +264,7 @@ describe('doctor', () => {
   });
 });
 
-describe('output that nobody takes', () => {
+describe('output that cannot be written', () => {
   const shell = (line: string) => {
     const child = spawn('sh', ['-c', line], {
       env: { PATH: process.env['PATH'], ...space.env },
@@ -280,7 +280,7 @@ describe('output that nobody takes', () => {
     expect(await shell(`(${program} events list --limit 500 --json; echo "code $?" >&2) | true`)).toBe('code 0\n');
   });
 
-  test('a full device is said in a line', async () => {
+  test('a full device is reported in one line', async () => {
     expect(await shell(`${program} events list --limit 1000 > /dev/full; echo "code $?"`)).toBe(
       'afterword: the output cannot be written: ENOSPC: no space left on device, write\ncode 1\n',
     );

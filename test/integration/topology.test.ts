@@ -17,7 +17,7 @@ afterAll(async () => {
 });
 
 test.each(['api', 'worker'])(
-  '%s: a queue with other arguments is a start-up error that names difference and cure',
+  '%s: a queue with other arguments is a start-up error that names the difference and the fix',
   async (role) => {
     const queue = `${space.queue}_other`;
     await broker.channel.assertQueue(queue, {
@@ -32,12 +32,12 @@ test.each(['api', 'worker'])(
   },
 );
 
-test('a broker that is set up differently hours after the start is told and waited for; accepting goes on', async () => {
+test('a topology conflict that appears long after the start is logged and waited out; accepting goes on', async () => {
   const queue = `${space.queue}_later`;
   const assertOther = () =>
     broker.channel.assertQueue(queue, { durable: true, arguments: { 'x-queue-type': 'quorum', 'x-max-length': 7 } });
   await assertOther();
-  // Its start is over at once.
+  // Its start-up phase is over at once.
   const api = await startMember('api', {
     ...space.env,
     RABBITMQ_QUEUE_NAME: queue,
@@ -61,7 +61,7 @@ test('a broker that is set up differently hours after the start is told and wait
 test.each([
   ['a wrong password', { password: 'wrong' }, /refuses the login of \w+: check user and password in RABBITMQ_URL/],
   ['an unknown virtual host', { pathname: '/nowhere' }, /refuses the virtual host nowhere/],
-])('%s is not a broker that is away: api, worker and tools end and say so', async (_name, spoil, message) => {
+])('%s is not taken for a broker that is down: api, worker and tools end and say so', async (_name, spoil, message) => {
   const url = Object.assign(new URL(inject('rabbitmqUrl')), spoil);
   const env = { ...space.env, RABBITMQ_URL: url.href };
   for (const { code, output } of await Promise.all(['api', 'worker'].map((role) => runCommand([role], env)))) {
@@ -83,7 +83,7 @@ test('a classic queue serves too, for brokers without quorum queues', async () =
   await broker.channel.deleteExchange(`${space.queue}_classic_dlx`);
 });
 
-test('a queue that is deleted under the consumer is declared anew and consumed again', async () => {
+test('a queue deleted under its consumer is declared and consumed again', async () => {
   const api = await startMember('api', { ...space.env, PUBLISH_GRACE_MS: '500' });
   const worker = await startMember('worker', space.env);
   await vi.waitFor(() => expect(worker.lines.join()).toContain('consuming'));
@@ -93,7 +93,7 @@ test('a queue that is deleted under the consumer is declared anew and consumed a
   for (const member of [api, worker]) expect(await member.stop()).toBe(0);
 });
 
-test('a full queue refuses, the database keeps, and everything is scored when there is room', async () => {
+test('a full queue refuses events, the database keeps them, and all are scored once there is room', async () => {
   const env = {
     ...space.env,
     RABBITMQ_QUEUE_NAME: `${space.queue}_small`,

@@ -1,10 +1,10 @@
 import { type Channel, type ChannelModel, connect, type GetMessage } from 'amqplib';
 
-/** A hand on the broker for a test: puts messages in and looks at what was dead-lettered. */
+/** A test's own connection to the broker: publishes messages and looks at what was dead-lettered. */
 export type BrokerHand = {
   readonly channel: Channel;
   publish(queue: string, body: unknown, properties?: { messageId?: string; contentType?: string }): void;
-  /** Takes everything that is in the queue now. */
+  /** Consumes everything that is in the queue now. */
   takeAll(queue: string): Promise<GetMessage[]>;
   /** Message ids of what is in the queue now; everything stays. */
   peekIds(queue: string): Promise<Set<string>>;
@@ -41,7 +41,7 @@ export async function openBroker(url: string): Promise<BrokerHand> {
       return ids;
     },
     async depth(queue) {
-      // A queue that nobody has declared yet closes the channel that asks.
+      // Asking about a queue that does not exist yet closes the channel.
       const asking = await connection.createChannel();
       asking.on('error', () => {});
       try {

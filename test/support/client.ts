@@ -11,7 +11,7 @@ export type Answer = {
   readonly body: any;
 };
 
-/** A JSON call; the body of the answer is parsed if it is JSON. */
+/** Sends a JSON request; the answer's body is parsed if it is JSON. */
 export async function call(
   base: string,
   method: 'GET' | 'POST',
@@ -62,7 +62,7 @@ export function samples(): Record<string, unknown>[] {
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
-/** Posts all with `concurrency` at a time, in order of completion. */
+/** Posts all of them, `concurrency` at a time. @returns the answers in order of completion. */
 export async function postAll(base: string, bodies: Iterable<unknown>, concurrency = 50): Promise<Answer[]> {
   const answers: Answer[] = [];
   const queue = bodies[Symbol.iterator]();
@@ -87,7 +87,7 @@ export async function statuses(database: Pool): Promise<Record<string, number>> 
   return Object.fromEntries(found.map((row) => [row.status, row.n]));
 }
 
-/** Users whose friendship is not the exact sum of their processed events. Empty when every promise held. */
+/** Users whose friendship is not the exact sum of their processed events. Empty if all is well. */
 export function wrongSums(database: Pool): Promise<{ user_id: string; held: number; expected: number }[]> {
   return rows(
     database,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Network } from 'testcontainers';
 import { freePort, images, LocalRabbitMq, startPrivateBroker } from '../../scripts/servers/index.ts';
 
-/** A node that may be killed and started again. */
+/** A node that can be killed and started again. */
 export type Node = { readonly url: string; kill(): Promise<void>; start(): Promise<void>; dispose(): Promise<void> };
 export type Cluster = { readonly nodes: readonly Node[]; dispose(): Promise<void> };
 
@@ -31,7 +31,7 @@ async function asProcesses(): Promise<Cluster> {
   return {
     nodes,
     async dispose() {
-      // The first brought what the others need to leave in order.
+      // The first node started epmd, which the others need to leave in an orderly way.
       for (const node of nodes.toReversed()) await node.dispose();
       await rm(home, { recursive: true, force: true });
     },

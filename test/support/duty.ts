@@ -4,7 +4,7 @@ import { call, conversation, postAll } from './client.ts';
 import { type Member, runCommand } from './member.ts';
 import type { Namespace } from './namespace.ts';
 
-/** What a person on duty does to a fleet, and looks at. `fleet` is asked each time: tests start and stop its parts. */
+/** An operator's commands and checks. `fleet` is called each time, because tests start and stop its parts. */
 export function onDuty(fleet: () => { readonly space: Namespace; readonly api: Member; readonly broker: BrokerHand }) {
   const patience = { timeout: 20_000, interval: 50 };
   const afterword = (...args: string[]) => runCommand(args, fleet().space.env);
@@ -24,7 +24,7 @@ export function onDuty(fleet: () => { readonly space: Namespace; readonly api: M
       return { code, body: JSON.parse(output) };
     },
     /**
-     * Conversations that are refused at their first run and fine at the second; resolves with their ids when each has
+     * Posts conversations that fail on their first run and succeed on the second; resolves with their ids when each has
      * its dead letter.
      */
     async failOnce(n: number, overrides: object = {}): Promise<string[]> {

@@ -10,11 +10,11 @@ export type PlanStep = {
   readonly Extra: string | null;
 };
 
-/** What `act` really said to the database, as text or prepared: reads and updates, with their values put in. */
+/** The reads and updates that `act` sent to the database, plain or prepared, with their values filled in. */
 export async function recordStatements(store: Store, act: (store: Store) => Promise<unknown>): Promise<string[]> {
   const statements: string[] = [];
   const note = (sql: string, params: unknown) => {
-    // Several may travel in one packet.
+    // One packet may hold several.
     for (const statement of mysql.format(sql, Array.isArray(params) ? params : []).split(';\n')) {
       if (/^\s*(SELECT|UPDATE)/i.test(statement) && /FROM|UPDATE/i.test(statement)) statements.push(statement);
     }
@@ -35,12 +35,12 @@ export async function recordStatements(store: Store, act: (store: Store) => Prom
 }
 
 /**
- * How the server would read each table. Derived tables are a batch's own values; a plan without a table has no matching
- * row.
+ * How the server would read each table. Left out: derived tables, which hold a batch's own values, and steps without a
+ * table, which mean that no row matches.
  */
 export async function explain(database: Pool, sql: string): Promise<PlanStep[]> {
   const [row] = await rows<{ v: string }>(database, 'SELECT VERSION() AS v');
-  // MySQL 9 answers a plain EXPLAIN in another format, MariaDB does not know the word for this one.
+  // MySQL 9 answers a plain EXPLAIN in another format, and MariaDB does not know FORMAT=TRADITIONAL.
   const format = /mariadb/i.test(row?.v ?? '') ? '' : 'FORMAT=TRADITIONAL';
   const plan = await rows<PlanStep>(database, `EXPLAIN ${format} ${sql}`);
   return plan.filter((step) => step.table !== null && !step.table.startsWith('<') && step.table !== 'v');

@@ -14,8 +14,7 @@ const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, i
 export type Post = { readonly role: 'api' | 'worker'; readonly member: Member; readonly restarts: number };
 
 /**
- * A whole deployment that may be broken: servers of its own, a network between them and the processes, and a
- * supervisor.
+ * A whole deployment that tests can break: its own servers, proxies between them and the processes, and a supervisor.
  */
 export type Fleet = {
   readonly servers: OwnServers;
@@ -24,19 +23,19 @@ export type Fleet = {
   readonly url: string;
   readonly api: Post;
   readonly workers: readonly Post[];
-  /** One more process that nobody supervises. */
+  /** Starts one more process, without a supervisor. */
   start(role: 'api' | 'worker', env?: Record<string, string>, options?: { mayDie?: boolean }): Promise<Member>;
   /** Resolves when every post has a process that is ready, and the API has both servers. */
   healthy(): Promise<void>;
-  /** SIGTERM to a post's process, and its successor. @returns the exit code. */
+  /** Sends SIGTERM to a post's process and waits for its successor. @returns the exit code. */
   restart(post: Post): Promise<number | NodeJS.Signals>;
-  /** Every worker that lives, supervised or not. */
+  /** Every worker that is alive, supervised or not. */
   livingWorkers(): Member[];
   /** How many lines with this text the processes of the fleet have printed, in all. */
   said(text: string): number;
   /**
    * Ends everything.
-   * @returns exit codes, connections that the servers still had of it, and processes that were still there.
+   * @returns exit codes, connections still open on the servers, and processes still alive.
    */
   stop(): Promise<{ codes: (number | NodeJS.Signals)[]; connections: string[]; leaked: number[] }>;
 };
@@ -149,7 +148,7 @@ export async function startFleet(options: {
     said: (text) => past.reduce((n, { member }) => n + member.lines.filter((line) => line.includes(text)).length, 0),
     async stop() {
       stopping = true;
-      // A fault that failed may have left it broken, and nothing starts or ends in silence.
+      // A failed fault may have left the network broken, and processes need it to start and to stop.
       await Promise.all([network.database.restore(), network.broker.restore()]);
       await Promise.all(posts.map((p) => p.filled()));
       const codes = await Promise.all(posts.map((p) => p.member.stop()));
@@ -163,7 +162,7 @@ export async function startFleet(options: {
   };
 }
 
-/** Connections of the fleet's own database user, and of anybody on the broker. */
+/** Connections of the fleet's own database user, and all of Afterword's on the broker. */
 async function leftConnections(servers: OwnServers, space: Namespace): Promise<string[]> {
   const user = new URL(space.env['DATABASE_URL'] ?? '').username;
   const database = (await serverProcesses(space.database)).filter((p) => p.user === user);

@@ -7,7 +7,7 @@ const ownMain = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 /** A real process of the fleet. */
 export type Member = {
-  /** Base URL, of an api. */
+  /** The base URL, if it is an API. */
   readonly url: string;
   readonly pid: number;
   /** Everything it printed. */
@@ -15,12 +15,12 @@ export type Member = {
   /** Resolves with the exit code, or the signal that ended it. */
   readonly ended: Promise<number | NodeJS.Signals>;
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, and wait. */
+  /** Sends SIGTERM and waits for the end. */
   stop(): Promise<number | NodeJS.Signals>;
 };
 
 /**
- * Starts `afterword <role>` and waits until it says that it is ready; rejects with its output if it ends before, unless
+ * Starts `afterword <role>` and waits until it says that it is ready; if it ends first, rejects with its output unless
  * it `mayDie`.
  * @param options.main  the program, if it is not this checkout's.
  */
@@ -65,7 +65,7 @@ function run(
   env: Record<string, string>,
 ): { child: ChildProcess; lines: string[]; ended: Promise<number | NodeJS.Signals> } {
   const child = spawn(process.execPath, [main, ...args], {
-    // Hundreds of processes are started; what was compiled once is read back, as in a fleet.
+    // Hundreds of processes are started: they share a compile cache, as in a fleet.
     env: { PATH: process.env['PATH'], ...compileCache, ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   });

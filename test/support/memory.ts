@@ -2,14 +2,12 @@ import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
-/**
- * Most memory that a process has had resident since the last call (or now, where the system does not keep that), MiB.
- */
+/** A process's peak resident memory since the last call (or the current one, where the system keeps no peak), MiB. */
 export async function peakMiB(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
   const peak = /^VmHWM:\s+(\d+) kB/m.exec(status)?.[1];
   if (peak !== undefined) {
-    // 5: the peak begins again at what is resident now (proc(5)).
+    // 5: resets the peak to what is resident now (proc(5)).
     await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => {});
     return Number(peak) / 1_024;
   }

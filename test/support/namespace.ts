@@ -15,9 +15,9 @@ export type Namespace = {
 
 /**
  * @param env  more settings for the processes under test.
- * @param options.ownUser  the processes get a database user with rights on this database alone, whom `read_only` binds.
- * @param options.migrateWith  brings the empty database's schema; this checkout's migrations unless another version is
- *   to run on it.
+ * @param options.ownUser  the processes get a database user with rights on this database alone, subject to `read_only`.
+ * @param options.migrateWith  creates the schema in the empty database; this checkout's migrations unless another
+ *   version is to run on it.
  */
 export async function createNamespace(
   urls: { database: string; rabbitmq: string },

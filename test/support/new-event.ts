@@ -1,6 +1,6 @@
 import type { EventId, NewEvent } from '../../src/event/event.ts';
 
-/** The n-th event of a test that goes to the store by hand. */
+/** The n-th event of a test that writes to the store directly. */
 export function newEvent(n: number): NewEvent {
   const id = `019a0000-0000-7000-8000-${String(n).padStart(12, '0')}` as EventId;
   return {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Broker, findServers, type Server } from '../../scripts/servers/index.ts';
 
-/** A database and a broker that a fault test may kill: never those named in the environment. */
+/** A database and a broker that a fault test may kill; never the ones named in the environment. */
 export type OwnServers = { readonly database: Server; readonly broker: Broker; dispose(): Promise<void> };
 
 export async function startOwnServers(): Promise<OwnServers> {

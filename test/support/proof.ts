@@ -5,20 +5,20 @@ import type { Fleet } from './fleet.ts';
 import { runCommand } from './member.ts';
 import type { Traffic } from './traffic.ts';
 
-/** What became of everything that was accepted under one stream's name. Empty lists are what is promised. */
+/** What became of everything accepted in one stream. If the promises hold, the lists are empty. */
 export type Proof = {
   readonly accepted: number;
   readonly processed: number;
   readonly failed: number;
-  /** Accepted, and not in the table, or under another event. */
+  /** Accepted, but missing from the table or there under another event id. */
   readonly lost: readonly string[];
   /** Users whose friendship or topic is not the exact sum of their processed events. */
   readonly wrongSums: readonly string[];
-  /** FAILED and not told to, or told to and not FAILED. */
+  /** FAILED but not meant to fail, or meant to fail but not FAILED. */
   readonly wronglyEnded: readonly string[];
   /** FAILED without a dead letter. */
   readonly withoutLetter: readonly string[];
-  /** Posted again: not 202, not a replay, or another event. */
+  /** Posted again, but not answered 202, not a replay, or with another event id. */
   readonly wrongReplays: readonly string[];
   /** What `afterword audit` found. */
   readonly violations: readonly unknown[];
@@ -31,16 +31,14 @@ type Row = {
   readonly error_code: string | null;
 };
 
-/**
- * An event whose worker was killed with it again and again counts as poison, whoever killed it. That is an end, too.
- */
+/** An event counts as poison if its worker was killed with it again and again, whatever the cause: a valid end. */
 const killedAgainAndAgain = 'POISON';
 
 /**
- * Waits until the stream has come to rest and checks the promises on it.
+ * Waits until all events of the stream are closed and checks the promises on them.
  *
  * @param expected.failing  conversations that must end as FAILED.
- * @param expected.lettersSince  dead letters of earlier failures are gone with a broker's data.
+ * @param expected.lettersSince  dead letters of earlier failures were lost with a broker's data.
  */
 export async function prove(
   fleet: Fleet,
@@ -89,7 +87,7 @@ export async function prove(
   };
 }
 
-/** Our own sums, apart from the audit's. Users who were scolded are left to the audit, which knows the floor. */
+/** Our own sums, independent of the audit. Users with negative changes are left to the audit, which knows the floor. */
 async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
   const mine = "e.user_id LIKE ? AND e.user_id NOT LIKE '%\\_scolded'";
   const users = await rows<{ id: string }>(
@@ -110,7 +108,7 @@ async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
   return [...users, ...topics].map((row) => row.id);
 }
 
-/** A row is FAILED a moment before its letter is there. */
+/** Waits for the letters: a row is FAILED a moment before its dead letter arrives. */
 async function withoutLetter(fleet: Fleet, stream: string, since: Date): Promise<string[]> {
   const failed = await rows<{ id: string }>(
     fleet.space.database,

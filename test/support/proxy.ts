@@ -4,39 +4,39 @@ import { setTimeout as delay } from 'node:timers/promises';
 /** `up`: from the process to its server. */
 export type Direction = 'up' | 'down';
 
-/** A TCP proxy between processes and their server, for what a network does. */
+/** A TCP proxy between processes and their server, for simulating network faults. */
 export type TcpProxy = {
   readonly port: number;
   /** `url` through this proxy. */
   through(url: string): string;
-  /** Nothing passes any more in these directions, on old and new connections; nobody is told. */
+  /** From now on nothing passes in these directions, on old and new connections; neither end is told. */
   silence(...directions: Direction[]): void;
   /** Ends every connection with a reset; new ones are refused. */
   refuse(): Promise<void>;
   /** Ends every connection with a reset; new ones pass. */
   cut(): void;
   /**
-   * Every client vanishes as a host does that loses power: its server hears nothing more from it, not even that it is
-   * gone. New connections pass, and so does what they say.
+   * Every client vanishes like a host that loses power: its server hears nothing more from it, not even a close. New
+   * connections work.
    */
   vanish(): void;
-  /** Every chunk comes `ms` to `ms + jitterMs` later, in order. */
+  /** Delays every chunk by `ms` to `ms + jitterMs`, in order. */
   slow(ms: number, jitterMs: number): void;
-  /** Chunks come in pieces of `bytes`, `everyMs` apart. */
+  /** Delivers chunks in pieces of `bytes`, `everyMs` apart. */
   trickle(bytes: number, everyMs: number): void;
-  /** Holds back the next chunk that has `bytes` in it and silences its direction. Resolves when that has happened. */
+  /** Holds back the next chunk that contains `bytes` and silences its direction. Resolves when that has happened. */
   holdAt(direction: Direction, bytes: Buffer | string): Promise<void>;
   /**
-   * Lets the next chunk up that has `bytes` in it pass, and nothing down any more: its answer is lost. Resolves when
-   * that has happened.
+   * Lets the next upstream chunk that contains `bytes` pass, and nothing downstream after it: its answer is lost.
+   * Resolves when that has happened.
    */
   loseAnswerTo(bytes: Buffer | string): Promise<void>;
   /**
-   * Lets `change` spoil the next chunk up that has `bytes` in it, in place; `at` is where they end. Resolves when that
-   * has happened.
+   * Lets `change` corrupt the next upstream chunk that contains `bytes`, in place; `at` is where they end. Resolves
+   * when that has happened.
    */
   spoil(bytes: Buffer, change: (chunk: Buffer, at: number) => void): Promise<void>;
-  /** New connections pass as they come. Those that were silenced stay dead, as after a failover. */
+  /** New connections work normally again. Silenced ones stay dead, as after a failover. */
   restore(): Promise<void>;
   close(): Promise<void>;
 };
@@ -55,7 +55,7 @@ type Hold = {
 type Weather = { readonly lateMs: number; readonly jitterMs: number; readonly piece: number };
 const calm: Weather = { lateMs: 0, jitterMs: 0, piece: Number.POSITIVE_INFINITY };
 
-/** @param target  where new connections go; a function is asked for each. */
+/** @param target  where new connections go; a function is called for each one. */
 export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> {
   const silent = new Set<Direction>();
   const open = new Set<Socket>();
@@ -102,7 +102,7 @@ export async function createProxy(target: URL | (() => URL)): Promise<TcpProxy> 
           hold.seen();
         }
         if (direction === 'up') spoilOnce(chunk);
-        // What was silenced once never speaks again: bytes are missing.
+        // A silenced connection stays silent: bytes are missing from it.
         dead ||= silent.has(direction);
         if (dead) continue;
         for (let at = 0; at < chunk.length; at += weather.piece) {

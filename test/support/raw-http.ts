@@ -1,12 +1,12 @@
 import { connect, type Socket } from 'node:net';
 
-/** A client that says what it likes, as slowly as it likes. */
+/** A client that sends whatever bytes it likes, as slowly as it likes. */
 export type RawClient = {
   readonly socket: Socket;
   write(bytes: string | Buffer): void;
   /** Statuses of the answers so far. */
   seen(): number[];
-  /** Everything that came so far. */
+  /** Everything received so far. */
   text(): string;
   /** Resolves when this many answers have begun, with the status of each; fewer if the server ends the connection. */
   statuses(n: number): Promise<number[]>;
@@ -23,7 +23,7 @@ export function openRaw(url: string): Promise<RawClient> {
     socket.setEncoding('latin1').on('data', (text) => {
       received += text;
     });
-    socket.on('error', reject); // after the connect it changes nothing: `ended` follows
+    socket.on('error', reject); // once connected this has no effect: `ended` follows
     const seen = () => [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
     socket.once('connect', () =>
       resolve({

@@ -3,7 +3,7 @@ import type { Pool, RowDataPacket } from 'mysql2/promise';
 export type ServerProcess = { readonly id: number; readonly user: string; readonly statement: string };
 
 /**
- * What the database server is at, in this database. Not `information_schema.PROCESSLIST`: MySQL fails to read that
+ * What the database server is running in this database. Not `information_schema.PROCESSLIST`: MySQL fails to read that
  * table while anyone executes a prepared statement with bytes in it (MySQL 9.7: "Cannot convert string … from utf8mb4
  * to utf8mb3").
  */

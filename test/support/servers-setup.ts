@@ -11,7 +11,7 @@ declare module 'vitest' {
   }
 }
 
-/** One database and one broker for the whole run; every test has a database and queues of its own on them. */
+/** One database server and one broker for the whole run; every test has its own database and queues on them. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-test-'));
   const say = (line: string) => process.stderr.write(`· ${line}\n`);

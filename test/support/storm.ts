@@ -11,7 +11,7 @@ export type Storm = {
   readonly traffic: Traffic;
   /** How often each fault struck. */
   readonly struck: ReadonlyMap<string, number>;
-  /** Strikes that could not be seen to hit (on a busy machine a look may come too late); what they broke was mended. */
+  /** Strikes not seen to hit (on a busy machine the check may come too late); what they broke was fixed. */
   readonly unseen: readonly string[];
   /** Processes killed or told to stop in the middle of a fault. */
   readonly hit: { SIGKILL: number; SIGTERM: number };
@@ -19,8 +19,9 @@ export type Storm = {
 };
 
 /**
- * Faults of the catalogue one after another, in an order that follows from `seed`, while conversations come in; at the
- * worst moment of each a process of the fleet is killed or told to stop. Each fault comes once before any comes twice.
+ * Runs the catalogue's faults one after another while conversations come in, in an order that `seed` determines; at the
+ * worst moment of each, a process of the fleet is killed or told to stop. Each fault strikes once before any strikes
+ * twice.
  */
 export async function runStorm(
   fleet: Fleet,
@@ -28,7 +29,7 @@ export async function runStorm(
     readonly seed: number;
     readonly rate: number;
     readonly users: number;
-    /** True: no further fault. */
+    /** Whether to strike no further fault. */
     readonly enough: (traffic: Traffic, struck: number) => boolean;
     readonly longMs: number;
     readonly restMs: number;
@@ -48,7 +49,7 @@ export async function runStorm(
   let lettersSince = new Date(0);
   let n = 0;
   const posts = [fleet.api, ...fleet.workers];
-  /** A second signal would end one that drains at once. */
+  /** A second signal would end a draining process at once. */
   const leaving: (Promise<unknown> | undefined)[] = [];
   const whileBroken = async () => {
     const signal = random() < 0.5 ? 'SIGKILL' : 'SIGTERM';
@@ -66,7 +67,7 @@ export async function runStorm(
   ) {
     const [fault] = round.splice(0, 1);
     if (!fault) continue;
-    // A fault is struck at what works and is not far behind: only then can it be seen to strike.
+    // Faults strike a fleet that works and is not far behind: only then can they be seen to hit.
     await Promise.all(leaving.splice(0));
     await fleet.healthy();
     await caughtUp(fleet, traffic);
@@ -99,7 +100,7 @@ export async function runStorm(
   return { proof, traffic, struck, unseen, hit, seconds: (performance.now() - began) / 1_000 };
 }
 
-/** After an outage the fleet has much to catch up with; new conversations wait until it nearly has. */
+/** After an outage, holds back new conversations until the fleet has nearly caught up. */
 async function caughtUp(fleet: Fleet, traffic: Traffic): Promise<void> {
   const waiting = async () => Number((await call(fleet.url, 'GET', '/health/detailed')).body.messages_waiting ?? 0);
   if ((await waiting()) < 2_000) return;
@@ -108,7 +109,7 @@ async function caughtUp(fleet: Fleet, traffic: Traffic): Promise<void> {
   traffic.resume();
 }
 
-/** Undoes what a fault that stopped half-way may have left. */
+/** Undoes what a fault that stopped halfway may have left behind. */
 async function mend({ network, servers, space, livingWorkers }: Fleet): Promise<void> {
   await Promise.all([network.database.restore(), network.broker.restore()]);
   for (const worker of livingWorkers()) worker.signal('SIGCONT');

@@ -8,11 +8,11 @@ export type Body = Record<string, unknown> & { readonly conversation_id: string;
 /** Clients that post real conversations at a steady rate and repeat each until it is accepted, as the contract asks. */
 export type Traffic = {
   readonly accepted: ReadonlyMap<string, Accepted>;
-  /** Bodies that a 202 named two events for. Must stay empty. */
+  /** Conversations answered 202 with two different event ids. Must stay empty. */
   readonly contradicted: readonly string[];
   /** Answers that were neither 202 nor 503. Must stay empty. */
   readonly strange: readonly { status: number; code: unknown }[];
-  /** Answers 503, and requests without an answer. */
+  /** How many requests were answered 503 or not at all, and repeated. */
   readonly repeats: number;
   /** Resolves when this many more were accepted. */
   more(n: number): Promise<void>;
@@ -36,9 +36,9 @@ export function realBody(stream: string, n: number, users: number): Body {
 
 export function startTraffic(options: {
   readonly url: string;
-  /** Names the ids: one a run. */
+  /** Prefix of all ids: one per run. */
   readonly stream: string;
-  /** Conversations a second. */
+  /** Conversations per second. */
   readonly rate: number;
   readonly users: number;
 }): Traffic {
@@ -57,7 +57,7 @@ export function startTraffic(options: {
       if (answer !== null && answer.status !== 503) strange.push({ status: answer.status, code: answer.body?.code });
       repeats++;
       await delay(waitMs * (0.5 + Math.random()));
-      // A post whose process died is repeated where the others are.
+      // The process at `url` may have died: the repeats go where all the others go.
       url = options.url;
     }
   }
@@ -70,7 +70,7 @@ export function startTraffic(options: {
   }
 
   function launch(): void {
-    // Clients that wait are clients: no more than a thousand at once.
+    // Waiting clients count: no more than a thousand at once.
     if (paused || underWay.size >= 1_000) return;
     const body = realBody(options.stream, n++, options.users);
     const sent = n % twice === 0 ? Promise.all([send(body), send(body)]).then(() => {}) : send(body);

@@ -16,13 +16,13 @@ test('.env.example lists every setting with its default, and nothing else', () =
       .filter((name) => !composeOnly.includes(String(name)))
       .sort(),
   ).toEqual(Object.keys(settings).sort());
-  // The values that are given, commented or not, are the defaults: loading them changes nothing.
+  // The values given, commented out or not, are the defaults: loading them changes nothing.
   const given = dotenv.parse(text.replaceAll(/^# (?=[A-Z][A-Z0-9_]+=)/gm, ''));
   const { DATABASE_URL: _d, RABBITMQ_URL: _r, ...defaults } = given;
   expect(loadConfig({ ...defaults, ...required })).toEqual(loadConfig(required));
 });
 
-test('compose starts workers as lean as the fleet does', () => {
+test('compose starts workers with the same lean settings as the fleet', () => {
   const text = readFileSync(new URL('../../docker-compose.worker.yml', import.meta.url), 'utf8');
   for (const [name, value] of Object.entries(leanWorker)) expect(text).toMatch(new RegExp(`${name}: "?${value}"?\\n`));
 });
@@ -30,18 +30,18 @@ test('compose starts workers as lean as the fleet does', () => {
 test('compose starts workers without the servers, from .env alone', () => {
   const text = readFileSync(new URL('../../docker-compose.worker.yml', import.meta.url), 'utf8');
   expect(text).toContain('env_file: [{ path: .env, required: false }]');
-  // What another file has, or a variable that a host of workers has no use for, must not be needed.
+  // It must not need another file, or a variable that a workers-only host has no use for.
   expect(text).not.toMatch(/extends:|depends_on:|:\?/);
 });
 
-test('compose hands every setting on, but for those that the image decides', () => {
+test('compose passes on every setting except those the image decides', () => {
   const text = readFileSync(new URL('../../docker-compose.yml', import.meta.url), 'utf8');
   const decided = ['HOST', 'PORT', 'LOG_FORMAT'];
   const missing = Object.keys(settings).filter((name) => !decided.includes(name) && !text.includes(`\n  ${name}: `));
   expect(missing).toEqual([]);
 });
 
-test('every bad variable is named in one message', () => {
+test('one message names every bad variable', () => {
   const bad = {
     RABBITMQ_URL: 'http://x',
     PORT: 'x',
@@ -63,7 +63,7 @@ test('every bad variable is named in one message', () => {
 });
 
 test.each([
-  [{ DATABASE_URL: 'mysql://h' }, 'names no database'],
+  [{ DATABASE_URL: 'mysql://h' }, 'DATABASE_URL'],
   [{ RETRY_BASE_MS: '10', RETRY_CAP_MS: '5' }, 'RETRY_CAP_MS'],
   [{ SCORING_THREADS: '20' }, 'SCORING_THREADS'],
   [{ REPUBLISH_AFTER_MS: '3600000' }, 'REPUBLISH_AFTER_MS'],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { newEventId, parseEventId } from '../../src/event/event.ts';
 
-test('event ids are version 7 UUIDs of this moment, each its own', () => {
+test('event ids are unique version 7 UUIDs with the current time', () => {
   const before = Date.now();
   const ids = Array.from({ length: 1_000 }, newEventId);
   const after = Date.now();

@@ -16,7 +16,7 @@ export type AuditSources = {
   }) => Promise<{ users: readonly string[]; next: EventId | null }>;
   readonly failedPage: (page: { after: EventId; size: number }) => Promise<readonly EventId[]>;
   readonly stillFailed: (ids: readonly EventId[]) => Promise<readonly EventId[]>;
-  /** Dead letters, and the events of the first `limit` of them; or why the broker could not be asked. */
+  /** The number of dead letters, and the events of the first `limit`; or why the broker could not be asked. */
   readonly deadLetters: (
     limit: number,
   ) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | { readonly obstacle: string }>;
@@ -31,9 +31,9 @@ export type Violation = {
 };
 
 export type AuditReport = {
-  /** Nothing was found. See `undecided` for whether everything was looked at. */
+  /** No violation was found. `undecided` says whether everything was checked. */
   readonly ok: boolean;
-  /** There are FAILED events whose dead letters could not be looked for. */
+  /** There are FAILED events whose dead letters could not be checked. */
   readonly undecided: boolean;
   readonly since: Date | null;
   readonly checked: {
@@ -48,11 +48,11 @@ export type AuditReport = {
     readonly deadLetters: number | null;
   };
   readonly violations: readonly Violation[];
-  /** There were more than were kept. */
+  /** There were more violations than were kept. */
   readonly cut: boolean;
   /**
-   * FAILED events without a dead letter: violations if they were asked for, else worth knowing. Null: they could not be
-   * told.
+   * FAILED events without a dead letter: violations if `letters` is set, else only a note. Null: they could not be
+   * determined.
    */
   readonly failedWithoutLetter: number | null;
   readonly notes: readonly string[];
@@ -64,12 +64,12 @@ const maxViolations = 10_000;
 const maxLetters = 10_000;
 
 /**
- * Checks the promises on a live system: every open event will be looked at again and no closed one will, nothing has
- * been due for long, each user's friendship and topics are the exact sums of the processed events, and FAILED events
- * have their dead letters.
+ * Checks the promises on a live system: every open event has a due time and no closed one has, nothing has been due for
+ * long, each user's friendship and topics are the exact sums of the processed events, and FAILED events have their dead
+ * letters.
  *
  * @param options.since  only users with an event accepted since; null: all.
- * @param options.letters  a FAILED event without its dead letter is a violation (purged letters make such events).
+ * @param options.letters  count a FAILED event without its dead letter as a violation (purging letters causes these).
  */
 export async function audit(
   sources: AuditSources,
@@ -120,7 +120,7 @@ export async function audit(
     if (options.letters) report({ rule: 'dead-letter', detail: `not compared: ${letters.obstacle}` });
   } else if (options.letters) {
     for (const id of letters.missing)
-      report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, and its dead letter is not there' });
+      report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, but its dead letter is missing' });
   } else if (letters.missing.length > 0) {
     notes.push(
       `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); \`afterword events retry\` reaches them`,
@@ -177,7 +177,7 @@ type Comparison = {
   readonly missing: readonly EventId[];
 };
 
-/** FAILED events first, letters after: an event that fails meanwhile is not looked for. */
+/** Reads FAILED events before the letters, so that an event that fails meanwhile is not expected to have one. */
 async function compareLetters(sources: AuditSources, since: Date | null): Promise<Comparison> {
   const failed: EventId[] = [];
   for (let after = since === null ? ('' as EventId) : firstIdOf(since); failed.length <= maxLetters; ) {
@@ -187,14 +187,14 @@ async function compareLetters(sources: AuditSources, since: Date | null): Promis
     if (page.length < eventPage || last === undefined) break;
     after = last;
   }
-  // Without a FAILED event there is nothing to compare: the letters are left alone.
+  // Without FAILED events there is nothing to compare, so the letters are only counted.
   const letters = await sources.deadLetters(failed.length === 0 ? 0 : maxLetters);
   if ('obstacle' in letters) return { count: null, obstacle: letters.obstacle, missing: [] };
   if (failed.length > 0 && Math.max(failed.length, letters.count) > maxLetters) {
-    return { count: letters.count, obstacle: `there are more than ${maxLetters} (--since looks at less)`, missing: [] };
+    return { count: letters.count, obstacle: `there are more than ${maxLetters} (--since checks fewer)`, missing: [] };
   }
   const without = failed.filter((id) => !letters.eventIds.has(id));
-  // Replayed meanwhile: neither FAILED nor in the queue.
+  // An event that was replayed meanwhile is neither FAILED nor in the queue.
   return {
     count: letters.count,
     obstacle: null,
@@ -202,7 +202,7 @@ async function compareLetters(sources: AuditSources, since: Date | null): Promis
   };
 }
 
-/** The least event id of a moment: UUIDv7 begins with its milliseconds (RFC 9562). */
+/** The smallest event id of a moment: a UUIDv7 begins with its milliseconds (RFC 9562). */
 function firstIdOf(time: Date): EventId {
   const hex = Math.max(0, time.getTime()).toString(16).padStart(12, '0');
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-0000-0000-000000000000` as EventId;

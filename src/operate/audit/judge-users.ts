@@ -6,15 +6,15 @@ export type UserViolation = {
   readonly rule: 'result' | 'friendship' | 'topic';
   readonly userId: string;
   readonly topicId?: string;
-  /** What differs, held against expected. */
+  /** The stored value and the expected one. */
   readonly detail: string;
 };
 
 const units = 10_000;
 
 /**
- * Holds each user's friendship and topics against the sums of their processed events: score with its floor, level, last
- * date, turns. (A streak depends on the order in which events came, which is not kept; it is not checked.)
+ * Checks each user's friendship and topics against the sums of their processed events: score with its floor, level,
+ * last date, turns. (Streaks are not checked: they depend on the order in which events came, which is not stored.)
  */
 export function judgeUsers(page: UserPage): UserViolation[] {
   const violations: UserViolation[] = [];

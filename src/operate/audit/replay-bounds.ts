@@ -1,8 +1,9 @@
 /**
- * Bounds of a score that never falls below 0, after `changes` in order. Changes of one moment were committed together,
- * in an order that is not kept: the floor then allows a range. Without a negative change both bounds are the sum.
+ * Bounds of a score that never falls below 0, after `changes` in order. Changes with the same time were committed
+ * together, in an order that is not stored, so the floor allows a range. Without a negative change, both bounds equal
+ * the sum.
  *
- * @param changes  whole units, with the moment of their commit, in its order.
+ * @param changes  in whole units, in the order of their commit times.
  */
 export function replayBounds(changes: readonly { readonly change: number; readonly processedAt: Date }[]): {
   low: number;
@@ -13,7 +14,7 @@ export function replayBounds(changes: readonly { readonly change: number; readon
   for (const group of Map.groupBy(changes, (c) => c.processedAt.getTime()).values()) {
     const gains = sum(group.filter((c) => c.change > 0));
     const losses = sum(group.filter((c) => c.change < 0));
-    low = Math.max(0, low + gains + losses); // gains first: the floor forgives least
+    low = Math.max(0, low + gains + losses); // gains first: the floor takes effect least
     high = Math.max(0, high + losses) + gains;
   }
   return { low, high };

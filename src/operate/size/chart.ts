@@ -4,7 +4,7 @@ import type { Advice } from './recommend.ts';
 import { escapeHtml, svgChart } from './svg-chart.ts';
 import type { Check } from './trust.ts';
 
-/** A page with the model, what was measured, and what is recommended; charts inside it as SVG. */
+/** A page with the model, the measurements and the recommendation; the charts are inline SVG. */
 export async function sizeHtml(
   model: Model,
   trials: readonly Trial[],
@@ -40,7 +40,7 @@ export async function sizeHtml(
     lines,
     await Promise.all([
       svgChart(
-        'Drained per second, by deliveries of each worker',
+        'Drained per second, by deliveries per worker',
         { width: 960, height: 380 },
         {
           grid: { left: 70, right: 20, top: 50, bottom: 45 },
@@ -51,7 +51,7 @@ export async function sizeHtml(
             ...counts.map(lawOf),
             ...counts.map(measured),
             {
-              name: 'check: what was measured after the prediction',
+              name: 'check: measured after the prediction',
               type: 'scatter',
               symbol: 'diamond',
               symbolSize: 14,
@@ -61,7 +61,7 @@ export async function sizeHtml(
         },
       ),
       svgChart(
-        `Predicted, workers x deliveries; recommended ${advice.setting.workers} x ${advice.setting.concurrency}`,
+        `Predicted, workers x deliveries; recommended: ${advice.setting.workers} x ${advice.setting.concurrency}`,
         { width: 960, height: 330 },
         {
           grid: { left: 70, right: 90, top: 10, bottom: 45 },

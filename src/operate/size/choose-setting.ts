@@ -5,7 +5,7 @@ export type Setting = { readonly workers: number; readonly concurrency: number; 
 
 export type FleetShape = { readonly workers: number; readonly concurrency: number };
 
-/** Settings to measure: what the model is fitted to, and one that it has not seen. */
+/** Settings to measure: those that the model is fitted to, and one that it has not seen. */
 export function settingsToMeasure(scorer: Scorer): {
   readonly seen: readonly FleetShape[];
   readonly unseen: FleetShape;
@@ -16,14 +16,14 @@ export function settingsToMeasure(scorer: Scorer): {
 }
 
 /**
- * Scoring threads of each worker: the cores, divided among the workers. Scorers that wait need no more, as a thread
- * works on others meanwhile.
+ * Scoring threads of each worker: the cores, divided among the workers. Scorers that wait need no more, because a
+ * waiting thread works on other events.
  */
 export function threadsFor(cores: number, workers: number, concurrency: number): number {
   return Math.max(1, Math.min(concurrency, Math.ceil(cores / workers)));
 }
 
-/** Settings that a recommendation may name, from the smallest on. */
+/** Settings that may be recommended, smallest first. */
 export function candidates(model: Model): readonly FleetShape[] {
   return model.kind === 'waiting'
     ? grid([1, 2, 4, 8], [10, 25, 50, mostWaiting])
@@ -34,7 +34,7 @@ function grid(workers: readonly number[], concurrency: readonly number[]): Fleet
   return workers.flatMap((w) => concurrency.map((c) => ({ workers: w, concurrency: c })));
 }
 
-/** Share of capacity to plan for when no latency is asked for; the rest is room for bursts. */
+/** Share of capacity to plan for when no latency is asked for; the rest is headroom for bursts. */
 export const comfortableShare = 0.7;
 
 export function bestSetting(cores: number, model: Model, goal: Goal): Setting {
@@ -42,21 +42,21 @@ export function bestSetting(cores: number, model: Model, goal: Goal): Setting {
   return { workers, concurrency, threads: threadsFor(cores, workers, concurrency) };
 }
 
-/** The smallest setting (workers, then deliveries) that does nearly what the best does, by the model. */
+/** The smallest setting (workers, then deliveries) that is nearly as fast as the best, by the model. */
 function nearlyBest(model: WorkingModel): FleetShape {
   const all = candidates(model);
   const best = Math.max(...all.map((c) => model.rate(c.workers, c.concurrency)));
-  // Less than the spread between two runs is no reason for another process.
+  // A gain smaller than the spread between two runs does not justify another process.
   return all.find((c) => model.rate(c.workers, c.concurrency) >= best * 0.95) ?? { workers: 1, concurrency: 10 };
 }
 
-/** Deliveries that one worker holds at most: it is a process with one or two threads, whose results commit together. */
+/** The most deliveries of one worker: it is a process with one or two threads, whose results commit together. */
 const mostWaiting = 120;
 const mostWorkers = 8;
 
 /**
- * As many in flight as the rate needs: rate × seconds, and room for bursts. Without a rate as many as one machine is
- * asked to hold.
+ * As many in flight as the rate needs: rate × seconds, plus headroom for bursts. Without a rate, the most that one
+ * machine is asked to hold.
  */
 function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): FleetShape {
   const most = mostWaiting * mostWorkers;
@@ -70,8 +70,8 @@ function enoughInFlight({ eachMs, cpuLimit }: WaitingModel, goal: Goal): FleetSh
 }
 
 /**
- * The setting, unless a run that was made contradicts the model: one that was over a tenth faster than the setting's
- * own run is taken.
+ * The chosen setting, unless the runs contradict the model: if another run was over a tenth faster than the setting's
+ * own, that one is taken.
  */
 export function confirmSetting(setting: Setting, trials: readonly Trial[]): Setting {
   const own = trials.find((t) => t.workers === setting.workers && t.concurrency === setting.concurrency);

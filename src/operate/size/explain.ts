@@ -3,9 +3,9 @@ import { type Advice, classicRules, type Goal, type Measured } from './recommend
 import { type Check, offBy } from './trust.ts';
 
 /**
- * What to run, and what that rests on, in ten lines or so.
+ * Says what to run and why, in ten lines or so.
  * @param options.distrust  see `distrustOf`.
- * @param options.inDetail  also the model and the rules of thumb.
+ * @param options.inDetail  include the model and the rules of thumb.
  */
 export function explain(
   measured: Measured,
@@ -18,8 +18,8 @@ export function explain(
     ...(options.distrust === null
       ? []
       : [
-          `DO NOT PLAN BY THESE FIGURES: ${options.distrust}.`,
-          'Measure again when the machine does nothing else.',
+          `DO NOT PLAN WITH THESE FIGURES: ${options.distrust}.`,
+          'Measure again when the machine is otherwise idle.',
           '',
         ]),
     ...recommendation(measured, model, advice, options),
@@ -34,13 +34,15 @@ function recommendation(measured: Measured, model: Model, advice: Advice, goal: 
   const lines = [
     `recommended on ${advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`}${goalText(goal)}:`,
     `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
-    `  drains ${rate(advice.drain)}; accepts and drains at once ${rate(advice.sustained)}; asked of it: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
-    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events under way; workers ${expected.workersMiB === null ? 'of unknown memory' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
-    `  connections ${advice.connections.needed} of ${advice.connections.admitted} that the database admits${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
+    `  drains ${rate(advice.drain)}; while also accepting, ${rate(advice.sustained)}; ` +
+      `needed: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
+    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events in flight; workers ${expected.workersMiB === null ? 'of unknown size' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
+    `  connections ${advice.connections.needed} of the ${advice.connections.admitted} that the database allows${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
   if (model.kind === 'working' && waitsMostly(measured.scorer))
     lines.push(
-      '  the scorer spends its time waiting and declares waits: false: without that declaration a thread would work on many events at once',
+      '  the scorer spends its time waiting but declares waits: false: without that, a thread could score ' +
+        'many events at once',
     );
   if (model.kind === 'waiting')
     lines.push(
@@ -48,7 +50,8 @@ function recommendation(measured: Measured, model: Model, advice: Advice, goal: 
     );
   if (advice.machines > 1)
     lines.push(
-      '  all machines share one database and one broker, which were measured here on the same machine as the workers: give them machines of their own',
+      '  all machines share one database and one broker, which ran on the same machine as the workers for this ' +
+        'measurement: give them machines of their own',
     );
   if (advice.shortfall) lines.push(`  NOT ENOUGH: ${advice.shortfall}`);
   return lines;
@@ -58,12 +61,13 @@ function reasons(measured: Measured, model: Model, checks: readonly Check[]): st
   const { scorer, cores } = measured;
   const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
   return [
-    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} for an event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
+    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} per event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
       model.kind === 'waiting'
         ? ': the rate depends on the number in flight, not on threads'
         : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
     }`,
-    `servers    a 202 with its commit takes ${ms(measured.commitMs)}; this machine accepts ${rate(measured.acceptRate)} with nobody scoring`,
+    `servers    a 202 with its commit takes ${ms(measured.commitMs)}; ` +
+      `without scoring, this machine accepts ${rate(measured.acceptRate)}`,
     `measured   ${measured.trials.map(trial).join(' · ')}`,
     `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(offBy(c))})`).join(' · ')}`,
   ];
@@ -84,10 +88,10 @@ function describeModel(model: Model): string {
     return `rate = W x C / ${(model.eachMs / 1_000).toFixed(2)} s (Little's law), at most ${rate(model.cpuLimit)} by the CPU of this machine`;
   const { lambda, sigma, kappa } = model.alone;
   const sharing = model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ');
-  return `one worker: ${rate(lambda)} a delivery, σ ${sigma.toFixed(3)}, κ ${kappa.toExponential(1)}; several: ${sharing}`;
+  return `one worker: ${rate(lambda)} per delivery, σ ${sigma.toFixed(3)}, κ ${kappa.toExponential(1)}; several: ${sharing}`;
 }
 
-/** The classic rule (raise W under 80 % CPU, lower C over 90 %) held against what was measured. */
+/** Compares the classic rule (raise W under 80 % CPU, lower C over 90 %) with the measurements. */
 function cpuRule(trials: readonly Trial[]): string {
   const best = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
   const wouldSay = best.busy < 0.8 ? 'raise W' : best.busy > 0.9 ? 'lower C' : 'leave it';

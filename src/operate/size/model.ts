@@ -3,45 +3,45 @@ export type Trial = {
   readonly workers: number;
   readonly concurrency: number;
   readonly threads: number;
-  /** Events a second. */
+  /** Events per second. */
   readonly rate: number;
   /** Share of the machine's CPU that was in use, 0 to 1. */
   readonly busy: number;
-  /** Memory of one worker after the run, MiB; null where the system does not tell. */
+  /** Memory of one worker after the run, MiB; null where the system does not report it. */
   readonly workerMiB: number | null;
 };
 
-/** What was measured of a scorer alone. */
+/** Measurements of a scorer alone. */
 export type Scorer = {
   readonly name: string;
-  /** Of one event, milliseconds: on the clock, and of CPU. */
+  /** Per event, milliseconds: elapsed time, and CPU time. */
   readonly wallMs: number;
   readonly cpuMs: number;
-  /** Rate of a thread for each core against that of one thread, for each thread: 1 is perfect. */
+  /** Rate per thread with one thread per core, relative to the rate of a single thread: 1 is perfect. */
   readonly threadEfficiency: number;
-  /** What it declares; null if nothing. */
+  /** What the scorer declares; null if it declares nothing. */
   readonly waits: boolean | null;
 };
 
-/** Accepts that it takes to tell their rate. */
+/** Fewest accepts from which their rate can be told. */
 export const fewestForRate = 1_000;
 
-/** Below this a scorer that waits is bounded by its rounds through broker and database, as one that works is. */
+/** Below this, a scorer that waits is bounded by the round trips to broker and database, like one that works. */
 const longWaitMs = 20;
 
-/** An event spends most of its time waiting for something outside, whatever the scorer declares. */
+/** Whether an event spends most of its time waiting for something outside, whatever the scorer declares. */
 export function waitsMostly({ wallMs, cpuMs }: Scorer): boolean {
   return wallMs >= longWaitMs && cpuMs < wallMs / 2;
 }
 
-/** Scorings share threads while they wait, so what is in flight decides. */
+/** Whether scorings share threads while they wait, so that the number in flight sets the rate. */
 export function isWaiting(scorer: Scorer): boolean {
   return waitsMostly(scorer) && scorer.waits !== false;
 }
 
 /**
- * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: share that is
- * done one after the other; κ: what each pays for the others' presence.
+ * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: contention, the
+ * serial share; κ: coherency, the cost of each pair.
  */
 export type Usl = { readonly lambda: number; readonly sigma: number; readonly kappa: number };
 
@@ -51,7 +51,7 @@ export function uslRate({ lambda, sigma, kappa }: Usl, n: number): number {
 
 /**
  * Least squares on n / X(n), which is linear in the parameters; neither σ nor κ may be negative.
- * @param points  one at least; with fewer than three, κ is 0, with one, σ too.
+ * @param points  at least one; with fewer than three, κ is 0; with only one, σ is 0 too.
  */
 export function fitUsl(points: readonly { readonly n: number; readonly rate: number }[]): Usl {
   const rows = points.map(({ n, rate }) => ({ basis: [1, n - 1, n * (n - 1)], y: n / rate }));
@@ -91,7 +91,7 @@ function leastSquares(a: readonly (readonly number[])[], y: readonly number[]): 
 }
 
 /**
- * What was fitted to the runs. `kind` says what bounds the rate: the work on an event, or how many may wait at once.
+ * A model fitted to the runs. `kind` says what bounds the rate: the work per event, or how many may wait at once.
  */
 export type Model = WorkingModel | WaitingModel;
 
@@ -101,16 +101,16 @@ export type WorkingModel = {
   rate(workers: number, concurrency: number): number;
   /** How one worker's rate grows with its deliveries. */
   readonly alone: Usl;
-  /** How workers hinder each other: σ at the deliveries each was measured with, ascending. */
+  /** How workers slow each other down: σ for each number of deliveries that was measured, ascending. */
   readonly sharing: readonly { readonly concurrency: number; readonly sigma: number }[];
 };
 
 export type WaitingModel = {
   readonly kind: 'waiting';
   rate(workers: number, concurrency: number): number;
-  /** From a delivery to the next one in its place, milliseconds. */
+  /** From one delivery to the next that takes its place, milliseconds. */
   readonly eachMs: number;
-  /** Events per second that the machine has the CPU for, with everything that runs on it. */
+  /** Events per second for which the CPU of the machine suffices, with everything else that runs on it. */
   readonly cpuLimit: number;
 };
 
@@ -122,11 +122,11 @@ export function fitModel(
 }
 
 /**
- * One law for a worker alone over its deliveries, and one for workers beside each other, whose σ is interpolated over
- * the logarithm of the deliveries. Groups of deliveries commit together, so ten workers with one delivery are not one
- * worker with ten.
+ * One law for the deliveries of a single worker, and one for several workers together, whose σ is interpolated over the
+ * logarithm of the deliveries. A worker's deliveries commit in groups, so ten workers with one delivery each are not
+ * like one worker with ten.
  *
- * @param trials  of one worker with several concurrencies, and of several workers with at least one of these.
+ * @param trials  one worker with several concurrencies, and several workers with at least one of these.
  */
 export function fitWorking(trials: readonly Trial[]): WorkingModel {
   const single = trials.filter((t) => t.workers === 1);
@@ -138,7 +138,7 @@ export function fitWorking(trials: readonly Trial[]): WorkingModel {
   const sharing = [...several]
     .map(([concurrency, group]) => ({
       concurrency,
-      // Against what one was measured to do: an error of the first law is none of this one's.
+      // Relative to the measured rate of one worker, so that an error of the first law does not carry over.
       sigma: mean(
         group.map((t) => {
           const one = single.find((s) => s.concurrency === concurrency)?.rate ?? uslRate(alone, concurrency);
@@ -169,13 +169,13 @@ export function fitWorking(trials: readonly Trial[]): WorkingModel {
 }
 
 /**
- * Little's law: what is in flight is rate × time, so the rate is deliveries ÷ time, as long as the CPU lasts.
+ * Little's law: the number in flight is rate × time, so the rate is deliveries ÷ time, as long as the CPU suffices.
  *
- * @param trials  one at least. The fastest tells the CPU of an event best, as what the machine does anyway counts least
- *   in it.
+ * @param trials  at least one. The fastest gives the best CPU time per event, because the machine's other work weighs
+ *   least in it.
  */
 export function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
-  // The least: runs that the CPU has slowed down say nothing of the waiting.
+  // The shortest: runs that the CPU slowed down say nothing about the waiting.
   const eachMs = Math.min(...trials.map((t) => (t.workers * t.concurrency * 1_000) / t.rate));
   const fastest = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
   const cpuLimit = fastest.rate / Math.max(fastest.busy, 1 / (cores * 1_000));
@@ -188,8 +188,8 @@ export function fitWaiting(trials: readonly Trial[], cores: number): WaitingMode
 }
 
 /**
- * A percentile of the time from due to processed, over the share of capacity in use: `base` when idle, and a queue's
- * growth ρ / (1 − ρ) beyond it.
+ * A percentile of the time from due to processed, by the share of capacity in use: `baseMs` when idle, plus the growth
+ * of a queue, `queueMs` × ρ / (1 − ρ).
  */
 export type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
 
@@ -209,7 +209,7 @@ export function latencyAt({ baseMs, queueMs }: LatencyModel, share: number): num
   return baseMs + queueMs * load(share);
 }
 
-/** The largest share of capacity that keeps p99 within `p99Ms`, at most 0.85: beyond it any jitter becomes a queue. */
+/** The largest share of capacity that keeps p99 within `p99Ms`, at most 0.85: beyond that, jitter builds a queue. */
 export function shareFor({ baseMs, queueMs }: LatencyModel, p99Ms: number): number {
   const most = 0.85;
   if (queueMs === 0) return p99Ms >= baseMs ? most : 0;

@@ -1,28 +1,28 @@
 import { candidates, comfortableShare, type FleetShape, type Setting, threadsFor } from './choose-setting.ts';
 import { fitLatency, type LatencyPoint, latencyAt, type Model, type Scorer, shareFor, type Trial } from './model.ts';
 
-/** What was measured on this machine with this scorer and these bodies. */
+/** The measurements on this machine, with this scorer and these bodies. */
 export type Measured = {
   readonly cores: number;
   readonly scorer: Scorer;
   readonly bodyBytes: number;
-  /** A 202 alone, median milliseconds: its commit, and little else. */
+  /** Median time of a single 202, milliseconds: its commit, and little else. */
   readonly commitMs: number;
-  /** Events a second that one API accepts here with nobody scoring; the clients that ask it share the machine. */
+  /** Events per second that one API accepts here without scoring; its clients run on the same machine. */
   readonly acceptRate: number;
   readonly maxConnections: number;
   readonly trials: readonly Trial[];
 };
 
 export type Goal = {
-  /** Events a second; null: as many as this machine does. */
+  /** Events per second; null: as many as this machine can do. */
   readonly rate: number | null;
-  /** Accept to processed, milliseconds; null: not asked. */
+  /** Accept to processed, milliseconds; null: no goal. */
   readonly p99Ms: number | null;
   readonly machines: number | null;
 };
 
-/** What the model says of every candidate. */
+/** The rate that the model predicts for every candidate. */
 export function predictions({ cores }: Pick<Measured, 'cores'>, model: Model): (Setting & { readonly rate: number })[] {
   return candidates(model).map(({ workers, concurrency }) => ({
     workers,
@@ -32,7 +32,7 @@ export function predictions({ cores }: Pick<Measured, 'cores'>, model: Model): (
   }));
 }
 
-/** As the model has it, and no more than was seen of this very setting. */
+/** As the model predicts, but no more than the best run of the same setting. */
 function drainRate({ trials }: Pick<Measured, 'trials'>, model: Model, { workers, concurrency }: FleetShape): number {
   const seen = trials.filter((t) => t.workers === workers && t.concurrency === concurrency).map((t) => t.rate);
   return Math.min(model.rate(workers, concurrency), seen.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...seen));
@@ -47,29 +47,29 @@ export function sustained(measured: Measured, model: Model, shape: FleetShape): 
 
 export type Advice = {
   readonly setting: Setting;
-  /** Events a second that one machine drains, and that it accepts and drains at once. */
+  /** Events per second: what one machine drains, and (`sustained`) what it accepts and drains at the same time. */
   readonly drain: number;
   readonly sustained: number;
-  /** Share of `sustained` that the goal leaves in use. */
+  /** Share of `sustained` that the goal uses. */
   readonly share: number;
   readonly rate: number;
   readonly machines: number;
   readonly expected: {
     readonly p50Ms: number;
     readonly p99Ms: number;
-    /** Accepted and not processed, on all machines. */
+    /** Accepted but not processed, on all machines. */
     readonly queue: number;
     /** Of one machine. */
     readonly workersMiB: number | null;
   };
   readonly databasePoolSize: number;
-  /** 1 api and the workers of all machines, against what the server admits. */
+  /** Needed by 1 api and the workers of all machines, and the server's `max_connections`. */
   readonly connections: { readonly needed: number; readonly admitted: number };
-  /** Why the goal cannot be had as asked; null if it can. */
+  /** Why the goal cannot be reached as asked; null if it can. */
   readonly shortfall: string | null;
 };
 
-/** A worker settles with two connections at once, and needs more for the relay, marks, starts and what is held. */
+/** A worker settles on two connections at once, and needs more for the relay, marks, starts and held results. */
 export const workerPoolSize = 5;
 
 export function advise(
@@ -104,7 +104,7 @@ export function advise(
     expected: {
       p50Ms,
       p99Ms,
-      // Little's law: what is accepted and not processed.
+      // Little's law: accepted but not processed.
       queue: (wanted / 1_000) * p50Ms,
       workersMiB: memory.length > 0 ? Math.max(...memory) * setting.workers : null,
     },
@@ -115,13 +115,13 @@ export function advise(
 
   function shortfallOf(): string | null {
     if (comfortable === 0)
-      return `p99 is ${Math.round(latencyAt(law, 0))} ms with next to no load: ${goal.p99Ms} ms cannot be had with this scorer here`;
+      return `p99 is ${Math.round(latencyAt(law, 0))} ms with next to no load: ${goal.p99Ms} ms cannot be reached with this scorer here`;
     if (machines < needed) return `${Math.round(wanted)}/s needs ${needed} machines like this one`;
     return null;
   }
 }
 
-/** The rules of thumb, and what the model says of each. */
+/** The rules of thumb, and the rate that the model predicts for each. */
 export function classicRules(
   measured: Measured,
   model: Model,

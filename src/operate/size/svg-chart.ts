@@ -1,8 +1,8 @@
 import type { EChartsOption } from 'echarts';
 
 /**
- * A heading and a chart as SVG inside HTML: it needs no script and no network. Loads the library (a megabyte) when it
- * is called.
+ * A heading and a chart as inline SVG, which needs no script and no network. Loads the chart library (a megabyte) on
+ * demand.
  */
 export async function svgChart(
   title: string,

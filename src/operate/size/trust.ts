@@ -1,4 +1,4 @@
-/** A prediction and the run that was made after it. */
+/** A prediction and the run that was then made to check it. */
 export type Check = {
   readonly workers: number;
   readonly concurrency: number;
@@ -6,17 +6,17 @@ export type Check = {
   readonly measured: number;
 };
 
-/** Runs of the same setting, minutes apart, differ by less on a machine that does nothing else. */
+/** On an otherwise idle machine, runs of the same setting that are minutes apart differ by less. */
 const mostOff = 0.2;
-/** Share of the CPU that others may use before it is said. */
+/** Share of the CPU that other processes may use before it is reported. */
 const mostBusy = 0.1;
 
-/** How far a prediction was from its run; 0.1: a tenth too much. */
+/** Relative error of a prediction; 0.1: a tenth too high. */
 export function offBy({ predicted, measured }: Pick<Check, 'predicted' | 'measured'>): number {
   return predicted / measured - 1;
 }
 
-/** Whether the run should be made again: it, or the runs before it, may have met something else on the machine. */
+/** Whether the run should be repeated: something else on the machine may have disturbed it, or the runs before it. */
 export function isOff(check: Pick<Check, 'predicted' | 'measured'>): boolean {
   return Math.abs(offBy(check)) > mostOff;
 }
@@ -26,9 +26,9 @@ export function isQuiet(busyBefore: number): boolean {
 }
 
 /**
- * Why nobody should plan by these figures; null if they may.
+ * Why these figures should not be trusted; null if they can be.
  * @param busyBefore  share of the CPU that was in use before anything was measured.
- * @param checks  as they stand after a second try.
+ * @param checks  as they are after a second try.
  */
 export function distrustOf(busyBefore: number, checks: readonly Check[]): string | null {
   const worst = checks.toSorted((a, b) => Math.abs(offBy(b)) - Math.abs(offBy(a)))[0];

@@ -1,9 +1,9 @@
 /** What one batch may hold. */
 export type BatchLimits<T> = {
   readonly maxItems: number;
-  /** Total weight (bytes, say) of one batch; a single item that is heavier goes alone. */
+  /** Maximum total weight (in bytes, say) of one batch; an item that exceeds it forms a batch of its own. */
   readonly weight?: { readonly max: number; readonly of: (item: T) => number };
-  /** Sizes a batch may have, ascending from 1: the largest that can be filled is used. Default: any size. */
+  /** Allowed batch sizes, ascending from 1; the largest that can be filled is used. Default: any size. */
   readonly sizes?: readonly number[];
 };
 

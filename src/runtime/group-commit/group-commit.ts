@@ -3,10 +3,10 @@ import { type BatchLimits, batchSize } from './batch.ts';
 import { createLinger, type LingerPolicy } from './linger.ts';
 
 /**
- * Gathers concurrent submissions into batches: while one batch commits the next one gathers, and a lone submission
- * waits for no other. A database commits fifty rows about as fast as one.
+ * Gathers concurrent submissions into batches: while one batch commits, the next one gathers, and a lone submission
+ * does not wait for others. A database commits fifty rows about as fast as one.
  *
- * An item is `waiting`, then `committing`, then answered:
+ * An item is first waiting, then committing, then answered:
  *
  * 1. It is in `waiting` or in one batch, never in both.
  * 2. At most `maxInFlight` batches commit at once, each within `batch`'s limits.
@@ -15,28 +15,28 @@ import { createLinger, type LingerPolicy } from './linger.ts';
  */
 export type GroupCommit<T, R> = {
   /**
-   * @param deadlineMs  after that the promise rejects (transient, `DEADLINE`); an item that still waits is taken out
-   *   and never commits, one that is in a running batch may commit all the same.
-   * @throws {PipelineError} transient, `OVERLOADED`, if `maxQueued` items wait already.
+   * @param deadlineMs  time after which the promise rejects (transient, `DEADLINE`). An item that is still waiting is
+   *   removed and never commits; one that is in a running batch may still commit.
+   * @throws {PipelineError} transient, `OVERLOADED`, if `maxQueued` items are already waiting.
    */
   submit(item: T, deadlineMs?: number): Promise<R>;
-  /** Resolves when nothing waits and nothing commits. Submissions are still taken. */
+  /** Resolves when no item is waiting or committing. Submissions are still accepted. */
   idle(): Promise<void>;
-  /** Items that wait for a batch. */
+  /** Number of items that are waiting for a batch. */
   readonly queued: number;
 };
 
 export type GroupCommitOptions<T, R> = {
-  /** Commits a batch and answers for each item, in order. A rejection is the answer to all of them. */
+  /** Commits a batch and answers for each item, in order. A rejection applies to every item in the batch. */
   readonly commit: (items: readonly T[]) => Promise<readonly PromiseSettledResult<R>[]>;
   readonly batch: BatchLimits<T>;
   readonly maxInFlight: number;
   /**
-   * How many items a batch needs to start while another one is under way. Default 1. A small batch costs nearly what a
-   * large one does: waiting for the other to end makes it larger.
+   * How many items a batch needs to start while another one is committing. Default 1. A small batch costs nearly as
+   * much as a large one; waiting for the other to end makes it larger.
    */
   readonly furtherFrom?: number;
-  /** Default: a batch never waits for company. */
+  /** Default: a batch never waits for more items. */
   readonly linger?: LingerPolicy<T>;
   readonly maxQueued: number;
 };
@@ -47,18 +47,18 @@ type Entry<T, R> = {
   readonly reject: (error: unknown) => void;
 };
 
-/** Far above a commit that goes well, far below what a person notices. */
+/** Far longer than a normal commit, far shorter than a person notices. */
 const lateAfterMs = 50;
 
 export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): GroupCommit<T, R> {
-  // A Set keeps the order and lets an expired item go without a scan.
+  // A Set keeps the order, and removes an expired item without a scan.
   const waiting = new Set<Entry<T, R>>();
   const inFlight = { batches: 0, items: 0, /** Batches that take longer than `lateAfterMs`. */ late: 0 };
   const linger = options.linger && createLinger(options.linger, wake);
   const idleWaiters: (() => void)[] = [];
   let isWoken = false;
 
-  /** Starts batches at the end of this turn of the event loop: what one read of a socket brought travels together. */
+  /** Starts batches at the end of this turn of the event loop, so that items from one socket read share a batch. */
   function wake(): void {
     if (isWoken || !mayStart()) return;
     isWoken = true;
@@ -71,7 +71,7 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
 
   /** Invariant 2. */
   function mayStart(): boolean {
-    // Alongside a batch that hangs, nobody should wait for company.
+    // While a batch hangs, the next one should not wait for more items.
     const needed = inFlight.batches === 0 || inFlight.late > 0 ? 1 : (options.furtherFrom ?? 1);
     return inFlight.batches < options.maxInFlight && waiting.size >= needed;
   }
@@ -116,7 +116,7 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
     }
   }
 
-  /** Counts a batch as late when its time is over. @returns what to call when it has ended. */
+  /** Counts a batch as late after `lateAfterMs`. @returns a function to call when it has ended. */
   function watchLateness(): () => void {
     let isLate = false;
     const timer = setTimeout(() => {

@@ -1,9 +1,9 @@
 import type { Router } from 'express';
 
-/** Of the `router` package, on which Express stands; the types of Express leave it out. */
+/** A method of the `router` package, which Express is built on; Express's types omit it. */
 type Matching = { match(path: string): boolean };
 
-/** @returns the methods that some route takes at this path, upper case and sorted; empty if there is no such path. */
+/** @returns the methods that the routes accept at this path, upper case and sorted; empty if there is no such path. */
 export function allowedMethods(routers: readonly Router[], path: string): string[] {
   const methods = new Set<string>();
   for (const { stack } of routers) {

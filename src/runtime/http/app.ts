@@ -10,11 +10,11 @@ import { httpUrl } from './url.ts';
 
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
-/** An Express app with request ids, problem documents for everything that goes wrong, and nothing else of its own. */
+/** Creates an Express app with the given routers, request ids, and problem documents for all errors. */
 export function createApp(routers: readonly Router[], log: Logger): Express {
   const app = express();
   app.disable('x-powered-by');
-  // Computed where a GET wants one; on the hot POST it would hash every answer.
+  // GET handlers that want an ETag compute it; here it would hash every answer to the hot POST.
   app.disable('etag');
   app.set('query parser', 'simple');
   app.use((request, response, next) => {
@@ -23,7 +23,7 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     response.setHeader('X-Request-Id', id);
     if (request.headers.host === undefined && request.httpVersion === '1.1')
       throw new Problem(400, 'host_missing', 'there is no Host header');
-    // Express reads past it, and would look for a user of another name.
+    // Rejects invalid percent-encoding, which Express ignores: it would look up a user with another name.
     if (request.url.includes('%')) decodeURIComponent(request.url);
     withCorrelation({ request_id: id }, next);
   });
@@ -46,14 +46,14 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
       log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
     // The client is gone, or half of an answer is out: nothing can be said any more.
     if (response.headersSent || response.destroyed) return response.destroy();
-    // What is left of a body that was refused unread would be taken for the next request.
+    // Otherwise the unread rest of a refused body would be parsed as the next request.
     if (!request.complete) response.setHeader('Connection', 'close');
     sendProblem(response, problem);
   });
   return app;
 }
 
-/** Listens; every request has a time limit for arriving, so that slow clients cannot collect. */
+/** Listens. Every request must arrive within a time limit, so that slow clients cannot pile up. */
 export async function listen(
   app: Express,
   { host, port, maxBodyBytes }: { readonly host: string; readonly port: number; readonly maxBodyBytes: number },
@@ -98,7 +98,7 @@ function toProblem(error: unknown, request: Request): Problem {
   if (error instanceof URIError)
     return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
   const status = (error as { status?: unknown } | null)?.status;
-  // Each decompressor has error codes of its own.
+  // The error codes differ between the decompressors.
   if (status === 400 && request.headers['content-encoding'] !== undefined) {
     return new Problem(400, 'bad_encoding', 'the body is not what its Content-Encoding says');
   }

@@ -7,8 +7,8 @@ const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i;
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
 
 /**
- * Middleware that turns a JSON request into `request.body`, or into a 400, 413 or 415. Invalid UTF-8 is refused, not
- * mended. With `optional` a request without a body passes, and `request.body` is undefined.
+ * Middleware that parses a JSON request into `request.body`, or answers 400, 413 or 415. Invalid UTF-8 is refused, not
+ * repaired. With `optional`, a request without a body passes, and `request.body` is undefined.
  */
 export function jsonBody(
   maxBytes: number,
@@ -38,7 +38,7 @@ function requireJson(request: Request, _response: Response, next: NextFunction):
 }
 
 function parse(request: Request, response: Response, next: NextFunction): void {
-  // Refused in the middle of the body: what came of it is not an accept.
+  // The request was refused in the middle of its body; the part that arrived must not be accepted.
   if (response.headersSent) return;
   const raw: unknown = request.body;
   if (!Buffer.isBuffer(raw) || raw.length === 0) throw new Problem(400, 'empty_body', 'the request has no body');
@@ -60,15 +60,15 @@ function parse(request: Request, response: Response, next: NextFunction): void {
 export type BodyBudget = { readonly handler: RequestHandler; readonly gauge: Gauge };
 
 /**
- * Bounds the memory that request bodies take, by the bytes that have come: a client that announces much and sends
- * little holds little. Beyond `budgetBytes` a request is answered 503, before its body is read or in the middle of it.
+ * Bounds the memory that request bodies take. It counts the bytes that have arrived: a client that announces much and
+ * sends little takes little. Beyond `budgetBytes` a request gets a 503, before its body is read or in the middle of it.
  */
 export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBudget {
   let held = 0;
   return {
     gauge: { name: 'request_body_bytes', bound: budgetBytes, held: () => held },
     handler(request, response, next) {
-      // A compressed body may grow up to the limit, unseen from here.
+      // A compressed body may expand to the limit, which cannot be seen here.
       let cost = request.headers['content-encoding'] ? maxBytes : 0;
       let over = false;
       if (held + cost >= budgetBytes) throw overloaded();
@@ -78,7 +78,7 @@ export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBud
         cost += chunk.length;
         held += chunk.length;
         if (held <= budgetBytes || response.headersSent) return;
-        // The rest is never read: the connection ends with the answer, and what came of the body goes with it.
+        // The rest is never read: the connection ends with the answer, and the part that arrived is discarded.
         response.setHeader('Connection', 'close');
         response.once('finish', () => request.destroy());
         sendProblem(response, overloaded());

@@ -27,7 +27,7 @@ export class Problem extends Error {
   }
 }
 
-/** As RFC 9110 has them; Node's own table has older names for these two. */
+/** The names of RFC 9110; Node's table has older ones for 413 and 422. */
 const titles: Record<number, string> = { ...STATUS_CODES, 413: 'Content Too Large', 422: 'Unprocessable Content' };
 
 export function sendProblem(response: Response, problem: Problem): void {

@@ -3,7 +3,7 @@ import { type IncomingMessage, type RequestListener, type Server, type ServerRes
 import type { Duplex } from 'node:stream';
 import { Problem, problemText } from './problem.ts';
 
-/** Node's codes of what it refuses before there is a request. Source: `socketOnError` of Node's `_http_server.js`. */
+/** Node's error codes for input that it refuses before there is a request (`socketOnError` in `_http_server.js`). */
 const early: Readonly<Record<string, Problem>> = {
   HPE_HEADER_OVERFLOW: new Problem(431, 'headers_too_large', 'the request line and headers are larger than 16 KiB'),
   HPE_CHUNK_EXTENSIONS_OVERFLOW: new Problem(413, 'body_too_large', 'the chunk extensions of the body are too large'),
@@ -12,7 +12,7 @@ const early: Readonly<Record<string, Problem>> = {
 };
 const unreadable = new Problem(400, 'bad_request', 'this is not an HTTP/1.1 request');
 
-/** What Node would refuse with an empty answer gets a problem document, as everything else does. */
+/** Answers what Node would refuse with an empty response with a problem document, like all other errors. */
 export function answerRefusals(server: Server, app: RequestListener, maxBodyBytes: number): void {
   server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
@@ -31,7 +31,7 @@ export function answerRefusals(server: Server, app: RequestListener, maxBodyByte
     );
   });
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    // A body that is refused by its length need not be sent first.
+    // A body that is too long by its declared length is refused before it is sent.
     if (Number(request.headers['content-length']) > maxBodyBytes) {
       return refuse(response, new Problem(413, 'body_too_large', `the body is larger than ${maxBodyBytes} bytes`));
     }

@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 
-/** With a newline at its end: the next prompt of a shell begins on a line of its own. */
+/** Ends the body with a newline, so that a shell prompt after it starts on a new line. */
 export function sendJson(response: Response, status: number, body: object): void {
   response
     .status(status)

@@ -15,13 +15,13 @@ const matchers = {
 };
 const minimal = new Set(lexicon.minimal);
 
-/** Signals of engagement and mood. Rates are per user item, so that long and short conversations compare. */
+/** Signals of engagement and mood. Rates are per user item, so that long and short conversations are comparable. */
 export type Signals = {
   readonly items: number;
   readonly meanWords: number;
-  /** Mean words of the second half over the first: below 1 the answers shrink. */
+  /** Mean words per item in the second half divided by the first; below 1, the answers get shorter. */
   readonly trend: number;
-  /** Share of items that say next to nothing: "ok", "dạ", one or two words that ask nothing. */
+  /** Share of items that say next to nothing: "ok", "dạ", or one or two words that are not a question. */
   readonly minimal: number;
   readonly questions: number;
   readonly exclaimed: number;
@@ -54,9 +54,8 @@ export function readSignals(log: readonly Turn[], questions: number = countUserQ
 }
 
 /**
- * One word for the mood of a conversation. Strong feelings first, then whether the user was there at all, then what
- * kind of presence it was. The bounds were set on one half of the labelled conversations; docs/scoring.md has the
- * figures.
+ * Judges the mood of a conversation: first strong feelings, then disengagement, then the kind of engagement. The
+ * thresholds were tuned on one half of the labelled conversations; docs/scoring.md has the figures.
  */
 export function judgeEmotion(s: Signals): Emotion {
   if (s.items === 0) return 'neutral';

@@ -4,7 +4,7 @@ import { plain, words } from './text.ts';
 
 type Frame = { readonly kind: string; readonly pattern: RegExp; readonly needsObject: boolean };
 
-/** Captures up to three words: enough to tell two facts apart, too few to make two of one told twice. */
+/** Captures up to three words: enough to tell two facts apart, few enough to recognise one that is told twice. */
 const something = "[\\p{L}\\p{M}\\p{N}'-]+(?:\\s+[\\p{L}\\p{M}\\p{N}'-]+){0,2}";
 const number =
   '\\d{1,2}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|một|hai|ba|bốn|năm|sáu|bảy|tám|chín|mười';
@@ -17,8 +17,8 @@ const vague = new Set(lexicon.vague);
 const lessonBot = 'NEXT_LESSON';
 
 /**
- * Facts that the user tells about themself, each counted once per conversation. Lessons count none: there the child
- * repeats sentences that are not about themself.
+ * Counts the facts that users tell about themselves, each once per conversation. Lessons count none, because in them
+ * children repeat sentences that are not about themselves.
  */
 export function countNewMemories(log: readonly Turn[], botType: string): number {
   if (botType.trim().toUpperCase().replace(/\s+/g, '_') === lessonBot) return 0;
@@ -29,7 +29,7 @@ export function countNewMemories(log: readonly Turn[], botType: string): number 
   return facts.size;
 }
 
-/** Keys of the facts in one text, `kind:what`. Questions tell nothing. */
+/** Keys of the facts in one text, as `kind:words`. Questions state no facts. */
 export function findFacts(text: string): string[] {
   const facts: string[] = [];
   for (const clause of plain(text).split(/[.!;,…\n]+|(?<=\?)|\s+(?:but|because|though|although|nhưng|vì)\s+/u)) {
@@ -44,14 +44,15 @@ export function findFacts(text: string): string[] {
           .filter((w) => !fillers.has(w))
           .join(' ')}`,
       );
-      break; // one clause tells one fact, of the first kind that fits
+      break; // one clause counts as one fact, of the first kind that matches
     }
   }
   return facts;
 }
 
 /**
- * A frame becomes a pattern: `{x}` something, `{x?}` something or nothing, `{n}` a number, parentheses alternatives.
+ * Compiles a frame into a pattern. `{x}` matches something, `{x?}` something or nothing, `{n}` a number; parentheses
+ * enclose alternatives.
  */
 function compile(frame: string): RegExp {
   const source = frame

@@ -13,7 +13,7 @@ const clauseEnd = /(?<=[.!?;…])\s+|\n+|,\s+(?=(?:but|so|and|what|how|why|do|ar
 /** A short answer with a rising tone ("a cat?") has at most this many words. */
 const guessWords = 4;
 
-/** How many user items ask something of their own accord. An item counts once; when in doubt it does not. */
+/** Counts the user items that ask something on the user's initiative. An item counts once; in doubt, not at all. */
 export function countUserQuestions(log: readonly Turn[]): number {
   let count = 0;
   for (const [i, turn] of log.entries()) {
@@ -23,7 +23,7 @@ export function countUserQuestions(log: readonly Turn[]): number {
 }
 
 /**
- * True if the user's text has a question in it that is no mere answer to the bot's item before it. Not counted:
+ * True if the user's text contains a question that is not just an answer to the bot's previous item. Not counted:
  * requests to repeat ("huh?"), echoes of the bot's words ("dogs?"), and guesses in answer to the bot's question ("a
  * cat?").
  */
@@ -49,15 +49,15 @@ function isQuestion(clause: string, bot: BotItem): boolean {
   return !echo && !guess;
 }
 
-/** "And you?", "còn bạn?": short, and asks all the same. */
+/** "And you?", "còn bạn?": short, but still a question. */
 const returnQuestion = phraseMatcher(['you', 'yourself', 'yours', 'bạn', 'cậu', 'pika']);
 function isReturnQuestion(clause: string): boolean {
   return clause.search(returnQuestion) >= 0;
 }
 
 function hasInterrogativeForm(clause: string, spoken: readonly string[]): boolean {
-  // English asks with the first words of the clause, after at most two of "so", "and", "well" and the like.
-  // "I wonder how …" and "I know what …" tell.
+  // An English question starts with its interrogative words, after at most two of "so", "and", "well" and the like.
+  // "I wonder how …" and "I know what …" are statements.
   const at = clause.search(opener);
   const before = at < 0 ? [] : words(clause.slice(0, at));
   const lead = before.length;
@@ -71,11 +71,11 @@ function hasInterrogativeForm(clause: string, spoken: readonly string[]): boolea
     return true;
   if (clause.search(vietnameseNot) >= 0) return false;
   if (clause.search(vietnamese) >= 0) return true;
-  // A final particle makes a Vietnamese question; alone it may be an answer ("không").
+  // A final particle makes a Vietnamese clause a question; on its own it may be an answer ("không").
   return spoken.length >= 3 && isVietnamese(clause) && vietnameseFinal.has(spoken.at(-1) ?? '');
 }
 
-/** Without a question mark only an unmistakable beginning counts: "do you like …", "what is …". */
+/** Without a question mark, only an unmistakable beginning counts: "do you like …", "what is …". */
 const plainStart =
   /^(?:do|did|are|can|could|will|would|have) (?:you|we|they|i)\b|^(?:what|who|where|why|how) (?:is|are|was|were|do|does|did|can|about|many|much|old|come|long)\b/;
 function startsLikeQuestion(spoken: readonly string[], lead: number): boolean {

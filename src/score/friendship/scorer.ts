@@ -20,7 +20,7 @@ const friendshipScorer: Scorer = {
 };
 export default friendshipScorer;
 
-/** What callers know better, they say in the metadata; the rest is read from the log. */
+/** Values in the metadata take precedence, because callers may know better; the rest is derived from the log. */
 function analyse({ conversation_log: log, bot_type, metadata }: Conversation): Findings {
   const questions = countUserQuestions(log);
   return {
@@ -37,7 +37,7 @@ function count(value: unknown): number | null {
   return typeof value === 'number' ? value : null;
 }
 
-/** @returns null if nothing was said; `neutral` for a word we do not know. */
+/** @returns null if no emotion is given; `neutral` for an unknown one. */
 function emotionOf(value: unknown): Emotion | null {
   if (value === undefined || value === null) return null;
   const word = String(value).trim().toLowerCase();

@@ -1,8 +1,8 @@
 import type { Turn } from '../../event/conversation.ts';
 
 /**
- * Complete turns: from left to right, two neighbours with different speakers count one and are both passed; otherwise
- * move on by one. `pika,pika,user,user` counts 1.
+ * Counts complete turns, from left to right: two neighbouring items with different speakers are one turn, and each item
+ * is used once. `pika,pika,user,user` counts 1.
  */
 export function countCompleteTurns(log: readonly Pick<Turn, 'speaker'>[]): number {
   let count = 0;

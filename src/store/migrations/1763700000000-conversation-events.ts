@@ -4,9 +4,9 @@ import { idCollation } from './id-collation.ts';
 export class ConversationEvents1763700000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     const id = await idCollation(runner);
-    // `published_at`: when the broker last confirmed it, if that publication still counts; its default otherwise. Not
-    // NULL, so that marks change rows in place. One statement. IF NOT EXISTS: MySQL commits DDL at once, so a process
-    // that dies before the migration is noted leaves the table behind, and the next run must pass over it.
+    // `published_at`: when the broker last confirmed the event, if that publication still counts; else its default. Not
+    // NULL, so that marks update rows in place. One statement, with IF NOT EXISTS: MySQL commits DDL at once, so a
+    // process that dies before the migration is recorded leaves the table behind, and the next run must skip it.
     await runner.query(`
       CREATE TABLE IF NOT EXISTS conversation_events (
         event_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

@@ -2,7 +2,7 @@ import type { QueryRunner } from 'typeorm';
 
 /**
  * Ids compare byte by byte, trailing blanks included: `user_a`, `USER_A` and `user_a ` are three users.
- * The collation that does so has another name on each server; `utf8mb4_bin` pads blanks on both.
+ * The collation that does this has a different name on each server; `utf8mb4_bin` pads with blanks on both.
  */
 export async function idCollation(runner: QueryRunner): Promise<string> {
   const [row] = (await runner.query('SELECT VERSION() AS version')) as { version: string }[];

@@ -6,7 +6,7 @@ import type { Fleet } from '../../support/fleet.ts';
 import type { Traffic } from '../../support/traffic.ts';
 import { amqp, type Fault, untilSaid } from './fault.ts';
 
-/** What a broker does to us, and what it forgets. Accepting goes on throughout. */
+/** Broker outages and lost messages. Accepting goes on throughout. */
 export const brokerFaults: readonly Fault[] = [
   {
     name: 'broker killed and started again',
@@ -81,7 +81,7 @@ export const brokerFaults: readonly Fault[] = [
     name: 'broker falls silent (half-open connections)',
     async strike({ fleet, traffic, whileBroken }) {
       await untilSaid(fleet, 'broker session lost', async () => {
-        // Heartbeats find it: nobody else tells.
+        // Only heartbeats detect this.
         fleet.network.broker.silence('up', 'down');
         await traffic.more(30);
       });
@@ -148,7 +148,7 @@ export const brokerFaults: readonly Fault[] = [
           timeout: 30_000,
           interval: 50,
         });
-        // The grace (2 s) has passed for them, and the relays have had their turn.
+        // Their grace period (2 s) is over, and the relays have run.
         await traffic.more(160);
         expect(await unconfirmed(fleet)).toBeGreaterThan(100);
         await whileBroken();
@@ -160,7 +160,7 @@ export const brokerFaults: readonly Fault[] = [
   {
     name: 'a backlog that is older than the time after which events are published again',
     async strike({ fleet, traffic, whileBroken }) {
-      // Published longer ago than REPUBLISH_AFTER_MS (8 s), and due another time all the same.
+      // Published longer ago than REPUBLISH_AFTER_MS (8 s), yet postponed instead of published again.
       const leftAlone =
         'SELECT 1 FROM conversation_events WHERE published_at < UTC_TIMESTAMP(3) - INTERVAL 8 SECOND AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 3 SECOND';
       await backlog(
@@ -208,7 +208,7 @@ export const brokerFaults: readonly Fault[] = [
     name: 'a bad ack: PRECONDITION_FAILED closes the channel',
     async strike({ fleet, whileBroken }) {
       await untilSaid(fleet, 'consume channel failed', () =>
-        // The tag of a delivery that never was, in the place of the right one.
+        // Replaces the delivery tag with one that never existed.
         fleet.network.broker.spoil(amqp.ack, (chunk, at) => chunk.writeBigUInt64BE(987_654_321n, at)),
       );
       await whileBroken();
@@ -226,7 +226,7 @@ export const brokerFaults: readonly Fault[] = [
       fleet.network.broker.cut();
       await traffic.more(10);
       const held = longScorings(traffic, stream, 16, { act: 'burn', ms: 1_900 });
-      // The channel closes the old way; from 4.3 on the queue looks now and then, and cancels the consumer.
+      // Older brokers close the channel; from 4.3 on the queue checks periodically, and cancels the consumer.
       await untilSaid(fleet, '"reason":"consume', () => Promise.all(held.map((body) => traffic.send(body))));
       await whileBroken();
       await set('consumer_timeout', '1800000');
@@ -236,7 +236,7 @@ export const brokerFaults: readonly Fault[] = [
   },
 ];
 
-/** Conversations whose scorings do as told. */
+/** Conversations whose scorings do what the metadata says. */
 function longScorings(
   traffic: Traffic,
   stream: string,
@@ -260,7 +260,7 @@ async function unconfirmed(fleet: Fleet): Promise<number> {
   return queues.find((queue) => queue.name === 'publishes_unconfirmed')?.held ?? 0;
 }
 
-/** Holds the workers still while `fill` goes on, so that the queue has something in it; then `then`, and they go on. */
+/** Suspends the workers during `fill`, so that the queue is not empty, and during `then`; after that they go on. */
 async function backlog(fleet: Fleet, fill: () => Promise<void>, then: () => Promise<void>): Promise<void> {
   const members = fleet.livingWorkers();
   for (const member of members) member.signal('SIGSTOP');

@@ -6,7 +6,7 @@ import type { Fleet } from '../../support/fleet.ts';
 import { serverProcesses } from '../../support/server-processes.ts';
 import { type Fault, sql, untilSaid } from './fault.ts';
 
-/** What a database does to us. Callers get 503 and repeat; what was scored is held. */
+/** Database outages and errors. Callers get 503 and repeat; scored results are held in memory. */
 export const databaseFaults: readonly Fault[] = [
   {
     name: 'database killed during an accept',
@@ -88,7 +88,7 @@ export const databaseFaults: readonly Fault[] = [
       await using hand = await openHand(fleet);
       await hand.connection.query('START TRANSACTION');
       await hand.connection.query('SELECT 1 FROM friendship_status WHERE user_id LIKE ? FOR UPDATE', [users]);
-      // Longer than innodb_lock_wait_timeout of our sessions (5 s).
+      // Longer than our sessions' innodb_lock_wait_timeout (5 s).
       await untilSaid(fleet, '"code":"DATABASE_LOCKED"', () => traffic.more(20));
       await whileBroken();
       await hand.connection.query('ROLLBACK');
@@ -107,8 +107,8 @@ export const databaseFaults: readonly Fault[] = [
       await whileBroken();
       const left = async () => (await sessions()).filter((id) => vanished.includes(id)).length;
       const before = await left();
-      expect(before, 'sessions that the server takes for alive').toBeGreaterThan(0);
-      // Ended by the server because they say nothing: MariaDB after 15 s in a transaction, MySQL after a minute.
+      expect(before, 'sessions that the server believes alive').toBeGreaterThan(0);
+      // The server ends them because they are idle: MariaDB after 15 s in a transaction, MySQL after a minute.
       await vi.waitUntil(async () => (await left()) < before, { timeout: 90_000, interval: 250 });
       fleet.network.database.cut();
     },
@@ -117,7 +117,7 @@ export const databaseFaults: readonly Fault[] = [
     name: 'deadlocks with somebody else',
     async strike({ fleet, traffic, users, whileBroken }) {
       await using hand = await openHand(fleet);
-      // We hold the users and then ask for events; a settle holds its events and then asks for the users.
+      // We lock the users and then events; a settle locks its events and then the users.
       const before = fleet.said('"errno":1213');
       let ours = 0;
       while (ours + fleet.said('"errno":1213') === before) {
@@ -155,7 +155,7 @@ export const databaseFaults: readonly Fault[] = [
       for (let i = 0; i < 5; i++) {
         const found = (await serverProcesses(fleet.space.database)).filter((p) => p.user === user);
         expect(found.length).toBeGreaterThan(0);
-        for (const { id } of found) await fleet.space.database.query(`KILL ${id}`).catch(() => {}); // may be gone by itself
+        for (const { id } of found) await fleet.space.database.query(`KILL ${id}`).catch(() => {}); // may have ended
         await traffic.more(10);
       }
       await whileBroken();
@@ -173,9 +173,9 @@ export const databaseFaults: readonly Fault[] = [
   },
   ...(
     [
-      // The server's own error, raised where it would be.
+      // The server's own error, raised in the place where it would occur.
       ['disk full', 1114, 'The table is full'],
-      // ProxySQL, when no server of the group could be had in time.
+      // ProxySQL's, when no server of the host group was available in time.
       ['an error number that only a proxy has', 9001, 'Max connect timeout reached'],
     ] as const
   ).flatMap(([what, errno, text]) =>
@@ -206,7 +206,7 @@ export const databaseFaults: readonly Fault[] = [
         const on = `ON ${pathname.slice(1)}.*`;
         await fleet.space.database.query(`REVOKE ${right} ${on} FROM '${username}'@'%'`);
         try {
-          // Rights are looked up when a connection is made.
+          // Privileges are looked up when a connection is made.
           fleet.network.database.cut();
           await vi.waitUntil(() => seen() > before + 2, { timeout: 30_000, interval: 50 });
           await whileBroken();
@@ -225,7 +225,7 @@ async function openEvents(fleet: Fleet): Promise<number> {
   ).length;
 }
 
-/** A connection of an administrator, not through the network that breaks. */
+/** An administrator's connection that bypasses the proxy. */
 async function openHand(fleet: Fleet): Promise<{ readonly connection: mysql.Connection } & AsyncDisposable> {
   const url = new URL(fleet.servers.database.url);
   url.pathname = new URL(fleet.space.env['DATABASE_URL'] ?? '').pathname;

@@ -8,27 +8,27 @@ export type Scene = {
   readonly traffic: Traffic;
   /** Names the ids that this strike makes. */
   readonly stream: string;
-  /** The traffic's users, as a pattern of LIKE. */
+  /** The traffic's users, as a LIKE pattern. */
   readonly users: string;
-  /** Called while things are broken: processes are told to stop then, too. */
+  /** To be called while things are broken: it tells processes to stop at that moment. */
   readonly whileBroken: () => Promise<void>;
   /** Conversations that must end as FAILED. */
   readonly failing: Set<string>;
-  /** Milliseconds that a long breakage lasts: a moment in a test, a minute in a soak. */
+  /** How long a long breakage lasts, in milliseconds: short in a test, long in a soak. */
   readonly longMs: number;
 };
 
-/** Something that goes wrong. Breaks it while conversations come in, and mends it before it resolves. */
+/** Something that goes wrong: `strike` breaks it while conversations come in, and fixes it before it resolves. */
 export type Fault = { readonly name: string; readonly strike: (scene: Scene) => Promise<void> };
 
-/** Bytes that only one kind of packet to the database has. */
+/** Bytes that occur in only one kind of packet to the database. */
 export const sql = {
   /** With the COMMIT in the same packet. */
   insertEvents: 'INSERT INTO conversation_events (',
   settle: 'score_calculation_details = CASE',
 } as const;
 
-/** Methods of AMQP 0-9-1 as they are on the wire: class and method number. */
+/** AMQP 0-9-1 methods on the wire: class and method number. */
 export const amqp = {
   publish: Buffer.from([0, 60, 0, 40]),
   ack: Buffer.from([0, 60, 0, 80]),

@@ -3,7 +3,7 @@ import { openBroker } from '../../support/broker.ts';
 import { rows } from '../../support/client.ts';
 import type { Fault, Scene } from './fault.ts';
 
-/** What comes out of the queue that nobody asked for, and conversations that harm who scores them. */
+/** Unwanted messages in the queue, and conversations that harm the scorer. */
 export const messageFaults: readonly Fault[] = [
   {
     name: 'every event delivered four times',
@@ -61,7 +61,7 @@ export const messageFaults: readonly Fault[] = [
     name: "older publishers' bodies: only the conversation's id",
     async strike({ fleet, traffic, whileBroken }) {
       const hand = await openBroker(fleet.servers.broker.url);
-      // Their first delivery: the events have not been published by us.
+      // This is their first delivery: we have not published the events ourselves.
       await fleet.network.broker.refuse();
       const before = traffic.accepted.size;
       await traffic.more(30);
@@ -107,7 +107,7 @@ export const messageFaults: readonly Fault[] = [
         const guilty = await misbehaving(scene, 'odd', metadata, 1, true);
         await scene.whileBroken();
         await ended(scene, [...guilty, ...company]);
-        // Nobody else has paid for it.
+        // It cost no other event an attempt.
         expect(await attemptsOf(scene, company)).toEqual(company.map(() => 0));
       },
     }),
@@ -115,7 +115,7 @@ export const messageFaults: readonly Fault[] = [
   {
     name: 'a scorer that throws for a moment',
     async strike(scene) {
-      // Longer than the first attempt takes to come, shorter than MAX_ATTEMPTS with their delays.
+      // Longer than it takes until the first attempt, shorter than MAX_ATTEMPTS with their delays.
       const ids = await misbehaving(scene, 'odd', { act: 'not-yet', until: Date.now() + 350 }, 4, false);
       await scene.whileBroken();
       await ended(scene, ids);
@@ -137,7 +137,7 @@ export const messageFaults: readonly Fault[] = [
   },
 ];
 
-/** Conversations that are scored as their metadata say. @returns their ids. */
+/** Sends conversations whose scoring does what their metadata say. @returns their ids. */
 async function misbehaving(
   { traffic, stream, failing }: Scene,
   name: string,

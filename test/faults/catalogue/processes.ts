@@ -7,7 +7,7 @@ import { createProxy, type TcpProxy } from '../../support/proxy.ts';
 import { type Body, realBody } from '../../support/traffic.ts';
 import { amqp, type Fault, sql, untilSaid } from './fault.ts';
 
-/** Processes that die, at the worst moments; processes that are told to stop. */
+/** Processes that die at the worst moments, and processes that are told to stop. */
 export const processFaults: readonly Fault[] = [
   {
     name: 'workers killed in mid-scoring',
@@ -90,7 +90,7 @@ export const processFaults: readonly Fault[] = [
     name: 'a relay killed in the middle of a claim',
     async strike({ fleet, traffic, whileBroken }) {
       await using own = await ownNetwork(fleet);
-      // Nobody publishes until events are due; then the victim is the only one who has a broker.
+      // No process can publish until events are due; then only the victim has a broker.
       await fleet.network.broker.refuse();
       await traffic.more(30);
       await vi.waitFor(async () => expect(await dueNow(fleet)).toBeGreaterThan(5), { timeout: 20_000, interval: 50 });
@@ -126,7 +126,7 @@ export const processFaults: readonly Fault[] = [
         },
       );
       for (const victim of victims) victim.signal('SIGTERM');
-      // At once with 143; one that had nothing left to finish is out already, with 0, or on its last instructions.
+      // Ends at once with 143, unless it had nothing left to finish and has already ended with 0, or is about to.
       for (const victim of victims) expect([0, 143, 'SIGTERM']).toContain(await victim.ended);
     },
   },
@@ -208,7 +208,7 @@ async function ready(url: string): Promise<void> {
   );
 }
 
-/** A network for one process alone. */
+/** Proxies for a single process. */
 async function ownNetwork(
   fleet: Fleet,
 ): Promise<

@@ -17,6 +17,6 @@ test.each([
   expect(digestOf(one)).not.toBe(digestOf(other));
 });
 
-test('the order of keys makes no other request', () => {
+test('key order does not make a different request', () => {
   expect(digestOf({ a: 1, b: { c: 2, d: 3 } })).toBe(digestOf({ b: { d: 3, c: 2 }, a: 1 }));
 });

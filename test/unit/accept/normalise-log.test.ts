@@ -17,7 +17,7 @@ test('the worked example: 4 raw items over 1,200 s, items 0 and 2 empty', () => 
   ]);
 });
 
-test('both shapes in one list, every name of a speaker, given times kept', () => {
+test('both shapes in one list, every speaker name, given times kept', () => {
   const { turns } = normaliseLog(
     [
       { speaker: 'PIKA', text: 'a', turn_id: 9, timestamp: '2026-01-01T07:01:00+07:00' },
@@ -45,7 +45,7 @@ const item = fc.oneof(
   fc.record({ speaker: fc.constantFrom('pika', 'bot', 'user', 'User'), text: fc.string({ unit: 'binary' }) }),
 );
 
-test('normalised: numbered from 1, text trimmed and never blank, times in order and inside the conversation; and again, the same', () => {
+test('numbered from 1, text trimmed, never blank, times ordered and within the conversation; idempotent', () => {
   fc.assert(
     fc.property(fc.array(item, { maxLength: 50 }), (items) => {
       const { turns, errors } = normaliseLog(items, span, 'conversation_log');
@@ -63,7 +63,7 @@ test('normalised: numbered from 1, text trimmed and never blank, times in order 
   );
 });
 
-test('whatever an item is, the answer is a turn or an error with a pointer to it, never a throw', () => {
+test('any item gives a turn or an error with a pointer to it, never an exception', () => {
   fc.assert(
     fc.property(fc.array(fc.anything(), { maxLength: 10 }), (items) => {
       const { turns, errors } = normaliseLog(items, span, 'conversation_log');

@@ -10,14 +10,14 @@ const config = loadConfig({
   SCORING_TIMEOUT_MS: '1000',
 });
 
-// With the CPU: a thread's turns one after the other, one more if its end makes the others begin again, a fifth of a
-// deadline to notice each. Waiting: twice the deadline on the clock, and again in each round until it is known who
-// ended a thread.
+// CPU-bound: one deadline for each scoring in a thread's queue, one more if the thread dies and the others start over,
+// and a fifth of a deadline to notice each. Waiting: twice the deadline on the clock, and again in each round of the
+// search for the scoring that killed a thread.
 test.each([
   [null, 7_200, 10],
   [false, 7_200, 2],
   [true, 6_000, 10],
-])('waits: %j: a delivery waits %i ms at most, %i are scored at a time', (waits, wait, concurrent) => {
+])('waits: %j: a delivery waits at most %i ms, %i are scored at a time', (waits, wait, concurrent) => {
   expect(longestWaitMs(config, waits)).toBe(wait);
   expect(maxConcurrent(config, waits)).toBe(concurrent);
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { placesOf } from '../../../scripts/places.ts';
 
-test('data are in the checkout, and elsewhere if its path has a blank', () => {
+test('data live in the checkout, or elsewhere if its path contains a space', () => {
   expect(placesOf('/src/afterword/', {}).data).toBe('/src/afterword/.afterword');
   const { checkout, data } = placesOf('/My Projects/afterword/', { XDG_DATA_HOME: '/data' });
   expect(data).toBe(`/data/${checkout}`);

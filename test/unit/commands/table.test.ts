@@ -16,7 +16,7 @@ const rows = [
 const lines = (width: number | null, given: (string | Date | null)[][] = rows) =>
   layTable(columns, given, width).split('\n');
 
-test('what goes to another program has everything, as it is', () => {
+test('output for another program is complete and unchanged', () => {
   expect(lines(null)).toEqual([
     'ID                NAME                           AT                        ERROR',
     `0123456789abcdef  a rather long name for a name  ${time.toISOString()}  -`,
@@ -25,7 +25,7 @@ test('what goes to another program has everything, as it is', () => {
 });
 
 describe('in a terminal', () => {
-  test('times are local and short, and a column in which nothing is does not show', () => {
+  test('times are local and short, and an empty column is hidden', () => {
     expect(lines(200)).toEqual([
       'ID                NAME                           AT',
       `0123456789abcdef  a rather long name for a name  ${localTime(time)}`,
@@ -37,13 +37,13 @@ describe('in a terminal', () => {
     for (const line of lines(width)) expect([...line].length).toBeLessThanOrEqual(width);
   });
 
-  test('what may be shortened is, before anything is left out', () => {
+  test('cells are shortened before any column is left out', () => {
     expect(lines(45)[1]).toBe(`0123456789a…  a rather long …  ${localTime(time)}`);
     expect(lines(30)[0]).not.toContain('AT');
     expect(lines(30)[1]).toContain('…');
   });
 
-  test('a table without rows shows its columns', () => {
+  test('a table without rows still shows its headings', () => {
     expect(lines(200, [])).toEqual(['ID  NAME  AT  ERROR']);
   });
 });

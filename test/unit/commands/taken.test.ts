@@ -8,7 +8,7 @@ import { readTaken, whyNotDocker, writeTaken } from '../../../scripts/servers/ta
 const dockerAnswers = async () => null;
 const dockerIsAway = async () => 'no Docker engine answers';
 
-test('the first time, Docker if it answers', async () => {
+test('the first time, Docker is used if it answers', async () => {
   expect(await whyNotDocker(null, null, '/x/servers', dockerAnswers)).toBeNull();
   expect(await whyNotDocker(null, null, '/x/servers', dockerIsAway)).toBe('no Docker engine answers');
   expect(await whyNotDocker('private', null, '/x/servers', dockerAnswers)).toBe('AFTERWORD_SERVERS=private');
@@ -17,7 +17,7 @@ test('the first time, Docker if it answers', async () => {
   );
 });
 
-test('later, what has the data: an engine that has appeared since does not take its place', async () => {
+test('later, whatever holds the data is used, even if a Docker engine has appeared since', async () => {
   expect(await whyNotDocker(null, 'private', '/x/servers', dockerAnswers)).toMatch(/it has the data/);
   expect(await whyNotDocker(null, 'docker', '/x/servers', dockerAnswers)).toBeNull();
 });
@@ -25,19 +25,19 @@ test('later, what has the data: an engine that has appeared since does not take 
 test.each([
   ['docker', 'private', 'Docker volumes'],
   ['private', 'docker', 'private instances'],
-] as const)('data of %s servers are not left behind for %s ones without a word', async (kept, wish, place) => {
+] as const)('data of %s servers are not silently left behind for %s ones', async (kept, wish, place) => {
   await expect(whyNotDocker(wish, kept, '/x/servers', dockerAnswers)).rejects.toThrow(
     new RegExp(`the data of this checkout are in ${place}.*echo ${wish} > '/x/servers'`, 's'),
   );
 });
 
-test('data in Docker wait for Docker', async () => {
+test('if the data are in Docker, only Docker will do', async () => {
   await expect(whyNotDocker(null, 'docker', '/x/servers', dockerIsAway)).rejects.toThrow(
     /data of this checkout are in Docker volumes.*Start Docker/s,
   );
 });
 
-test('which kind was taken is kept', async () => {
+test('the kind of servers in use is remembered', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-taken-'));
   expect(await readTaken(folder)).toBeNull();
   await writeTaken(folder, 'docker');

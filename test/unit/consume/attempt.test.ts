@@ -25,7 +25,7 @@ const delivery = (n: number, more: Partial<Received> = {}): Received => ({
 type Past = { readonly status: EventStatus; readonly unfinished: number };
 const open: Past = { status: 'PENDING', unfinished: 0 };
 
-/** Steps that say what they were asked; a scoring ends when the test says so. */
+/** Steps that record what they were asked to do; a scoring ends when the test says so. */
 function createSteps(pasts: Readonly<Record<string, Past>>) {
   const said: string[] = [];
   const scoring: (() => void)[] = [];
@@ -77,7 +77,7 @@ const all = (...unfinished: readonly number[]) =>
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('which event it is', () => {
-  test('the message id says it, and nobody looks into the body', async () => {
+  test('the message id says it, and the body is not read', async () => {
     const { attempt, said, scoring } = createSteps({ [id(1)]: open });
     const answer = attempt(delivery(1, { body: Buffer.from('{"event_id"'), redelivered: false }), running());
     await turn();
@@ -110,13 +110,13 @@ describe('which event it is', () => {
     ['a body that is not JSON', undefined, 'hello', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
     ['a body that is too large', undefined, 'x'.repeat(1_001), { as: 'not-ours', reason: 'TOO_LARGE' }],
     [
-      'a conversation id that no row can have',
+      'a conversation id that no row could have',
       undefined,
       JSON.stringify({ conversation_id: 'x'.repeat(511) }),
       { as: 'not-ours', reason: 'NAMES_NO_EVENT' },
     ],
-    ['an id that nobody knows', id(4), '', { as: 'unknown-event' }],
-    ['a conversation that nobody knows', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
+    ['an unknown id', id(4), '', { as: 'unknown-event' }],
+    ['an unknown conversation', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
   ])('%s is dead-lettered', async (_name, messageId, body, answer) => {
     const { attempt, acted } = createSteps({});
     expect(
@@ -145,7 +145,7 @@ test.each([
   },
 );
 
-test('a first redelivery is counted and runs beside others', async () => {
+test('a first redelivery is counted and runs alongside others', async () => {
   const { attempt, acted, scoring } = createSteps(all(0, 0));
   const both = [attempt(delivery(1), running()), attempt(delivery(2), running())];
   await turn();
@@ -154,7 +154,7 @@ test('a first redelivery is counted and runs beside others', async () => {
   await Promise.all(both);
 });
 
-test('suspects run a quarter of the deliveries at a time, and each is counted only when it starts', async () => {
+test('suspects take at most a quarter of the slots at a time, and each is counted only when it starts', async () => {
   const { attempt, acted, scoring } = createSteps(all(1, 1, 1));
   const three = [1, 2, 3].map((n) => attempt(delivery(n), running()));
   await turn();
@@ -167,7 +167,7 @@ test('suspects run a quarter of the deliveries at a time, and each is counted on
   await Promise.all(three);
 });
 
-test('one whose starts have ended with the process twice runs without other suspects, before and after them in turn', async () => {
+test('a suspect whose process has died twice runs with no other suspect, and takes its turn among them', async () => {
   const { attempt, acted, scoring } = createSteps(all(1, 2, 1, 1));
   const four = [1, 2, 3, 4].map((n) => attempt(delivery(n), running()));
   await turn();
@@ -184,7 +184,7 @@ test('one whose starts have ended with the process twice runs without other susp
   await Promise.all(four);
 });
 
-test('one whose channel goes while it waits is neither counted nor scored: somebody gets it again', async () => {
+test('one whose channel is lost while it waits is neither counted nor scored: it will be redelivered', async () => {
   const { attempt, acted, scoring } = createSteps(all(2, 2));
   const gone = { live: true };
   const first = attempt(delivery(1), running());
@@ -205,7 +205,7 @@ test('one whose channel goes while it waits is neither counted nor scored: someb
   expect(acted()).toEqual(['count 1', 'score', 'settle 1 C']);
 });
 
-test('a start is taken back if its channel goes while it is counted', async () => {
+test('a start is taken back if its channel is lost while it is being counted', async () => {
   const { attempt, acted, scoring } = createSteps(all(0));
   const mine = running();
   const isLive = [true, false];
@@ -225,7 +225,7 @@ test('a start is taken back if its channel goes while it is counted', async () =
   await answer;
 });
 
-test('a suspect that still waits when the drain ends is neither counted nor scored', async () => {
+test('a suspect that is still waiting when the drain ends is neither counted nor scored', async () => {
   const { attempt, acted, scoring, giveUp } = createSteps(all(2, 2));
   const waiting = running();
   const both = [attempt(delivery(1), running()), attempt(delivery(2), waiting)];
@@ -255,7 +255,7 @@ test('a start that is being taken back does not make it POISON', async () => {
   await answer;
 });
 
-test('an open event whose log is gone fails for good', async () => {
+test('an open event whose log is gone fails permanently', async () => {
   const { attempt, acted } = createSteps({ [id(1)]: { status: 'PROCESSING', unfinished: 0 } });
   await attempt(delivery(1, { redelivered: false }), running());
   expect(acted()).toEqual(['settle 1 LOG_MISSING']);

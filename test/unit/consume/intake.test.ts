@@ -5,7 +5,7 @@ import type { EventId } from '../../../src/event/event.ts';
 
 const eventId = '019a0000-0000-7000-8000-000000000001' as EventId;
 
-test('a delivery whose load is held is written to be in work, and a drain gives it back by name', async () => {
+test('a delivery whose load hangs is marked as PROCESSING, and a drain requeues it and reports its id', async () => {
   const marked: EventId[] = [];
   let now = 0;
   const intake = createIntake({
@@ -41,7 +41,7 @@ test('a delivery whose load is held is written to be in work, and a drain gives 
   expect(requeue).toHaveBeenCalledOnce();
 });
 
-test('when a channel goes, starts of its deliveries are taken back once, and those of the next channel stay counted', async () => {
+test("a lost channel takes back the starts of its deliveries once; the next channel's stay counted", async () => {
   const said: string[] = [];
   const intake = createIntake({
     concurrency: 4,

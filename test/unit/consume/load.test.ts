@@ -15,7 +15,7 @@ function loader(loadEvents: LoadEvents) {
   };
 }
 
-test('an event that cannot be read is refused alone, and those it came with are loaded', async () => {
+test('an event that cannot be read is refused alone, and the rest of its batch is loaded', async () => {
   const { load } = loader(async (refs) => {
     if (idsOf(refs).includes('e5' as EventId)) throw new PipelineError('permanent', 'ROW_REFUSED', 'refused');
     return refs.map(() => null);
@@ -25,7 +25,7 @@ test('an event that cannot be read is refused alone, and those it came with are 
   expect(loaded[5]).toMatchObject({ reason: { kind: 'permanent', code: 'ROW_REFUSED' } });
 });
 
-test('events that are too much for one read within its deadline are read in smaller parts', async () => {
+test('a batch too large to read within the deadline is read in smaller parts', async () => {
   const sizes: number[] = [];
   const { load } = loader(async (refs) => {
     sizes.push(refs.length);
@@ -36,7 +36,7 @@ test('events that are too much for one read within its deadline are read in smal
   expect(sizes).toEqual([16, 8, 4, 4, 8, 4, 4]);
 });
 
-test('while the database is away a batch is held whole, and goes back when the drain is over', async () => {
+test('while the database is down a batch is held whole, and is returned when the drain is over', async () => {
   const sizes: number[] = [];
   const { load, giveUp } = loader(async (refs) => {
     sizes.push(refs.length);

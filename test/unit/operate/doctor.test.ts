@@ -28,15 +28,15 @@ test.each([
     { waits: false, replicas: 2 },
     '2 scorings at a time, 10 prefetched (the scorer declares waits: false); 4 in 2 workers',
   ],
-])('says how many scorings can be under way: %j', (more, found) => {
+])('says how many scorings can be in flight: %j', (more, found) => {
   expect(find('concurrency', more)).toEqual({ check: 'concurrency', status: 'ok', found });
 });
 
-test('says nothing of that when the scorer does not even load', () => {
+test('says nothing about it when the scorer does not even load', () => {
   expect(find('concurrency', { scorerFailed: 'no such module' })).toBeUndefined();
 });
 
-test('a delivery that may wait longer than the broker allows is a warning, with the cure', () => {
+test('a delivery that may wait longer than the broker allows is a warning, with the fix', () => {
   expect(find('consumer timeout', { longestWaitMs: 2_001 })).toMatchObject({
     status: 'warn',
     advice: expect.stringContaining('waits: true'),

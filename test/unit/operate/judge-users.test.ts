@@ -4,7 +4,7 @@ import { judgeUsers } from '../../../src/operate/audit/judge-users.ts';
 
 const end = new Date('2026-01-31T20:15:00Z');
 
-/** A user with two topics, all as it should be: 600 points. */
+/** A user with two topics and correct sums: 600 points. */
 function page(overrides: Partial<UserPage> = {}): UserPage {
   const sum = { userId: 'u', events: 3, withoutResult: 0, hasNegative: false, turns: 7, lastEnd: end };
   return {
@@ -41,7 +41,7 @@ test.each<[string, Partial<UserPage>, object]>([
   ['a topic counted twice', { topics: [{ ...topic, score: 8_000_000 }] }, { rule: 'topic', topicId: 'pets' }],
   ['turns counted twice', { topics: [{ ...topic, turns: 14 }] }, { rule: 'topic' }],
   ['no topic', { topics: [] }, { rule: 'topic', topicId: 'pets' }],
-  ['a topic of nothing', { topics: [topic, { ...topic, topicId: 'cars' }] }, { rule: 'topic', topicId: 'cars' }],
+  ['a topic without events', { topics: [topic, { ...topic, topicId: 'cars' }] }, { rule: 'topic', topicId: 'cars' }],
   ['a missing result', { sums: page().sums.map((s, i) => ({ ...s, withoutResult: i })) }, { rule: 'result' }],
 ])('%s is found, and nothing else', (_name, overrides, violation) => {
   expect(judgeUsers(page(overrides))).toEqual([expect.objectContaining(violation)]);

@@ -9,7 +9,7 @@ test('without a negative change both bounds are the sum', () => {
   expect(replayBounds(changes)).toEqual({ low: 251, high: 251 });
 });
 
-test('the floor holds after each moment, and what was committed together may have come in any order', () => {
+test('the floor applies after each moment, and changes committed together may have been applied in any order', () => {
   expect(
     replayBounds([
       { change: -5, processedAt: at(1) },
@@ -24,7 +24,7 @@ test('the floor holds after each moment, and what was committed together may hav
   ).toEqual({ low: 0, high: 3 });
 });
 
-test('every order within the moments ends between the bounds', () => {
+test('every order within each moment ends between the bounds', () => {
   const change = fc.record({
     change: fc.integer({ min: -100, max: 100 }),
     minute: fc.integer({ min: 0, max: 5 }),

@@ -14,7 +14,7 @@ const conflict = () => new PipelineError('transient', 'DATABASE_DEADLOCK', 'some
 
 afterEach(() => vi.useRealTimers());
 
-test('marks are written in batches, one writer at a time, and what comes meanwhile is bounded', async () => {
+test('marks are written in batches, one writer at a time, and only a bounded number are held meanwhile', async () => {
   const sizes: number[] = [];
   const writing: (() => void)[] = [];
   const marks = createConfirmMarks({
@@ -35,11 +35,11 @@ test('marks are written in batches, one writer at a time, and what comes meanwhi
     await new Promise((resolve) => setImmediate(resolve));
   }
   await done;
-  // 100,000 held, 500 under way when as many more came.
+  // 100,000 were held; with 500 of them in flight, 500 of the next 150,000 fitted in.
   expect(sizes.reduce((sum, n) => sum + n, 0)).toBe(100_500);
 });
 
-test('while the database is away marks are dropped, and the next ones are written', async () => {
+test('while the database is down marks are dropped, and later ones are written', async () => {
   let fails = true;
   const written: Publication[] = [];
   const marks = createConfirmMarks({
@@ -58,7 +58,7 @@ test('while the database is away marks are dropped, and the next ones are writte
   expect(written).toEqual([mark(2)]);
 });
 
-test('a connection that breaks costs no mark', async () => {
+test('a broken connection costs no mark', async () => {
   let breaks = 1;
   const written: Publication[] = [];
   const marks = createConfirmMarks({
@@ -74,7 +74,7 @@ test('a connection that breaks costs no mark', async () => {
   expect(written).toHaveLength(700);
 });
 
-test('a batch that loses a deadlock is written again, and one that loses every time takes no other with it', async () => {
+test('a batch that loses a deadlock is retried, and one that loses every time does not drop any other', async () => {
   const unlucky = 700;
   let conflicts = 0;
   const written: Publication[] = [];
@@ -94,7 +94,7 @@ test('a batch that loses a deadlock is written again, and one that loses every t
   expect(written).toContainEqual(mark(1_499));
 });
 
-test('a confirm that comes late in the grace is written before relays come', async () => {
+test('a confirm late in the grace period is marked before the relays claim the event', async () => {
   vi.useFakeTimers();
   const written: Publication[] = [];
   const marks = createConfirmMarks({
@@ -110,7 +110,7 @@ test('a confirm that comes late in the grace is written before relays come', asy
   expect(new Set(written)).toEqual(new Set([mark(1), mark(2)]));
 });
 
-test('marks are written as they come due, and not before', async () => {
+test('marks are written when they are due, not before', async () => {
   vi.useFakeTimers();
   const written: Publication[] = [];
   const marks = createConfirmMarks({
@@ -122,7 +122,7 @@ test('marks are written as they come due, and not before', async () => {
     marks.add(mark(i), 5_000);
     await vi.advanceTimersByTimeAsync(100);
   }
-  // Three seconds: those of the first half second, and what was gathered with the last of them.
+  // After three seconds: those of the first half second, and any gathered along with the last of them.
   expect(written.length).toBeGreaterThanOrEqual(5);
   expect(written.length).toBeLessThanOrEqual(7);
   await vi.advanceTimersByTimeAsync(5_000);

@@ -8,7 +8,7 @@ import { newEvent } from '../../support/new-event.ts';
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-test('what waits for a confirm keeps the ids of its event, not its text', async () => {
+test('while a confirm is pending, the ids of its event are kept in memory, not its text', async () => {
   const unconfirmed: unknown[] = [];
   const outbox = createOutbox({
     publish: (message) => new Promise((...settle) => void unconfirmed.push(message, settle)),
@@ -32,7 +32,7 @@ test('what waits for a confirm keeps the ids of its event, not its text', async 
   const event = publishLarge();
   await vi.waitFor(() => {
     collectGarbage();
-    expect(event.deref() === undefined).toBe(true); // an assertion on the event itself would keep it
+    expect(event.deref() === undefined).toBe(true); // an assertion on the event itself would keep it alive
   });
   expect(unconfirmed).toHaveLength(2);
   await outbox.close(1);

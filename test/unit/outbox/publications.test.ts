@@ -27,7 +27,7 @@ function setUp(extendDue: ExtendDue) {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test('a confirm in time: no relay is kept off, and the mark is of the insert', async () => {
+test('a confirm in time: the due time is not extended, and the mark matches the insert', async () => {
   const extendDue = vi.fn<ExtendDue>();
   const { publications, marked, unconfirmed } = setUp(extendDue);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
@@ -39,7 +39,7 @@ test('a confirm in time: no relay is kept off, and the mark is of the insert', a
   expect(marked).toEqual([{ eventId: 'e1', dueAt: null, attemptCount: 0 }]);
 });
 
-test('a confirm that takes three times the grace: relays are kept off all the time, and the mark is of the last due time', async () => {
+test('a confirm after three times the grace: relays are kept off, the mark matches the last due time', async () => {
   let relaysComeAt = performance.now() + graceMs;
   const extendDue: ExtendDue = async () => {
     expect(performance.now(), 'extended in time').toBeLessThan(relaysComeAt);
@@ -55,7 +55,7 @@ test('a confirm that takes three times the grace: relays are kept off all the ti
   expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(relaysComeAt), attemptCount: 0 }]);
 });
 
-test('a confirm that comes while relays are being kept off waits to hear the new due time', async () => {
+test('a confirm that comes while the due time is being extended waits for the new one', async () => {
   const extending = Promise.withResolvers<Date>();
   const { publications, marked, unconfirmed } = setUp(() => extending.promise);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
@@ -68,7 +68,7 @@ test('a confirm that comes while relays are being kept off waits to hear the new
   expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(77), attemptCount: 0 }]);
 });
 
-test('relays are kept off for a minute; the copy that they publish then is a publication of its own', async () => {
+test('relays are kept off for a minute; the copy they publish after that is a publication of its own', async () => {
   let lastExtension = 0;
   const extendDue = vi.fn<ExtendDue>(async () => {
     lastExtension = performance.now();
@@ -90,7 +90,7 @@ test('relays are kept off for a minute; the copy that they publish then is a pub
   ]);
 });
 
-test('a retry that is published while the first confirm is still to come is marked by its own confirm only', async () => {
+test('a retry published while the first confirm is pending is marked only by its own confirm', async () => {
   const { publications, marked, unconfirmed } = setUp(vi.fn<ExtendDue>());
   const first = publications.publish(event, { dueAt: null, attemptCount: 0 });
   const retry = publications.publish(event, { dueAt: new Date(2), attemptCount: 1 });
@@ -102,7 +102,7 @@ test('a retry that is published while the first confirm is still to come is mark
   expect(marked).toHaveLength(1);
 });
 
-test('an extension that fails is tried again, and leaves the due time as it was known', async () => {
+test('a failed extension is retried with the due time last known', async () => {
   const extendDue = vi.fn<ExtendDue>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(new Date(5));
   const { publications, marked, unconfirmed } = setUp(extendDue);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { decodeCursor, encodeCursor } from '../../../src/report/cursor.ts';
 
-test('a cursor leads back to its event; anything else is none', () => {
+test('a cursor decodes to its event; anything else is not a cursor', () => {
   fc.assert(
     fc.property(fc.uuid(), (id) => {
       expect(decodeCursor(encodeCursor(id))).toBe(id);

@@ -25,7 +25,7 @@ function createDatabase() {
   };
 }
 
-test('reads that come together share statements, and each gets its own row', async () => {
+test('concurrent reads share statements, and each gets its own row', async () => {
   const database = createDatabase();
   const reads = createReads({ ...database, atOnce: 2, deadlineMs: 60_000 });
   const ids = [...Array.from({ length: 640 }, (_, i) => `c${i}`), 'nobody', 'c7'];
@@ -37,7 +37,7 @@ test('reads that come together share statements, and each gets its own row', asy
   expect(database.asked.length).toBeLessThanOrEqual(12);
 });
 
-test('reports never use more connections than they may', async () => {
+test('reports never use more connections than they are allowed', async () => {
   const database = createDatabase();
   const reads = createReads({ ...database, atOnce: 3, deadlineMs: 60_000 });
   let now = 0;
@@ -61,7 +61,7 @@ test('reports never use more connections than they may', async () => {
   expect(reads.gauge.held()).toBe(0);
 });
 
-test('reads beyond the bound are refused, whatever they are', async () => {
+test('reads beyond the bound are refused, whatever their kind', async () => {
   const reads = createReads({ findEvents: () => new Promise(() => {}), atOnce: 1, deadlineMs: 60_000 });
   for (let i = 0; i < reads.gauge.bound + 200; i++) reads.event(`c${i}`).catch(() => {});
   await new Promise((resolve) => setImmediate(resolve));
@@ -69,7 +69,7 @@ test('reads beyond the bound are refused, whatever they are', async () => {
   await expect(reads.bounded(async () => 1)).rejects.toMatchObject({ kind: 'transient', code: 'OVERLOADED' });
 });
 
-test('a database that says nothing: no read waits longer than its deadline, and none begins after it', async () => {
+test('a database that does not answer: no read waits longer than its deadline, and none begins after it', async () => {
   const begun: string[] = [];
   const hangs = (name: string) => () => new Promise<never>(() => void begun.push(name));
   const reads = createReads({ findEvents: hangs('events'), atOnce: 1, deadlineMs: 50 });
@@ -78,7 +78,7 @@ test('a database that says nothing: no read waits longer than its deadline, and 
   expect(begun).toEqual(['first']);
 });
 
-test('a read whose turn comes after its deadline is not made', async () => {
+test('a read whose turn comes after its deadline is not run', async () => {
   const ends: (() => void)[] = [];
   const reads = createReads({ findEvents: async () => [], atOnce: 1, deadlineMs: 50 });
   const first = reads.bounded(() => new Promise<void>((resolve) => ends.push(resolve)));

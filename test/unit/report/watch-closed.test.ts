@@ -6,7 +6,7 @@ import { createClosedWatch, type FindClosed } from '../../../src/report/watch-cl
 const never = new AbortController().signal;
 const closed = (id: string) => ({ conversation_id: id, status: 'PROCESSED' }) as EventView;
 
-test('whoever waits for a conversation gets the row that the watch has read', async () => {
+test('every caller waiting for a conversation gets the row that the watch has read', async () => {
   const findClosed = vi.fn<FindClosed>(async (ids) => ids.filter((id) => id !== 'c2').map(closed));
   const watch = createClosedWatch(findClosed, never);
   const gone = new AbortController();
@@ -19,7 +19,7 @@ test('whoever waits for a conversation gets the row that the watch has read', as
   expect(watch.gauge.held()).toBe(0);
 });
 
-test('beyond its bound nobody waits, and is told so', async () => {
+test('beyond its bound no caller waits, and each is told so', async () => {
   const end = new AbortController();
   const watch = createClosedWatch(async () => [], end.signal);
   const waiting = Array.from({ length: watch.gauge.bound }, (_, i) => watch.untilClosed(`c${i}`, 60_000, never));

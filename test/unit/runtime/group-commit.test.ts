@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 import { PipelineError } from '../../../src/event/fault.ts';
 import { createGroupCommit } from '../../../src/runtime/group-commit/group-commit.ts';
 
-/** A commit whose end the test decides. */
+/** A commit that ends when the test says so. */
 function createStage(
   options: {
     maxItems?: number;
@@ -41,7 +41,7 @@ function createStage(
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test('a lone item goes at once; what comes while it commits travels together', async () => {
+test('a lone item is committed at once; items that arrive meanwhile are batched', async () => {
   const { group, batches } = createStage();
   const first = group.submit(1);
   await turn();
@@ -56,7 +56,7 @@ test('a lone item goes at once; what comes while it commits travels together', a
   expect(await Promise.all(rest)).toEqual(['ok 2', 'ok 3', 'ok 4']);
 });
 
-test("each item has its own answer; a failed batch is everybody's, and the next one goes on", async () => {
+test('each item has its own answer; a failed batch fails all its items, and the next one is committed', async () => {
   const { group, batches } = createStage();
   const answers = Promise.allSettled([group.submit(1), group.submit(-2), group.submit(3)]);
   await turn();
@@ -101,7 +101,7 @@ test('an item that misses its deadline while it waits is refused and never commi
   expect(batches).toHaveLength(1);
 });
 
-test('with sizes, a batch has the largest that is full; nobody is left behind', async () => {
+test('with sizes, a batch takes the largest size it can fill; no item is left behind', async () => {
   const { group, batches } = createStage({ sizes: [1, 2, 4], maxItems: 4 });
   const answers = Promise.all([1, 2, 3, 4, 5, 6, 7].map((n) => group.submit(n)));
   for (let i = 0; i < 3; i++) {
@@ -112,7 +112,7 @@ test('with sizes, a batch has the largest that is full; nobody is left behind', 
   expect(batches.map((b) => b.items)).toEqual([[1, 2, 3, 4], [5, 6], [7]]);
 });
 
-test('beside a batch under way another starts only when enough wait', async () => {
+test('while a batch is in flight, another starts only when enough items wait', async () => {
   const { group, batches } = createStage({ maxInFlight: 2, furtherFrom: 3 });
   void group.submit(1);
   await turn();
@@ -131,30 +131,30 @@ test('beside a batch under way another starts only when enough wait', async () =
   await vi.waitFor(() => expect(batches[2]?.items).toEqual([5]));
 });
 
-test('items that come one by one while others are on their way gather; the last of them goes at once', async () => {
+test('items that come one by one while more are expected are gathered; the last of them is sent at once', async () => {
   let expected = 3;
   const { group, batches } = createStage({ expected: () => expected, lingerMs: () => 60_000 });
   const first = group.submit(1);
   await turn();
-  expect(batches).toHaveLength(0); // two are still to come
+  expect(batches).toHaveLength(0); // two more are expected
   void group.submit(2);
   await turn();
-  expect(batches.map((b) => b.items)).toEqual([[1, 2]]); // one is
+  expect(batches.map((b) => b.items)).toEqual([[1, 2]]); // one more is expected
   batches[0]?.finish();
   await first;
   expected = 1;
   void group.submit(3);
   await turn();
-  expect(batches[1]?.items).toEqual([3]); // none is
+  expect(batches[1]?.items).toEqual([3]); // none is expected
 });
 
-test('gathering ends in time, though what was expected never comes', async () => {
+test('gathering ends in time even if the expected items never come', async () => {
   const { group, batches } = createStage({ expected: () => 100, lingerMs: () => 5 });
   void group.submit(1);
   await vi.waitFor(() => expect(batches.map((b) => b.items)).toEqual([[1]]));
 });
 
-test('beside a batch that hangs, what waits does not wait for company', async () => {
+test('while a batch hangs, waiting items do not wait for more to come', async () => {
   const { group, batches } = createStage({ maxInFlight: 2, furtherFrom: 20 });
   void group.submit(1); // never ends
   await turn();
@@ -168,7 +168,7 @@ test('beside a batch that hangs, what waits does not wait for company', async ()
   expect(await third).toBe('ok 3');
 });
 
-test('a batch that its weight limits has one of the sizes, too', async () => {
+test('a batch limited by weight has one of the sizes, too', async () => {
   const { group, batches } = createStage({ sizes: [1, 2, 4, 8], maxItems: 8, maxWeight: 35 });
   const answers = Promise.all([10, 10, 10, 10, 10, 10].map((n) => group.submit(n)));
   for (let i = 0; i < 3; i++) {

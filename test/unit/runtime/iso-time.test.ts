@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { isoTime } from '../../../src/runtime/iso-time.ts';
 
-test('as Date writes it, for every year a column holds, in any order, fractions cut off', () => {
+test('as Date writes it, for every year a column can hold, in any order, with fractions truncated', () => {
   const ms = fc.double({ min: Date.UTC(1000, 0, 2), max: Date.UTC(9999, 11, 31), noNaN: true });
   fc.assert(
     fc.property(ms, (time) => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { PipelineError } from '../../../src/event/fault.ts';
 import { describeError } from '../../../src/runtime/log.ts';
 
-test('of a foreign error neither message nor SQL is logged, also as a cause', () => {
+test('neither message nor SQL of a foreign error is logged, even when it is a cause', () => {
   const foreign = Object.assign(new Error("Data too long: 'what the child said'"), {
     code: 'ER_DATA',
     errno: 1406,

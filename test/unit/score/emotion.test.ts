@@ -33,6 +33,6 @@ test.each([
   expect(judge(...texts)).toBe(emotion);
 });
 
-test('emotion tags of the bot and letters of two spellings make no difference', () => {
+test("the bot's emotion tags and Unicode normal forms make no difference", () => {
   expect(judge('con buồn quá'.normalize('NFD'), 'con khóc', 'cô đơn'.normalize('NFD'))).toBe('sad');
 });

@@ -3,14 +3,14 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startHandOver } from '../../../src/score/hand-over.ts';
 import type { Given, ThreadEnd, ThreadEvents } from '../../../src/score/thread.ts';
 
-/** The decisions of the hand-over, with threads whose every move the test makes. Real threads are in pool.test.ts. */
+/** The decisions of the hand-over, with fake threads driven by the test. Real threads are in pool.test.ts. */
 
 beforeEach(() => vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }));
 afterEach(() => vi.useRealTimers());
 
 const textOf = (n: number, size = 1) => [new Uint8Array(size).fill(n)];
 const turn = () => new Promise((resolve) => setImmediate(resolve));
-/** Long enough for any look at the threads. */
+/** Long enough for the threads to have been looked at. */
 const look = async () => {
   vi.advanceTimersByTime(20);
   await turn();
@@ -45,7 +45,7 @@ function createThread(events: ThreadEvents) {
         overdue,
       });
     },
-    /** @param inCall  the scorer was called for this body and has not returned; else all were begun. */
+    /** @param inCall  the body whose scorer call has not returned; if not given, all have begun. */
     die({ inCall, ...end }: Partial<ThreadEnd> & { inCall?: number } = {}): void {
       const begun = items.find(({ n }) => n === inCall)?.id ?? items.length;
       events.onEnd({ hung: false, code: null, begun, running: inCall !== undefined, ...end });
@@ -89,7 +89,7 @@ async function createStage({
   return { all, handOver, submit, thread: (i: number) => all[i] as FakeThread };
 }
 
-test('a thread whose event loop is busy gets nothing more, whatever waits', async () => {
+test('a thread whose event loop is busy gets nothing more, however much is waiting', async () => {
   const { submit, thread } = await createStage({ threads: 2 });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
@@ -103,11 +103,11 @@ test('a thread whose event loop is busy gets nothing more, whatever waits', asyn
   expect(await Promise.all(replies)).toEqual(['scored', 'scored', 'scored']);
 });
 
-test('a thread that waits gets more, one at a time, and of several the one that holds least', async () => {
+test('an idle thread gets more, one at a time; of several, the one that holds least', async () => {
   const { submit, thread } = await createStage({ threads: 2 });
   thread(0).isIdle = true;
   const replies = [1, 2, 3, 4].map((n) => submit(n));
-  // Here it stays idle whatever it is given; a real one is not, until it has begun.
+  // This fake stays idle whatever it is given; a real thread is not idle until it has begun everything.
   await turn();
   expect([thread(0).groups, thread(1).groups]).toEqual([[[1], [3], [4]], [[2]]]);
   thread(0).finish([1, 3, 4]);
@@ -115,7 +115,7 @@ test('a thread that waits gets more, one at a time, and of several the one that 
   await Promise.all(replies);
 });
 
-test('threads are looked at while something waits, as none says when it becomes idle', async () => {
+test('threads are polled while something is waiting, because none reports becoming idle', async () => {
   const { submit, handOver, thread } = await createStage();
   const replies = [1, 2].map((n) => submit(n));
   await turn();
@@ -127,7 +127,7 @@ test('threads are looked at while something waits, as none says when it becomes 
   await Promise.all(replies);
 });
 
-test('a scorer that declares that it waits gets everything at once; one that declares that it does not gets one at a time', async () => {
+test('a scorer with `waits: true` gets everything at once, one with `waits: false` one at a time', async () => {
   const waiter = await createStage({ waits: true });
   const all = [1, 2, 3].map((n) => waiter.submit(n));
   await turn();
@@ -147,7 +147,7 @@ test('a scorer that declares that it waits gets everything at once; one that dec
   await Promise.all(one);
 });
 
-test('quick ones go together, as many as take a millisecond; slow ones singly again', async () => {
+test('quick scorings are grouped, as many as take a millisecond; slow ones are handed over singly', async () => {
   const { submit, thread } = await createStage();
   const first = submit(0);
   await turn();
@@ -165,7 +165,7 @@ test('quick ones go together, as many as take a millisecond; slow ones singly ag
   await Promise.all(replies);
 });
 
-test('a group is at most a megabyte, and a thread that holds its share of bytes gets no more, though one body may exceed it', async () => {
+test('a group is at most 1 MB; a thread at its byte limit gets no more, though one body may exceed it', async () => {
   const { submit, thread } = await createStage({ waits: true, maxThreadBytes: 1_000_000 });
   const first = submit(0);
   await turn();
@@ -173,7 +173,7 @@ test('a group is at most a megabyte, and a thread that holds its share of bytes 
   await first;
   const replies = [400_000, 400_000, 2_000_000, 400_000, 1].map((size, n) => submit(n + 1, size));
   await turn();
-  // The large one is not in the way of those behind it: it exceeds the share, and the next ones wait for that.
+  // The large one is handed over though it exceeds the limit; those behind it wait until it is done.
   expect(thread(0).groups.slice(1)).toEqual([[1, 2], [3]]);
   thread(0).finish([1, 2]);
   await turn();
@@ -185,7 +185,7 @@ test('a group is at most a megabyte, and a thread that holds its share of bytes 
   await Promise.all(replies);
 });
 
-test('a thread that is lost is replaced; who never returned from its call pays, the others begin again before those that wait', async () => {
+test('a lost thread is replaced; the call that never returned fails, the others rerun before the queue', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
@@ -199,7 +199,7 @@ test('a thread that is lost is replaced; who never returned from its call pays, 
   expect(await Promise.all([...replies, later])).toEqual(['scored', 'lost', 'scored', 'scored']);
 });
 
-test('what had not begun cannot have ended the thread', async () => {
+test('a scoring that had not begun cannot have killed the thread', async () => {
   const { submit, thread } = await createStage({ waits: true });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
@@ -211,7 +211,7 @@ test('what had not begun cannot have ended the thread', async () => {
   expect(await Promise.all(replies)).toEqual(['lost', 'scored', 'scored']);
 });
 
-test('one that is alone in a thread which has scored others is not at once to blame', async () => {
+test('a scoring alone in a thread that has scored others is not blamed at once', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const before = submit(1);
   await turn();
@@ -227,7 +227,7 @@ test('one that is alone in a thread which has scored others is not at once to bl
   expect(await alone).toBe('lost');
 });
 
-test('a thread that ends with nothing in it is replaced after a while, and later each time', async () => {
+test('a thread that dies while empty is replaced after a delay that grows each time', async () => {
   const { all, thread } = await createStage();
   thread(0).die();
   await turn();
@@ -235,7 +235,7 @@ test('a thread that ends with nothing in it is replaced after a while, and later
   await vi.waitFor(() => expect(all).toHaveLength(2));
 });
 
-test('threads that cannot be ended count: there are never more than twice as many as asked for', async () => {
+test('threads that cannot be terminated count: there are never more than twice as many as configured', async () => {
   const { submit, all, thread } = await createStage({ waits: true, ends: false });
   const replies = [1, 2].map((n) => submit(n));
   await turn();
@@ -254,11 +254,11 @@ test('threads that cannot be ended count: there are never more than twice as man
   expect(await last).toBe('scored');
 });
 
-test('where one of several has ended the thread they are scored apart, a quarter in each of four threads; only the one pays', async () => {
+test('when one of several kills the thread, they rerun in quarters on four threads; only that one fails', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = Array.from({ length: 12 }, (_, i) => submit(i + 1));
   await turn();
-  // Out of memory: whose call was running says nothing.
+  // Out of memory: the call that was running need not be to blame.
   thread(0).die({ inCall: 12, code: 'ERR_WORKER_OUT_OF_MEMORY' });
   await turn();
   const later = submit(99);
@@ -288,11 +288,11 @@ test('where one of several has ended the thread they are scored apart, a quarter
   expect(await Promise.all([...replies, later])).toEqual(
     Array.from({ length: 13 }, (_, i) => (i + 1 === guilty ? 'lost' : 'scored')),
   );
-  // The one in the place of the thread that was lost.
+  // The replacement of the lost thread.
   expect(all.filter(({ hasEnded }) => !hasEnded)).toHaveLength(1);
 });
 
-test('a thread with an overdue scoring is replaced at once, ends when it holds nothing, and what it holds is never at fault', async () => {
+test('a thread with an overdue scoring is replaced and ends when empty; the others are not blamed', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
@@ -304,7 +304,7 @@ test('a thread with an overdue scoring is replaced at once, ends when it holds n
   expect(thread(1).open()).toEqual([4]);
   thread(0).finish([2]);
   expect(thread(0).hasEnded).toBe(false);
-  // The overdue one does something worse than being late.
+  // The overdue scoring now kills its thread as well.
   thread(0).die();
   await turn();
   expect(thread(1).open()).toEqual([4, 3]);
@@ -312,7 +312,7 @@ test('a thread with an overdue scoring is replaced at once, ends when it holds n
   expect(await Promise.all([...replies, later])).toEqual(Array(4).fill('scored'));
 });
 
-test('however many scorings are overdue, there are at most twice as many threads as asked for', async () => {
+test('however many scorings are overdue, there are at most twice as many threads as configured', async () => {
   const { submit, all, thread } = await createStage({ waits: true });
   const replies = [1, 2].map((n) => submit(n));
   await turn();
@@ -334,7 +334,7 @@ test('however many scorings are overdue, there are at most twice as many threads
   expect(await Promise.all([...replies, ...more, last])).toEqual(Array(5).fill('scored'));
 });
 
-test('after the close nothing waits for ever: what waits, what runs and what comes is refused, and threads are told and ended', async () => {
+test('close refuses waiting, running and new scorings, and tells and terminates the threads', async () => {
   const { submit, all, handOver } = await createStage({ threads: 2 });
   const ends = Promise.allSettled([1, 2, 3, 4].map((n) => submit(n)));
   await turn();
@@ -347,7 +347,7 @@ test('after the close nothing waits for ever: what waits, what runs and what com
   ]);
 });
 
-test('what is scored apart, and what a thread that leaves still holds, is refused by the close as well', async () => {
+test('close also refuses what is being rerun apart and what a retiring thread still holds', async () => {
   const { submit, all, handOver, thread } = await createStage({ waits: true });
   const apart = Promise.allSettled([1, 2, 3, 4, 5].map((n) => submit(n)));
   await turn();

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { afterEach, expect, test, vi } from 'vitest';
 import { type ScorePool, startScorePool } from '../../../src/score/index.ts';
 
-/** docs/examples/http-scorer.ts, against services that behave and that do not. */
+/** docs/examples/http-scorer.ts, against services that behave and services that do not. */
 
 let server: Server;
 let pool: ScorePool;
@@ -44,7 +44,7 @@ const text = [
 ];
 const outcome = () => pool.score(text);
 
-test('the points that are answered are the score', async () => {
+test('the points in the answer are the score', async () => {
   await startWith(async (request, response) => {
     const sent = JSON.parse((await request.toArray()).join(''));
     response
@@ -54,7 +54,7 @@ test('the points that are answered are the score', async () => {
   expect(await outcome()).toMatchObject({ kind: 'scored', change: 7 });
 });
 
-test('all calls are under way at once', async () => {
+test('all calls are in flight at once', async () => {
   const waiting: (() => void)[] = [];
   await startWith((request, response) => {
     request.resume();
@@ -65,7 +65,7 @@ test('all calls are under way at once', async () => {
   expect(outcomes.map(({ kind }) => kind)).toEqual(Array(60).fill('scored'));
 });
 
-test('a service that never answers costs the attempt, and its call is ended', async () => {
+test('a service that never answers costs the attempt, and its call is aborted', async () => {
   let closed = false;
   await startWith((request, response) => {
     request.resume();
@@ -81,7 +81,7 @@ test.each([
   [422, true],
   [429, false],
   [503, false],
-])('an answer %i fails the attempt, for good: %s', async (status, permanent) => {
+])('a %i answer fails the attempt, permanently: %s', async (status, permanent) => {
   await startWith((request, response) => {
     request.resume();
     response.writeHead(status).end();

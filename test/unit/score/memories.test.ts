@@ -31,7 +31,7 @@ test.each([['Do you like my dog?'], ['I like it'], ['ok'], ['The game was fun'],
   },
 );
 
-test("a fact counts once a conversation, the bot's words never, and a lesson has none", () => {
+test("a fact counts once per conversation, the bot's words never count, and a lesson has no facts", () => {
   const log = [
     ...user('I love pizza', 'I really love pizza!', 'My name is Anna'),
     { ...user('I love tea')[0], speaker: 'pika' } as Turn,

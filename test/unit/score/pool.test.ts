@@ -8,7 +8,7 @@ import type { ConversationText } from '../../../src/event/conversation.ts';
 import type { Outcome } from '../../../src/event/outcome.ts';
 import { type ScorePool, type ScorePoolOptions, startScorePool } from '../../../src/score/index.ts';
 
-/** Real threads with a scorer that does as it is told. */
+/** Real threads with a scorer that does what the event's metadata says. */
 
 const timeoutMs = 1_500;
 let pool: ScorePool | undefined;
@@ -49,7 +49,7 @@ const details = async (name: 'attempt' | 'crowd', all: readonly Promise<Outcome>
 const many = (n: number, metadata: object) => Array.from({ length: n }, () => body(metadata));
 
 describe('one thread', () => {
-  test('works on everything at once that waits: each waits until all have begun', async () => {
+  test('runs everything that waits at the same time: each waits until all have begun', async () => {
     const { score } = await start();
     expect(await outcomes(many(50, { act: 'meet', party: 50 }).map(score))).toEqual(Array(50).fill('scored'));
   });
@@ -63,7 +63,7 @@ describe('one thread', () => {
     expect(ended.indexOf('slow')).toBe(30);
   });
 
-  test('one that waits within a group of quick ones does not hold their replies back', async () => {
+  test('one that waits within a group of quick ones does not delay their replies', async () => {
     const { score } = await start();
     await Promise.all(many(200, {}).map(score)); // from here on quick ones go together
     const ended: string[] = [];
@@ -75,13 +75,13 @@ describe('one thread', () => {
     expect(ended.indexOf('slow')).toBe(39);
   });
 
-  test('what uses the CPU runs one after the other', async () => {
+  test('CPU-bound scorings run one after another', async () => {
     const { score } = await start();
     expect(await details('crowd', many(12, { act: 'burn-on', ms: 2 }).map(score))).toEqual(Array(12).fill(1));
   });
 });
 
-test('a scorer that declares that it does not wait has one scoring at a time, also where quick ones go together', async () => {
+test('a scorer that declares `waits: false` runs one scoring at a time, even when quick ones are grouped', async () => {
   const { score } = await start({
     scorerModule: fileURLToPath(new URL('../../fixtures/lone-scorer.ts', import.meta.url)),
   });
@@ -90,18 +90,18 @@ test('a scorer that declares that it does not wait has one scoring at a time, al
 });
 
 describe('a scoring that takes too long', () => {
-  test('and heeds the abort costs only its own attempt', async () => {
+  test('and honours the abort costs only its own attempt', async () => {
     const { score } = await start();
     const company = many(5, { act: 'wait', ms: 1_000 }).map(score);
     const late = score(body({ act: 'wait', ms: 60_000 }));
     expect(await outcomes([late, ...company])).toEqual(['SCORING_TIMEOUT', ...Array(5).fill('scored')]);
-    // The same thread goes on: it remembers.
+    // The same thread goes on: its attempt count is still there.
     const again = body({});
     expect(await details('attempt', [score(again)])).toEqual([1]);
     expect(await details('attempt', [score(again)])).toEqual([2]);
   });
 
-  test('is the only one whose signal fires: others of its group that were done in time are left in peace', async () => {
+  test('is the only one whose signal fires: others in its group that finished in time are left alone', async () => {
     const { score } = await start({ timeoutMs: 300 });
     await Promise.all(many(200, {}).map(score)); // from here on quick ones go together
     const radio = new BroadcastChannel('obedient-scorer');
@@ -119,7 +119,7 @@ describe('a scoring that takes too long', () => {
     radio.close();
   });
 
-  test("is told by its own waiting: another's CPU work before its answer is read costs it nothing", async () => {
+  test("is judged by its own waiting: another's CPU work before its answer is read costs it nothing", async () => {
     const { score } = await start({ timeoutMs: 2_000 });
     // The answer is sent while the thread is busy, and the deadline passes before it can be read.
     const radio = new BroadcastChannel('obedient-scorer');
@@ -141,29 +141,29 @@ describe('a scoring that takes too long', () => {
     server.close();
   });
 
-  test('and ignores it fails alone; its thread is replaced, and its late result counts for nothing', async () => {
+  test('and ignores it fails alone; its thread is replaced, and its late result is discarded', async () => {
     const { score } = await start();
     const again = body({});
     expect(await details('attempt', [score(again)])).toEqual([1]);
     const late = score(body({ act: 'deaf', ms: timeoutMs + 1_100 }));
-    // The last of these are under way in its thread when it is given up, and when its result comes after all.
+    // The last of these are in flight in its thread when it is given up, and when its late result arrives.
     for (let round = 0; round < 3; round++) {
       const company = many(9, { act: 'wait', ms: 1_000 }).map(score);
       expect(await outcomes(company)).toEqual(Array(9).fill('scored'));
     }
     expect(await outcomes([late])).toEqual(['SCORING_TIMEOUT']);
-    // Another thread, which has not seen it yet.
+    // A different thread, which has not seen this one yet.
     expect(await details('attempt', [score(again)])).toEqual([1]);
   });
 
-  test('in a loop without end is known by name when it never returned: the others begin again together', async () => {
+  test('in an endless loop is identified if its call never returned: the others rerun together', async () => {
     const { score } = await start();
     const company = many(9, { act: 'wait', ms: 1_000 }).map(score);
     const late = score(body({ act: 'hang' }));
     expect(await outcomes([late, ...company])).toEqual(['SCORING_TIMEOUT', ...Array(9).fill('scored')]);
   });
 
-  test('in a loop without end after it had waited is found among the others', async () => {
+  test('in an endless loop after it has waited is found among the others', async () => {
     const { score } = await start({ timeoutMs: 500 });
     const company = many(9, { act: 'wait', ms: 250 }).map(score);
     const late = score(body({ act: 'hang', after: 100 }));
@@ -171,7 +171,7 @@ describe('a scoring that takes too long', () => {
   });
 });
 
-describe('a scoring that ends its thread costs its own attempt and nobody else one', () => {
+describe('a scoring that kills its thread costs its own attempt and no other', () => {
   test.each([
     ['by process.exit', { act: 'exit', after: 100 }],
     ['by process.exit, at once', { act: 'exit' }],
@@ -188,19 +188,19 @@ describe('a scoring that ends its thread costs its own attempt and nobody else o
   });
 });
 
-test('what an earlier scoring left behind ends the thread: whoever is in it then is scored again and pays nothing', async () => {
+test('if leftovers of an earlier scoring kill the thread, the current one reruns with no attempt used', async () => {
   const { score } = await start();
   expect(await outcomes([score(body({ act: 'litter', ms: 300 }))])).toEqual(['scored']);
   expect(await outcomes([score(body({ act: 'wait', ms: 1_000 }))])).toEqual(['scored']);
 });
 
-test('a scorer that posts to its parent reaches nobody', async () => {
+test('a scorer that posts to its parent reaches no listener', async () => {
   const { score } = await start();
   const waiting = many(3, { act: 'wait', ms: 300 }).map(score);
   expect(await outcomes([score(body({ act: 'chatter' })), ...waiting])).toEqual(Array(4).fill('scored'));
 });
 
-test('a thread that is not there yet does not hold a stop up', async () => {
+test('a thread that is still starting does not delay a stop', async () => {
   const stop = new AbortController();
   const never = fileURLToPath(new URL('../../fixtures/never-loaded-scorer.ts', import.meta.url));
   const starting = start({ scorerModule: never, stop: stop.signal });
@@ -221,7 +221,7 @@ test('a thread that holds a sixteenth of its heap in bodies gets no more; one bo
   expect(Math.max(...crowd)).toBe(2);
 });
 
-test("between scorings a scorer's timers go on", async () => {
+test("a scorer's timers keep running between scorings", async () => {
   const { score } = await start();
   const radio = new BroadcastChannel('obedient-scorer');
   const heard = new Promise((resolve) => {
@@ -232,7 +232,7 @@ test("between scorings a scorer's timers go on", async () => {
   radio.close();
 });
 
-test('closing aborts what runs, and rejects it and what waits behind it', async () => {
+test('closing aborts running scorings, and rejects them and those waiting behind them', async () => {
   const { score, close } = await start();
   const radio = new BroadcastChannel('obedient-scorer');
   const heard: string[] = [];
@@ -249,7 +249,7 @@ test('closing aborts what runs, and rejects it and what waits behind it', async 
   await expect(score(body({}))).rejects.toMatchObject({ code: 'POOL_CLOSED' });
 });
 
-test('a module that is no scorer is refused with its name', async () => {
+test('a module that is not a scorer is refused by name', async () => {
   await expect(start({ scorerModule: fileURLToPath(import.meta.url) })).rejects.toMatchObject({
     kind: 'permanent',
     code: 'SCORER_MODULE',

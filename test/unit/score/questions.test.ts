@@ -12,7 +12,7 @@ test.each([
   ['Pika có thích kem không', 'Con thích kem ạ?'],
   ['còn bạn thì sao?', 'Con bao nhiêu tuổi?'],
   ['<curious/> Pika biết bay không?', ''],
-])('a question of their own accord: %s', (text, bot) => {
+])('a question of their own: %s', (text, bot) => {
   expect(asks(text, bot)).toBe(true);
 });
 
@@ -34,7 +34,7 @@ test.each([
   expect(asks(text, bot)).toBe(false);
 });
 
-test('a text of hundreds of kilobytes is read in one pass, whatever the bot said', () => {
+test('a text of hundreds of kilobytes is read in linear time, whatever the bot said', () => {
   const long = 'I see. '.repeat(40_000);
   expect(asks(long, 'words and words '.repeat(20_000))).toBe(false);
 });

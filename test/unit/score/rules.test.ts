@@ -12,7 +12,7 @@ test.each([
   expect(scoreFindings(findings, weights).final_score_change).toBe(change);
 });
 
-test('the details add up, and say what was cut off at zero', () => {
+test('the details add up, and show what was clipped at zero', () => {
   expect(scoreFindings({ totalTurns: 2, userQuestions: 0, emotion: 'boring', newMemories: 0 }, weights)).toMatchObject({
     base_score: 2,
     emotion_bonus: -15,

@@ -26,22 +26,22 @@ async function start({ timeoutMs = 5_000 } = {}) {
 
 function given(id: number, metadata: object): Given {
   const text = Buffer.from(JSON.stringify({ conversation_id: 'c', metadata, conversation_log: [] }));
-  // In pieces, as it comes from the database.
+  // In pieces, as it arrives from the database.
   return { id, text: [text.subarray(0, 10), text.subarray(10)], bytes: text.length };
 }
 
-test('is idle while all that it was given waits, and not before the last of it has begun', async () => {
+test('is idle only once everything it was given has begun and is waiting', async () => {
   const { thread, give, replied } = await start();
   give({ act: 'wait', ms: 1_000 });
   await vi.waitFor(() => expect(thread.isIdle()).toBe(true), { interval: 1 });
   give({ act: 'burn', ms: 200 });
-  // Its loop may still wait at this moment; it has not seen the new one.
+  // Its loop may still be idle at this moment, but it has not picked up the new one.
   expect(thread.isIdle()).toBe(false);
   await vi.waitFor(() => expect(replied).toEqual([2]), { timeout: 5_000 });
   await vi.waitFor(() => expect(thread.isIdle()).toBe(true), { interval: 1 });
 });
 
-test('says how it ended: what had begun, and whether a call had not returned', async () => {
+test('reports how it ended: how many had begun, and whether a call had not returned', async () => {
   const { give, ends } = await start();
   give({ act: 'wait', ms: 2_000 }, { act: 'exit' }, {}, {});
   await vi.waitFor(() => expect(ends).toEqual([{ hung: false, code: null, begun: 2, running: true }]), {
@@ -49,9 +49,9 @@ test('says how it ended: what had begun, and whether a call had not returned', a
   });
 });
 
-test('a loop that stands still is told from one that turns slowly', async () => {
+test('a blocked event loop is told apart from one that turns slowly', async () => {
   const slow = await start({ timeoutMs: 300 });
-  // Longer than the deadline in all, and its loop turns in between.
+  // Longer than the deadline in total, but its loop turns in between.
   slow.give({ act: 'burn-turning', ms: 100 });
   await vi.waitFor(() => expect(slow.replied).toEqual([1]), { timeout: 5_000 });
   expect(slow.ends).toEqual([]);

@@ -19,7 +19,7 @@ test.each([
   expect(countCompleteTurns(log(speakers))).toBe(turns);
 });
 
-test('a turn needs one of each: never more than the rarer speaker, and appending never lowers the count', () => {
+test("a turn needs both speakers: never more than the rarer one's, and appending never lowers it", () => {
   const speakers = fc.string({ unit: fc.constantFrom('p', 'u'), maxLength: 60 });
   fc.assert(
     fc.property(speakers, (s) => {

@@ -16,7 +16,7 @@ test.each(['PENDING', 'PROCESSING'] as const)('%s and scored is processed', (sta
   expect(settle(status, 0, scored)).toEqual({ kind: 'process', outcome: scored });
 });
 
-test('a transient failure is booked for later, until attempts are used up', () => {
+test('a transient failure is scheduled for a retry until the attempts are used up', () => {
   expect(settle('PENDING', 0, failed(false))).toEqual({
     kind: 'retry',
     attemptCount: 1,
@@ -39,12 +39,12 @@ test('a permanent failure fails at once', () => {
   expect(settle('PROCESSING', 0, failed(true))).toMatchObject({ kind: 'failed', attemptCount: 1 });
 });
 
-test.each(['PROCESSED', 'SKIPPED', 'FAILED'] as const)('%s is closed: whatever comes is a duplicate', (status) => {
+test.each(['PROCESSED', 'SKIPPED', 'FAILED'] as const)('%s is closed: any further outcome is a duplicate', (status) => {
   for (const outcome of [scored, failed(false), failed(true)])
     expect(settle(status, 1, outcome)).toEqual({ kind: 'duplicate' });
 });
 
-test('a FAILED event that the broker delivers again is dead-lettered again: the first time may have been cut off', () => {
+test('a FAILED event that is redelivered is dead-lettered again: the first time may have been interrupted', () => {
   expect(settle('FAILED', 3, scored, true)).toEqual({ kind: 'dead-letter-again' });
   expect(settle('PROCESSED', 3, scored, true)).toEqual({ kind: 'duplicate' });
 });

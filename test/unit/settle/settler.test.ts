@@ -6,7 +6,7 @@ import type { AttemptResult } from '../../../src/event/outcome.ts';
 import type { EventWrite, SettleTransaction } from '../../../src/event/settlement.ts';
 import { createSettler } from '../../../src/settle/settler.ts';
 
-/** Faults of a commit that no server gives on demand; everything else about settling is tested on real ones. */
+/** Commit faults that no server produces on demand; everything else about settling is tested on real servers. */
 function createStage(
   after: (writes: readonly EventWrite[], pass: number) => void,
   { running = 0, unscored = 0 }: { running?: number; unscored?: number } = {},
@@ -76,7 +76,7 @@ const failed = (n: number, permanent = true): AttemptResult => ({
   outcome: { kind: 'failed', permanent, code: 'C', details: 'd' },
 });
 
-test('the answer to a COMMIT is lost: a FAILED event is dead-lettered all the same, a scored one is not scored twice', async () => {
+test('a lost answer to a COMMIT: a FAILED event is still dead-lettered, a scored one not counted twice', async () => {
   const { settler } = createStage((_writes, pass) => {
     if (pass === 1) throw new PipelineError('transient', 'ANSWER_LOST', 'connection lost in COMMIT');
   });
@@ -87,7 +87,7 @@ test('the answer to a COMMIT is lost: a FAILED event is dead-lettered all the sa
   ]);
 });
 
-test('the answer to a COMMIT is lost: a failure is counted once', async () => {
+test('a lost answer to a COMMIT: a failure is counted once', async () => {
   const { settler, rows } = createStage((_writes, pass) => {
     if (pass === 1) throw new PipelineError('transient', 'ANSWER_LOST', 'connection lost in COMMIT');
   });
@@ -95,7 +95,7 @@ test('the answer to a COMMIT is lost: a failure is counted once', async () => {
   expect(rows.get(id(1))).toEqual({ status: 'PENDING', attemptCount: 1 });
 });
 
-test('a row that another transaction holds keeps nobody else from being settled', async () => {
+test('a row locked by another transaction does not keep other events from being settled', async () => {
   let isHeld = true;
   const { settler } = createStage((writes) => {
     if (isHeld && writes.some((w) => w.eventId === id(2)))
@@ -123,7 +123,7 @@ test('a result that the database refuses fails its event alone', async () => {
   expect(rows.get(id(2))?.status).toBe('FAILED');
 });
 
-test('an error nobody knows is held like an outage: a good result does not become a failure', async () => {
+test('an unknown error is treated like an outage: a good result does not become a failure', async () => {
   const { settler } = createStage((_writes, pass) => {
     if (pass <= 2) throw new PipelineError('bug', 'DATABASE_ERROR', 'unheard of');
   });

@@ -17,9 +17,8 @@ test.each([
   expect(classify(error)).toMatchObject({ kind, code, cause: error });
 });
 
-// ProxySQL's own, a password that is being changed, a host that is not admitted, a right that is missing, and others
-// that pass.
-test.each([9001, 1045, 1130, 1142, 1206, 1637, 4031, 1105])('errno %i may pass', (errno) => {
+// ProxySQL's own, a password being changed, a host not allowed, a missing privilege, and other errors that may go away.
+test.each([9001, 1045, 1130, 1142, 1206, 1637, 4031, 1105])('errno %i is transient', (errno) => {
   expect(classify({ errno, sqlState: 'HY000' })).toMatchObject({ kind: 'transient', code: 'DATABASE_ERROR' });
 });
 

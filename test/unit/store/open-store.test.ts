@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openStore } from '../../../src/store/index.ts';
 
-/** A server that takes connections and never says a word: a stopped process, or a proxy whose database is gone. */
+/** A server that accepts connections and never answers: a stopped process, or a proxy whose database is gone. */
 let silent: Server;
 let taken: Socket[];
 let url: string;
@@ -18,11 +18,11 @@ afterEach(() => {
   silent.close();
 });
 
-test('a database that takes connections and never answers is given up at the deadline', async () => {
+test('opening a database that accepts connections and never answers is given up at the deadline', async () => {
   await expect(openStore(url, { poolSize: 2, connectTimeoutMs: 300 })).rejects.toMatchObject({ code: 'ETIMEDOUT' });
 });
 
-test('whoever is told to stop does not wait for it', async () => {
+test('a process told to stop does not wait for it', async () => {
   const stop = new AbortController();
   const opening = openStore(url, { poolSize: 2, connectTimeoutMs: 600_000, stop: stop.signal });
   await once(silent, 'connection');

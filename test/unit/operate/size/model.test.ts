@@ -19,7 +19,7 @@ const trial = (workers: number, concurrency: number, rate: number): Trial => ({
 });
 
 describe('universal scalability law', () => {
-  test('parameters that made the points are found again', () => {
+  test('the parameters that generated the points are recovered', () => {
     const law = { lambda: 300, sigma: 0.05, kappa: 0.0002 };
     const found = fitUsl([1, 5, 10, 50].map((n) => ({ n, rate: uslRate(law, n) })));
     expect(found.lambda).toBeCloseTo(law.lambda, 6);
@@ -27,7 +27,7 @@ describe('universal scalability law', () => {
     expect(found.kappa).toBeCloseTo(law.kappa, 10);
   });
 
-  test('points that grow faster than in proportion do not make a negative share', () => {
+  test('superlinear points do not yield a negative share', () => {
     const found = fitUsl([
       { n: 1, rate: 100 },
       { n: 10, rate: 1_100 },
@@ -38,7 +38,7 @@ describe('universal scalability law', () => {
     expect(found.lambda).toBeGreaterThan(0);
   });
 
-  test('a rate that falls again has its peak between the points', () => {
+  test('a rate that falls off peaks between the points', () => {
     const law = fitUsl([
       { n: 1, rate: 100 },
       { n: 10, rate: 500 },
@@ -53,7 +53,7 @@ describe('universal scalability law', () => {
   });
 });
 
-describe('workers beside each other', () => {
+describe('workers side by side', () => {
   const model = fitWorking([
     trial(1, 2, 600),
     trial(1, 10, 2_000),
@@ -62,13 +62,13 @@ describe('workers beside each other', () => {
     trial(4, 50, 3_600),
   ]);
 
-  test('what was measured is what it says', () => {
+  test('it reproduces what was measured', () => {
     expect(model.rate(1, 10)).toBe(2_000);
     expect(model.rate(4, 10)).toBeCloseTo(2_400, 6);
     expect(model.rate(4, 50)).toBeCloseTo(3_600, 6);
   });
 
-  test('between the measured ones it lies between', () => {
+  test('between measured settings it lies between their rates', () => {
     expect(model.rate(2, 10)).toBeGreaterThan(2_000);
     expect(model.rate(2, 10)).toBeLessThan(2_400);
     expect(model.rate(1, 20)).toBeGreaterThan(2_000);
@@ -78,27 +78,27 @@ describe('workers beside each other', () => {
     expect(sigmas.every((s) => s >= 0)).toBe(true);
   });
 
-  test('more workers than measured never bring more than in proportion', () => {
+  test('extrapolating to more workers never predicts more than linear scaling', () => {
     for (const c of [1, 5, 10, 20, 50, 100]) expect(model.rate(8, c)).toBeLessThanOrEqual(8 * model.rate(1, c));
   });
 });
 
-describe('latency over the share in use', () => {
+describe('latency by utilisation', () => {
   const law = fitLatency({ share: 0.3, ms: 20 }, { share: 0.6, ms: 35 });
 
-  test('goes through both points and grows without end towards full use', () => {
+  test('goes through both points and grows without bound towards full utilisation', () => {
     expect(latencyAt(law, 0.3)).toBeCloseTo(20, 6);
     expect(latencyAt(law, 0.6)).toBeCloseTo(35, 6);
     expect(latencyAt(law, 0.99)).toBeGreaterThan(500);
   });
 
-  test('the share for a wanted p99 is the one that has it, at most 0.85; what cannot be had has none', () => {
+  test('the share for a wanted p99 is the one that gives it, at most 0.85; an unattainable one has none', () => {
     expect(shareFor(law, 35)).toBeCloseTo(0.6, 6);
     expect(shareFor(law, 100_000)).toBe(0.85);
     expect(shareFor(law, 1)).toBe(0);
   });
 
-  test('a second run that was faster by chance does not turn the law round', () => {
+  test('a second run that happened to be faster does not invert the law', () => {
     const odd = fitLatency({ share: 0.3, ms: 40 }, { share: 0.6, ms: 30 });
     expect(latencyAt(odd, 0.9)).toBe(40);
     expect(shareFor(odd, 40)).toBe(0.85);

@@ -45,7 +45,7 @@ test('each core gets a thread, divided among the workers, whatever the scorer do
 });
 
 describe('a scorer that waits', () => {
-  /** 5 s for each event; 100 in flight used a twentieth of the CPU. */
+  /** 5 s per event; 100 in flight used a twentieth of the CPU. */
   const waits = { ...measured, scorer: { ...measured.scorer, wallMs: 5_000, cpuMs: 3 } };
   const runs: Trial[] = [
     [1, 50, 10, 0.025],
@@ -60,7 +60,7 @@ describe('a scorer that waits', () => {
   }));
   const law = fitModel(waits, runs);
 
-  test('is told from one that works, and from one that is quick', () => {
+  test('is told apart from one that uses the CPU, and from a quick one', () => {
     expect(isWaiting(waits.scorer)).toBe(true);
     expect(isWaiting(measured.scorer)).toBe(false);
     expect(isWaiting({ ...measured.scorer, wallMs: 5, cpuMs: 0.1 })).toBe(false);
@@ -78,13 +78,13 @@ describe('a scorer that waits', () => {
       { rate: 112, machines: 2 },
       { workers: 4, concurrency: 100 },
     ],
-    // Without a rate: what a machine is asked to hold at most.
+    // Without a rate: the most that one machine is asked to hold.
     [{}, { workers: 8, concurrency: 120 }],
-  ])('gets as many in flight as the rate needs, and room for bursts: %j', (wanted, expected) => {
+  ])('gets as many in flight as the rate needs, plus room for bursts: %j', (wanted, expected) => {
     expect(bestSetting(2, law, goal(wanted))).toMatchObject({ ...expected, threads: Math.ceil(2 / expected.workers) });
   });
 
-  test('a rate beyond what a machine may hold is told as machines', () => {
+  test('a rate beyond what one machine may hold is given as a number of machines', () => {
     const wanted = goal({ rate: 400 });
     const advice = advise(waits, law, latency, wanted, bestSetting(2, law, wanted));
     expect(advice.machines).toBe(3);
@@ -92,7 +92,7 @@ describe('a scorer that waits', () => {
   });
 });
 
-test('the best setting is the smallest that does nearly what the best does', () => {
+test('the recommended setting is the smallest that comes close to the fastest', () => {
   expect(setting).toEqual({ workers: 1, concurrency: 50, threads: 2 });
 });
 
@@ -103,12 +103,12 @@ describe('advice', () => {
     expect(advice.sustained).toBe(sustained(measured, model, setting));
     expect(advice.rate).toBeCloseTo(1_400, 6);
     expect(advice).toMatchObject({ machines: 1, shortfall: null, share: expect.closeTo(0.7, 6) });
-    // Little: events under way = rate x time.
+    // Little's law: events in flight = rate x time.
     expect(advice.expected.queue).toBeCloseTo((advice.rate / 1_000) * advice.expected.p50Ms, 6);
     expect(advice.expected.workersMiB).toBe(104);
   });
 
-  test('a rate above one machine asks for more of them, and for their connections', () => {
+  test('a rate above what one machine sustains needs more machines, and connections for them', () => {
     const advice = adviceFor({ rate: 10_000 });
     expect(advice.machines).toBe(8); // 10,000 / 1,400
     expect(advice.connections).toEqual({ needed: (8 + 1) * 5, admitted: 151 });
@@ -122,13 +122,13 @@ describe('advice', () => {
     expect(adviceFor({ rate: 500, p99Ms: 35 }).expected.p99Ms).toBeLessThanOrEqual(35);
   });
 
-  test('what cannot be had is said', () => {
+  test('says so when a goal cannot be reached', () => {
     expect(adviceFor({ p99Ms: 2 }).shortfall).toMatch(/p99 is \d+ ms with next to no load/);
     expect(adviceFor({ rate: 10_000, machines: 2 }).shortfall).toMatch(/needs 8 machines/);
   });
 });
 
-test('the rules of thumb are shown with what the model says of them', () => {
+test('the rules of thumb are shown with what the model predicts for them', () => {
   expect(classicRules(measured, model).map((r) => [r.workers, r.concurrency])).toEqual([
     [2, 10],
     [4, 10],
@@ -145,7 +145,7 @@ describe('a setting that the model chose', () => {
     threads: 2,
   });
 
-  test('gives way to a run that was over a tenth faster than its own', () => {
+  test('gives way to a run that was more than a tenth faster than its own', () => {
     const chosen = confirmSetting({ workers: 1, concurrency: 20, threads: 2 }, [
       run(1, 20, 1_100),
       run(2, 20, 1_500),
