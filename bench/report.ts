@@ -1,4 +1,4 @@
-import { size } from '../src/operate/index.ts';
+import * as size from '../src/size/index.ts';
 import type { Row } from './lib/rounds.ts';
 import type { Classic, HeatMap } from './measures/classic.ts';
 import { acceptFloor, drainFloor, reached, tableOf, targets } from './targets.ts';

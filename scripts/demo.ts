@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import dotenv from 'dotenv';
-import { exitCodes } from '../src/commands/exit-codes.ts';
 import { runSend } from '../src/commands/send.ts';
+import { exitCodes } from '../src/runtime/exit-codes.ts';
 import { root, startLocal, stopOnSignal } from './local.ts';
 import { explain, say } from './people.ts';
 

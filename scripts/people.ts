@@ -1,4 +1,4 @@
-import { exitCodes } from '../src/commands/exit-codes.ts';
+import { exitCodes } from '../src/runtime/exit-codes.ts';
 
 // If the reader is gone (`2>&1 | tee`, then Ctrl-C), everything is still stopped in order.
 process.stderr.on('error', () => {});
@@ -6,11 +6,11 @@ process.stderr.on('error', () => {});
 /** Prints a line for the person at the terminal, on stderr: stdout is the fleet's log (`scripts/up > fleet.log`). */
 export const say = (line: string): void => void process.stderr.write(`· ${line}\n`);
 
-/** Prints why a script failed. @returns its exit code: 78 if the settings are wrong. */
+/** Prints why a script ends. @returns its exit code: 78 if the settings are wrong. */
 export function explain(script: string, error: unknown): number {
-  const { name, message, code } = error as { name?: string; message?: string; code?: string };
+  const { message, exitCode } = error as { message?: string; exitCode?: number };
   process.stderr.write(`${script}: ${message ?? String(error)}\n`);
-  return name === 'ConfigError' || code === 'SCORER_MODULE' ? exitCodes.config : exitCodes.failed;
+  return exitCode ?? exitCodes.failed;
 }
 
 /** Seconds since the command was called, including the time before Node started. */

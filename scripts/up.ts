@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
-import { exitCodes } from '../src/commands/exit-codes.ts';
+import { exitCodes } from '../src/runtime/exit-codes.ts';
 import { startLocal, stopOnSignal, untilAborted } from './local.ts';
 import { explain, say, secondsSinceCall } from './people.ts';
 

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
+import { exitCodes } from './runtime/exit-codes.ts';
 
 /**
  * Every setting of Afterword: how it is parsed, its default, and what it means. A test checks `.env.example` against
@@ -125,6 +126,7 @@ export type Config = Readonly<ReturnType<typeof toConfig>>;
 /** A configuration that cannot be used. The message names every bad variable. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
+  readonly exitCode = exitCodes.config;
 }
 
 /**

@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
-import { exitCodes } from './commands/exit-codes.ts';
-import { parsers } from './commands/option-parsers.ts';
-import { endOnOutputErrors, outliveOutput } from './commands/output-errors.ts';
-import { addTools } from './commands/tool-commands.ts';
 import { type Config, loadConfig } from './config.ts';
+import { exitCodes } from './runtime/exit-codes.ts';
 import { httpUrl } from './runtime/http/url.ts';
+import { parsers } from './terminal/option-parsers.ts';
+import { endOnOutputErrors, outliveOutput } from './terminal/output-errors.ts';
+import { addTools } from './tool-commands.ts';
 import { version } from './version.ts';
 
 // Before anything reads the environment: even the default address of `send` depends on PORT.
@@ -84,31 +84,8 @@ function role(name: string, description: string, run: (config: Config) => Promis
 /** Prints a message that a person can use. @returns an exit code that says whether starting again could help. */
 function explain(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  const { name, message, code, path, mayPass } = error as {
-    name?: string;
-    message?: string;
-    code?: string;
-    path?: string;
-    mayPass?: boolean;
-  };
-  if (name === 'StoppedError') return exitCodes.ok;
-  if (name === 'ConfigError' || name === 'StartError' || name === 'PipelineError') {
-    process.stderr.write(`afterword: ${message}\n`);
-    const asConfigured =
-      name === 'PipelineError'
-        ? ['TOPOLOGY_MISMATCH', 'SCORER_MODULE', 'SCHEMA_UNRELEASED'].includes(String(code))
-        : !mayPass;
-    return asConfigured ? exitCodes.config : exitCodes.failed;
-  }
-  const wrongFile = {
-    ENOENT: 'there is no file',
-    EISDIR: 'this is a folder, not a file:',
-    EACCES: 'no permission to read the file:',
-  }[code ?? ''];
-  if (wrongFile !== undefined && path) {
-    process.stderr.write(`afterword: ${wrongFile} ${path}\n`);
-    return exitCodes.usage;
-  }
-  process.stderr.write(`afterword: ${(error as { stack?: string }).stack ?? String(error)}\n`);
-  return exitCodes.failed;
+  const { exitCode, message, stack } = error as Partial<Error & { exitCode: number }>;
+  if (exitCode !== exitCodes.ok)
+    process.stderr.write(`afterword: ${exitCode === undefined ? (stack ?? String(error)) : message}\n`);
+  return exitCode ?? exitCodes.failed;
 }

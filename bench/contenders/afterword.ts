@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RowDataPacket } from 'mysql2/promise';
-import { leanWorker } from '../../src/commands/lean-start.ts';
+import { leanWorker } from '../../src/start/lean-start.ts';
 import { openBroker } from '../../test/support/broker.ts';
 import { runCommand, startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';

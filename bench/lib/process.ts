@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { compileCache } from '../../src/commands/lean-start.ts';
+import { compileCache } from '../../src/start/lean-start.ts';
 
 /** A process that is measured. */
 export type Process = { readonly url: string; readonly pid: number; stop(): Promise<unknown> };

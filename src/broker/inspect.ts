@@ -1,6 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
-import type { BrokerFacts, QueueFacts } from '../runtime/server-facts.ts';
+import type { BrokerFacts, QueueFacts } from '../operate/ports.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';

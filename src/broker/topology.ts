@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 
 export type TopologyOptions = {
   readonly queueName: string;
@@ -84,6 +85,6 @@ function mismatch(name: string, cause: unknown): PipelineError {
       'the next start declares it again. Open events come back from the database on their own; FAILED ones stay,\n' +
       'but lose their dead letters: run `afterword dead replay --all` before, or `events retry --failed` after.\n' +
       'All processes on one database must use the same queue name, or they publish each other’s events.',
-    { cause },
+    { cause, exitCode: exitCodes.config },
   );
 }

@@ -7,7 +7,15 @@ import { createClosedWatch, createReads, healthRouter, reportRouter } from '../r
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import { createApp, createBodyBudget, listen } from '../runtime/http/index.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
+import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
+import { createDryRun } from '../score/index.ts';
+import { topologyOf } from '../start/broker.ts';
+import { checkConnectionBudget, openDatabase, requireRights, requireSchema } from '../start/database.ts';
+import { statementDeadlineMs } from '../start/limits.ts';
+import { logStart, processLogger } from '../start/log.ts';
+import { startOutbox } from '../start/outbox.ts';
+import { startPool } from '../start/score-pool.ts';
 import {
   findClosed,
   findEvents,
@@ -21,19 +29,6 @@ import {
   skipEvent,
 } from '../store/index.ts';
 import { version } from '../version.ts';
-import { createDryRun } from './dry-run.ts';
-import {
-  checkConnectionBudget,
-  logStart,
-  openDatabase,
-  processLogger,
-  requireRights,
-  requireSchema,
-  startOutbox,
-  statementDeadlineMs,
-  topologyOf,
-} from './parts.ts';
-import { StartError } from './start-error.ts';
 
 /** The API: accepts, publishes, relays and reports. Runs until it is told to stop, then drains. */
 export async function runApi(config: Config): Promise<void> {
@@ -72,7 +67,10 @@ export async function runApi(config: Config): Promise<void> {
     deadlineMs: config.acceptDeadlineMs,
     maxBatchesInFlight: acceptBatches(config),
   });
-  const dryRun = stack.adopt(createDryRun(config, log), (d) => d.close());
+  const dryRun = stack.adopt(
+    createDryRun((stop) => startPool(config, 1, stop, log)),
+    (d) => d.close(),
+  );
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);

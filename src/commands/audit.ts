@@ -2,6 +2,8 @@ import type { Config } from '../config.ts';
 import type { EventId } from '../event/event.ts';
 import { refsOf } from '../event/message.ts';
 import { type AuditReport, type AuditSources, audit } from '../operate/index.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
+import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
 import {
   countStatus,
   endOfUserPage,
@@ -13,9 +15,7 @@ import {
   stillFailed,
   usersSince,
 } from '../store/index.ts';
-import { exitCodes } from './exit-codes.ts';
-import { counted, plain, printLine, printReport, verdict } from './print.ts';
-import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
+import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
 export type AuditOptions = {
   readonly since?: Date;

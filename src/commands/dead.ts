@@ -4,11 +4,11 @@ import type { Config } from '../config.ts';
 import type { EventId, EventRef } from '../event/event.ts';
 import { refsOf } from '../event/message.ts';
 import { type Replayed, replay } from '../operate/index.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
+import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
+import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
 import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
-import { exitCodes } from './exit-codes.ts';
-import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
-import { brokerAway, openToolLetters, openToolStore } from './tools.ts';
+import { counted, plain, printFields, printJson, printLine, printTable } from '../terminal/print.ts';
 
 /** A dead letter together with the row of its event. */
 type Seen = {

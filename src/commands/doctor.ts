@@ -2,12 +2,14 @@ import { availableParallelism } from 'node:os';
 import { inspectBroker } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import { type Finding, judgeBroker, judgeDatabase, judgeProcess } from '../operate/index.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
+import { createDryRun } from '../score/index.ts';
+import { topologyOf } from '../start/broker.ts';
+import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
+import { startPool } from '../start/score-pool.ts';
+import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
 import { inspectDatabase } from '../store/index.ts';
-import { createDryRun } from './dry-run.ts';
-import { exitCodes } from './exit-codes.ts';
-import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs, topologyOf } from './parts.ts';
-import { counted, plain, printLine, printReport, verdict } from './print.ts';
-import { brokerAway, openToolStore, quiet } from './tools.ts';
+import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
 export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
@@ -62,7 +64,7 @@ async function broker(config: Config): Promise<Finding[]> {
 }
 
 async function surroundings(config: Config): Promise<Finding[]> {
-  const dryRun = createDryRun(config, quiet);
+  const dryRun = createDryRun((stop) => startPool(config, 1, stop, quiet));
   const scored = await dryRun.score(sample).then(
     (details) => ({ scorer: details.scorer ?? config.scorerModule, failed: null }),
     (error: unknown) => ({ scorer: 'none', failed: (error as Error).message }),

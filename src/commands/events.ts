@@ -2,7 +2,10 @@ import type { Config } from '../config.ts';
 import { type EventId, type EventRef, type EventStatus, firstEventIdAt, parseEventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
 import { presentEvent } from '../report/index.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 import { pause } from '../runtime/wait.ts';
+import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
+import { openToolStore } from '../start/tool.ts';
 import {
   findEvent,
   findText,
@@ -14,10 +17,7 @@ import {
   type Store,
   skipEvent,
 } from '../store/index.ts';
-import { exitCodes } from './exit-codes.ts';
-import { statementDeadlineMs as deadlineMs } from './parts.ts';
-import { counted, plain, printFields, printJson, printLine, printTable } from './print.ts';
-import { openToolStore } from './tools.ts';
+import { counted, plain, printFields, printJson, printLine, printTable } from '../terminal/print.ts';
 
 /** The API's operator calls, from a shell. They go to the database, so they work even while no API is running. */
 

@@ -2,13 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
+import { StartError } from '../runtime/start-error.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
-import { exitCodes } from './exit-codes.ts';
-import { compileCache, leanWorker, threadsEach } from './lean-start.ts';
-import { logStart, processLogger } from './parts.ts';
-import { StartError } from './start-error.ts';
+import { compileCache, leanWorker, threadsEach } from '../start/lean-start.ts';
+import { logStart, processLogger } from '../start/log.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** A member that ran this long before it died is restarted with the shortest delay. */

@@ -1,7 +1,8 @@
 import type { Config } from '../config.ts';
 import { createStop } from '../runtime/shutdown.ts';
+import { openDatabase } from '../start/database.ts';
+import { processLogger } from '../start/log.ts';
 import { migrate } from '../store/index.ts';
-import { openDatabase, processLogger } from './parts.ts';
 
 /** Brings the schema up to date and ends. Safe to run from several places at once. */
 export async function runMigrate(config: Config): Promise<void> {

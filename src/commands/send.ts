@@ -1,8 +1,8 @@
 import cliProgress from 'cli-progress';
-import { exitCodes } from './exit-codes.ts';
-import { counted } from './print.ts';
-import { readBodies } from './send-bodies.ts';
-import { baseOf, connectApi } from './send-client.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
+import { baseOf, connectApi } from '../send/api-client.ts';
+import { readBodies } from '../send/bodies.ts';
+import { counted } from '../terminal/print.ts';
 
 export type SendOptions = {
   readonly url: string;

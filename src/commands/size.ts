@@ -1,18 +1,14 @@
 import { open, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config.ts';
-import { size } from '../operate/index.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 import { createStop } from '../runtime/shutdown.ts';
+import { StartError, StoppedError } from '../runtime/start-error.ts';
+import * as size from '../size/index.ts';
+import { statementDeadlineMs } from '../start/limits.ts';
+import { quiet } from '../start/tool.ts';
 import { maxConnections } from '../store/index.ts';
-import { exitCodes } from './exit-codes.ts';
-import { busyShareFor } from './machine-use.ts';
-import { statementDeadlineMs } from './parts.ts';
-import { printLine, printReport } from './print.ts';
-import { readBodies } from './size-bodies.ts';
-import { TrialGround } from './size-ground.ts';
-import { measureScorer } from './size-scorer.ts';
-import { StartError, StoppedError } from './start-error.ts';
-import { quiet } from './tools.ts';
+import { printLine, printReport } from '../terminal/print.ts';
 
 export type SizeOptions = size.Goal & {
   readonly body: string | null;
@@ -35,15 +31,15 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     if (stop.aborted) throw new StoppedError('stopped; the temporary database and queue are removed');
     process.stderr.write(`· ${line}\n`);
   };
-  const bodies = await readBodies(options.body);
+  const bodies = await size.readBodies(options.body);
   if (options.html !== null) await requireWritable(options.html);
-  const busyBefore = await busyShareFor(quietMs);
+  const busyBefore = await size.busyShareFor(quietMs);
   if (!size.isQuiet(busyBefore))
     say(`other processes use ${Math.round(busyBefore * 100)} % of the CPU: only the rest can be measured`);
   say('measuring the scorer alone');
-  const { bodyBytes, ...scorer } = await measureScorer(config, bodies.next, stop);
+  const { bodyBytes, ...scorer } = await size.measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
-  await using ground = await TrialGround.open(config, bodies.next, stop);
+  await using ground = await size.TestBed.open(config, bodies.next, stop);
   say(`measuring the pipeline on a temporary database and queue, ${ground.name}`);
   const { seen, unseen } = size.settingsToMeasure(scorer);
   const window = windowFor(scorer, options.seconds);

@@ -6,24 +6,15 @@ import type { EventId } from '../event/event.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
+import { StartError } from '../runtime/start-error.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
+import { topologyOf } from '../start/broker.ts';
+import { checkConnectionBudget, openDatabase, requireRights, requireSchema } from '../start/database.ts';
+import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
+import { logStart, processLogger } from '../start/log.ts';
+import { startOutbox } from '../start/outbox.ts';
+import { startPool } from '../start/score-pool.ts';
 import { countStart, loadEvents, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
-import {
-  checkConnectionBudget,
-  consumerTimeoutMs,
-  logStart,
-  longestWaitMs,
-  maxConcurrent,
-  openDatabase,
-  processLogger,
-  requireRights,
-  requireSchema,
-  startOutbox,
-  startPool,
-  statementDeadlineMs,
-  topologyOf,
-} from './parts.ts';
-import { StartError } from './start-error.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
 const settleDeadlineMs = 10_000;

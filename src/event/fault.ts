@@ -7,9 +7,17 @@ export class PipelineError extends Error {
   readonly kind: FaultKind;
   /** Stable, upper-case, for logs and problem documents. */
   readonly code: string;
+  /** Of a process that ends with this error. */
+  readonly exitCode: number;
 
-  constructor(kind: FaultKind, code: string, message: string, options: { cause?: unknown } = {}) {
+  constructor(
+    kind: FaultKind,
+    code: string,
+    message: string,
+    options: { readonly cause?: unknown; readonly exitCode?: number } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.exitCode = options.exitCode ?? 1;
     this.kind = kind;
     this.code = code;
   }

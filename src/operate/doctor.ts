@@ -1,4 +1,4 @@
-import type { BrokerFacts, DatabaseFacts } from '../runtime/server-facts.ts';
+import type { BrokerFacts, DatabaseFacts } from './ports.ts';
 
 /** One check and its result. `advice` says what to do when it is not `ok`. */
 export type Finding = {

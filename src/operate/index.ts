@@ -2,4 +2,3 @@ export { type AuditReport, type AuditSources, audit } from './audit/audit.ts';
 export { type Finding, judgeBroker, judgeDatabase, judgeProcess } from './doctor.ts';
 export { type Replayed, replay } from './replay.ts';
 export { operateRouter } from './router.ts';
-export * as size from './size/index.ts';

@@ -65,13 +65,14 @@ type ErrorLike = {
   errno?: unknown;
   stack?: unknown;
   cause?: unknown;
+  exitCode?: unknown;
 };
 
 /** The loggable part of an error. Our own messages are safe by rule; foreign errors keep only name, code and stack. */
 export function describeError(error: unknown): Record<string, unknown> {
   if (typeof error !== 'object' || error === null) return { type: typeof error };
   const e = error as ErrorLike;
-  const ours = e.name === 'PipelineError' || e.name === 'ConfigError' || isSystemError(e);
+  const ours = typeof e.exitCode === 'number' || isSystemError(e);
   return {
     type: String(e.name ?? 'Error'),
     ...(ours && { message: String(e.message) }),

@@ -3,6 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { ConversationText } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { Outcome } from '../event/outcome.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 import type { Logger } from '../runtime/log.ts';
 import { startHandOver } from './hand-over.ts';
 import type { Scored } from './loaded-thread.ts';
@@ -65,7 +66,7 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
       'permanent',
       'SCORER_MODULE',
       `the scorer ${options.scorerModule ?? ''} cannot be used: ${reason}`,
-      { cause },
+      { cause, exitCode: exitCodes.config },
     );
   });
 

@@ -1,9 +1,9 @@
 import type { EventId } from '../event/event.ts';
 import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { AttemptResult, Owner, Settled } from '../event/outcome.ts';
-import type { EventWrite, Held, SettleTransaction, TopicKey } from '../event/settlement.ts';
 import { type Decision, decide } from './decide.ts';
 import { addToFriendship, addToTopic, type FriendshipChange, newFriendship } from './friendship.ts';
+import type { EventWrite, Held, SettleTransaction, TopicKey } from './ports.ts';
 
 export type SettlePolicy = {
   readonly maxAttempts: number;

@@ -1,10 +1,10 @@
 import { faultOf, PipelineError } from '../event/fault.ts';
 import type { AttemptResult, Settled } from '../event/outcome.ts';
-import type { SettleTransaction } from '../event/settlement.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
+import type { SettleTransaction } from './ports.ts';
 
 /**
  * Runs `work` in one database transaction; commits when it resolves.

@@ -1,6 +1,6 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { FriendshipLevel } from '../event/friendship.ts';
-import type { Change, OddEvent, UserPage, Users } from '../event/holdings.ts';
+import type { Change, OddEvent, UserPage, Users } from '../operate/audit/ports.ts';
 import { type Connection, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 

@@ -1,4 +1,4 @@
-import type { DatabaseFacts } from '../runtime/server-facts.ts';
+import type { DatabaseFacts } from '../operate/ports.ts';
 import { withConnection } from './connection.ts';
 import { needsMigration } from './migrate.ts';
 import type { Store } from './open-store.ts';

@@ -1,4 +1,5 @@
 import { PipelineError } from '../event/fault.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
 import { type Connection, withConnection } from './connection.ts';
 import { migrations, migrationsTableName } from './migrations/index.ts';
 import type { Store } from './open-store.ts';
@@ -61,6 +62,7 @@ async function refuseUnreleased(connection: Connection): Promise<void> {
       'SCHEMA_UNRELEASED',
       'a checkout from before the first release created this database, and this version cannot read its events: ' +
         'let that checkout process them all, then point DATABASE_URL at a new, empty database',
+      { exitCode: exitCodes.config },
     );
   }
 }

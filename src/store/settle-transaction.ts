@@ -1,6 +1,6 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
-import type { EventWrite, LockedEvent, SettleTransaction, TopicKey } from '../event/settlement.ts';
+import type { EventWrite, LockedEvent, SettleTransaction, TopicKey } from '../settle/ports.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { compileCache } from '../../src/commands/lean-start.ts';
+import { compileCache } from '../../src/start/lean-start.ts';
 
 const ownMain = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

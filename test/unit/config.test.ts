@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import dotenv from 'dotenv';
 import { expect, test } from 'vitest';
-import { leanWorker } from '../../src/commands/lean-start.ts';
 import { ConfigError, loadConfig, maskedConfig, settings } from '../../src/config.ts';
+import { leanWorker } from '../../src/start/lean-start.ts';
 
 const required = { DATABASE_URL: 'mysql://user:secret@db:3306/afterword', RABBITMQ_URL: 'amqp://user:secret@mq' };
 

@@ -1,6 +1,6 @@
 import type { EventId, EventStatus } from '../../event/event.ts';
-import type { OddEvent, UserPage, Users } from '../../event/holdings.ts';
 import { judgeUsers } from './judge-users.ts';
+import type { OddEvent, UserPage, Users } from './ports.ts';
 
 /** What the audit reads. Each call is one short statement or snapshot. */
 export type AuditSources = {

@@ -1,5 +1,5 @@
 import { levelOf } from '../../event/friendship.ts';
-import type { UserPage } from '../../event/holdings.ts';
+import type { UserPage } from './ports.ts';
 import { replayBounds } from './replay-bounds.ts';
 
 export type UserViolation = {

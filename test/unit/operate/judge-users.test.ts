@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import type { UserPage } from '../../../src/event/holdings.ts';
 import { judgeUsers } from '../../../src/operate/audit/judge-users.ts';
+import type { UserPage } from '../../../src/operate/audit/ports.ts';
 
 const end = new Date('2026-01-31T20:15:00Z');
 

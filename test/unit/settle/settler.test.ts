@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 import { PipelineError } from '../../../src/event/fault.ts';
 import type { AttemptResult } from '../../../src/event/outcome.ts';
-import type { EventWrite, SettleTransaction } from '../../../src/event/settlement.ts';
+import type { EventWrite, SettleTransaction } from '../../../src/settle/ports.ts';
 import { createSettler } from '../../../src/settle/settler.ts';
 
 /** Commit faults that no server produces on demand; everything else about settling is tested on real servers. */

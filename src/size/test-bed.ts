@@ -4,14 +4,17 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, request } from 'undici';
 import { createOwnQueue, type OwnQueue } from '../broker/index.ts';
 import type { Config } from '../config.ts';
-import { size } from '../operate/index.ts';
+import { StartError, StoppedError } from '../runtime/start-error.ts';
+import { topologyOf } from '../start/broker.ts';
+import { statementDeadlineMs } from '../start/limits.ts';
+import { brokerAway, openToolStore } from '../start/tool.ts';
 import { countStatus, createScratchDatabase, processedTimes, type ScratchDatabase } from '../store/index.ts';
+import type { NextBody } from './bodies.ts';
+import type { Setting } from './choose-setting.ts';
 import { busyShare, cpuTimes, memoryMiB } from './machine-use.ts';
-import { statementDeadlineMs, topologyOf } from './parts.ts';
-import type { NextBody } from './size-bodies.ts';
-import { createMembers, type Members } from './size-members.ts';
-import { StartError, StoppedError } from './start-error.ts';
-import { brokerAway, openToolStore } from './tools.ts';
+import { createMembers, type Members } from './members.ts';
+import { fewestForRate, type Trial } from './model.ts';
+import { workerPoolSize } from './recommend.ts';
 
 const pollMs = 200;
 /** Time for code to be compiled and connections to warm up. */
@@ -24,14 +27,14 @@ const stuckAfterMs = 30_000;
 /** Access denied to a database, to a table, or to a right. */
 const denied = new Set([1044, 1142, 1227]);
 
-export type DrainTrial = size.Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
+export type DrainTrial = Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
 
 /**
  * A temporary database and queue on the user's servers, with a real API and real workers: the whole pipeline, without
  * touching the user's data. Every wait here ends when the stop signal fires, a member dies, an event fails, or nothing
  * moves.
  */
-export class TrialGround implements AsyncDisposable {
+export class TestBed implements AsyncDisposable {
   /** Events per second of the last fill that was long enough. */
   acceptRate = Number.NaN;
   readonly name: string;
@@ -71,7 +74,7 @@ export class TrialGround implements AsyncDisposable {
   }
 
   /** @throws {StartError} that says which server refuses what. */
-  static async open(given: Config, nextBody: NextBody, stop: AbortSignal): Promise<TrialGround> {
+  static async open(given: Config, nextBody: NextBody, stop: AbortSignal): Promise<TestBed> {
     await (await openToolStore(given, { anySchema: true })).close(); // throws if something is wrong with the server
     const name = `afterword_size_${randomBytes(4).toString('hex')}`;
     await using undo = new AsyncDisposableStack();
@@ -96,7 +99,7 @@ export class TrialGround implements AsyncDisposable {
       },
     );
     undo.defer(() => queue.remove());
-    const ground = new TrialGround(name, config, database, queue, nextBody, stop);
+    const ground = new TestBed(name, config, database, queue, nextBody, stop);
     undo.defer(() => ground.#members.stop());
     // Not close(), which would wait for answers that may never come.
     undo.defer(() => ground.#agent.destroy());
@@ -121,7 +124,7 @@ export class TrialGround implements AsyncDisposable {
         while (left-- > 0) await this.#post();
       }),
     );
-    if (events >= size.fewestForRate) this.acceptRate = events / ((performance.now() - began) / 1_000);
+    if (events >= fewestForRate) this.acceptRate = events / ((performance.now() - began) / 1_000);
     // Wait until all are published: the rest would only be drained at the pace at which it arrives.
     await this.#until(
       async () => (await this.#queue.depth()) >= events,
@@ -142,7 +145,7 @@ export class TrialGround implements AsyncDisposable {
 
   /** Measures how fast the backlog drains, for `seconds`, or up to six times that until `fewest` are drained. */
   async drain(
-    setting: size.Setting,
+    setting: Setting,
     { seconds, fewest }: { readonly seconds: number; readonly fewest: number },
   ): Promise<DrainTrial> {
     const { workers, concurrency, threads } = setting;
@@ -183,7 +186,7 @@ export class TrialGround implements AsyncDisposable {
    * row's `processed_at`.
    */
   async latency(
-    setting: size.Setting,
+    setting: Setting,
     rate: number,
     seconds: number,
   ): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
@@ -280,12 +283,12 @@ export class TrialGround implements AsyncDisposable {
     return body.conversation_id;
   }
 
-  async #startWorkers({ workers, concurrency, threads }: size.Setting): Promise<ChildProcess[]> {
+  async #startWorkers({ workers, concurrency, threads }: Setting): Promise<ChildProcess[]> {
     const settings = {
       MESSAGE_CONCURRENCY_PER_WORKER: String(concurrency),
       SCORING_THREADS: String(threads),
       WORKER_REPLICAS: String(workers),
-      DATABASE_POOL_SIZE: String(size.workerPoolSize),
+      DATABASE_POOL_SIZE: String(workerPoolSize),
       // So that a failure shows at once and ends the measurement.
       MAX_ATTEMPTS: '1',
     };

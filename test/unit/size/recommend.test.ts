@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { bestSetting, confirmSetting, threadsFor } from '../../../../src/operate/size/choose-setting.ts';
-import { fitModel, isWaiting, type LatencyPoint, type Trial } from '../../../../src/operate/size/model.ts';
-import { advise, classicRules, type Goal, type Measured, sustained } from '../../../../src/operate/size/recommend.ts';
+import { bestSetting, confirmSetting, threadsFor } from '../../../src/size/choose-setting.ts';
+import { fitModel, isWaiting, type LatencyPoint, type Trial } from '../../../src/size/model.ts';
+import { advise, classicRules, type Goal, type Measured, sustained } from '../../../src/size/recommend.ts';
 
 const trials: Trial[] = (
   [

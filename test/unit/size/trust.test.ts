@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { distrustOf, isOff } from '../../../../src/operate/size/trust.ts';
+import { distrustOf, isOff } from '../../../src/size/trust.ts';
 
 const check = (predicted: number, measured: number) => ({ workers: 6, concurrency: 50, predicted, measured });
 

@@ -1,5 +1,5 @@
-import type { EventId, EventStatus } from './event.ts';
-import type { FriendshipLevel } from './friendship.ts';
+import type { EventId, EventStatus } from '../../event/event.ts';
+import type { FriendshipLevel } from '../../event/friendship.ts';
 
 // What an audit reads and checks. Scores are whole ten-thousandths of a point, the precision of the columns, so that
 // sums are exact.

@@ -1,6 +1,6 @@
 import { Agent, interceptors, request } from 'undici';
+import { StartError } from '../runtime/start-error.ts';
 import { pause } from '../runtime/wait.ts';
-import { StartError } from './start-error.ts';
 
 export type PostAnswer =
   | { readonly location: string; readonly replayed: boolean }

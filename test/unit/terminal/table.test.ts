@@ -1,6 +1,6 @@
 import stringWidth from 'string-width';
 import { describe, expect, test } from 'vitest';
-import { layTable, localTime } from '../../../src/commands/table.ts';
+import { layTable, localTime } from '../../../src/terminal/table.ts';
 
 const time = new Date(`${new Date().getFullYear()}-03-04T05:06:07.890Z`);
 const columns = [

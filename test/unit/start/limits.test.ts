@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { longestWaitMs, maxConcurrent } from '../../../src/commands/parts.ts';
 import { loadConfig } from '../../../src/config.ts';
+import { longestWaitMs, maxConcurrent } from '../../../src/start/limits.ts';
 
 const config = loadConfig({
   DATABASE_URL: 'mysql://u:p@db/afterword',

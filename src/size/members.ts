@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { compileCache, leanWorker } from './lean-start.ts';
-import { StartError } from './start-error.ts';
+import { StartError } from '../runtime/start-error.ts';
+import { compileCache, leanWorker } from '../start/lean-start.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 

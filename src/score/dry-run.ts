@@ -1,12 +1,9 @@
-import type { Config } from '../config.ts';
 import type { Conversation } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { Problem } from '../runtime/http/index.ts';
-import type { Logger } from '../runtime/log.ts';
-import type { ScorePool } from '../score/index.ts';
-import { startPool } from './parts.ts';
+import type { ScorePool } from './pool.ts';
 
 const maxWaiting = 100;
 
@@ -14,7 +11,7 @@ const maxWaiting = 100;
  * Scores without storing, in a separate thread of the API that starts with the first request: CPU work never runs on
  * the event loop.
  */
-export function createDryRun(config: Config, log: Logger) {
+export function createDryRun(startPool: (stop: AbortSignal) => Promise<ScorePool>) {
   const stop = new AbortController();
   let pool: Promise<ScorePool> | null = null;
   let waiting = 0;
@@ -24,7 +21,7 @@ export function createDryRun(config: Config, log: Logger) {
       if (waiting >= maxWaiting) throw new PipelineError('transient', 'OVERLOADED', `${waiting} dry runs are waiting`);
       waiting++;
       try {
-        pool ??= startPool(config, 1, stop.signal, log).catch((error: unknown) => {
+        pool ??= startPool(stop.signal).catch((error: unknown) => {
           pool = null; // the next request tries again
           throw error;
         });

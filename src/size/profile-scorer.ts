@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os';
 import { parseConversationRequest, toConversation } from '../accept/index.ts';
 import type { Config } from '../config.ts';
-import { size } from '../operate/index.ts';
-import { startPool } from './parts.ts';
-import type { NextBody } from './size-bodies.ts';
-import { StartError } from './start-error.ts';
-import { quiet } from './tools.ts';
+import { StartError } from '../runtime/start-error.ts';
+import { startPool } from '../start/score-pool.ts';
+import { quiet } from '../start/tool.ts';
+import type { NextBody } from './bodies.ts';
+import { isWaiting } from './model.ts';
+import type { Measured } from './recommend.ts';
 
 const enoughMs = 2_000;
 const enoughEvents = 400;
@@ -20,7 +21,7 @@ export async function measureScorer(
   config: Config,
   nextBody: NextBody,
   stop: AbortSignal,
-): Promise<size.Measured['scorer'] & { readonly bodyBytes: number }> {
+): Promise<Measured['scorer'] & { readonly bodyBytes: number }> {
   const bodies = Array.from({ length: 200 }, () =>
     Buffer.from(JSON.stringify(toConversation(parseConversationRequest(nextBody())))),
   );
@@ -34,7 +35,7 @@ export async function measureScorer(
     waits: one.waits,
   };
   // Threads that wait do not slow each other down.
-  const all = cores === 1 || size.isWaiting(scorer) ? null : await run(config, cores, bodies, stop);
+  const all = cores === 1 || isWaiting(scorer) ? null : await run(config, cores, bodies, stop);
   return {
     ...scorer,
     ...(all !== null && { threadEfficiency: all.rate / (one.rate * cores) }),

@@ -1,5 +1,5 @@
-import type { EventId, EventStatus } from './event.ts';
-import type { Friendship, FriendshipLevel, TopicMetrics } from './friendship.ts';
+import type { EventId, EventStatus } from '../event/event.ts';
+import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
 
 /** The fields of a locked event row that settling needs. */
 export type LockedEvent = {

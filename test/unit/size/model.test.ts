@@ -1,13 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import {
-  fitLatency,
-  fitUsl,
-  fitWorking,
-  latencyAt,
-  shareFor,
-  type Trial,
-  uslRate,
-} from '../../../../src/operate/size/model.ts';
+import { fitLatency, fitUsl, fitWorking, latencyAt, shareFor, type Trial, uslRate } from '../../../src/size/model.ts';
 
 const trial = (workers: number, concurrency: number, rate: number): Trial => ({
   workers,

@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { parseConversationRequest } from '../accept/index.ts';
-import { StartError } from './start-error.ts';
+import { StartError } from '../runtime/start-error.ts';
+import { requireReadable } from '../terminal/input-file.ts';
 
 const samples = fileURLToPath(new URL('../../scripts/samples/conversations.ndjson', import.meta.url));
 /** A user's events are added up one after the other, so a single body must not give all events the same user. */
@@ -14,12 +15,11 @@ export type NextBody = () => Record<string, unknown> & { readonly conversation_i
  * Reads request bodies, and hands them out in turn.
  * @param file  one body, or one per line; null for the samples of this project.
  * @returns how many there are, and a function that returns the next one.
- * @throws {StartError} that says which body is invalid. @throws the system's error, with its `path`, if the file cannot
- *   be read.
+ * @throws {UsageError} if the file cannot be read. @throws {StartError} that says which body is invalid.
  */
 export async function readBodies(file: string | null): Promise<{ readonly count: number; readonly next: NextBody }> {
+  if (file !== null) await requireReadable(file);
   const text = await readFile(file ?? samples, 'utf8').catch((cause: unknown) => {
-    if (file !== null) throw Object.assign(cause as object, { path: file });
     throw new StartError('the samples are not installed here: name a file of request bodies with --body FILE', {
       cause,
     });

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
-import { access, constants, stat } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { StartError } from './start-error.ts';
+import { StartError } from '../runtime/start-error.ts';
+import { requireReadable } from '../terminal/input-file.ts';
 
 /** One body and its line number, counted from 1. */
 export type Body = { readonly text: string; readonly line: number };
@@ -10,14 +10,12 @@ export type Body = { readonly text: string; readonly line: number };
  * The bodies of an NDJSON file, one per line; blank lines are skipped.
  *
  * @param file  its path, or `-` for stdin.
- * @throws the system's error, with its `path`, if the file cannot be read. @throws {StartError} while reading, if the
- *   file is a JSON list, or one document over several lines.
+ * @throws {UsageError} if the file cannot be read. @throws {StartError} while reading, if it is a JSON list, or one
+ *   document over several lines.
  */
 export async function readBodies(file: string): Promise<AsyncIterable<Body>> {
   if (file === '-') return bodiesOf(process.stdin, file);
-  // Checked without opening it: a pipe can be read only once, and opening it here could take its first bytes.
-  if ((await stat(file)).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR', path: file });
-  await access(file, constants.R_OK);
+  await requireReadable(file);
   return bodiesOf(createReadStream(file), file);
 }
 

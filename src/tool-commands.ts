@@ -1,8 +1,8 @@
 import { type Command, CommanderError, Option } from 'commander';
-import { type Config, loadConfig } from '../config.ts';
-import type { EventStatus } from '../event/event.ts';
-import { exitCodes } from './exit-codes.ts';
-import { parsers } from './option-parsers.ts';
+import { type Config, loadConfig } from './config.ts';
+import type { EventStatus } from './event/event.ts';
+import { exitCodes } from './runtime/exit-codes.ts';
+import { parsers } from './terminal/option-parsers.ts';
 
 type Json = { readonly json: boolean };
 
@@ -15,13 +15,13 @@ export function addTools(program: Command): void {
     .addOption(durationOption('--overdue <duration>', 'an event that is due for longer counts as forgotten', '5m'))
     .option('--letters', 'also count a FAILED event without its dead letter as a violation', false)
     .option('--json', 'print the report as JSON', false)
-    .action(run(async (config, options) => (await import('./audit.ts')).runAudit(config, options)));
+    .action(run(async (config, options) => (await import('./commands/audit.ts')).runAudit(config, options)));
 
   program
     .command('doctor')
     .description('check configuration, database, broker and this machine, and advise what to do')
     .option('--json', 'print the findings as JSON', false)
-    .action(run(async (config, options) => (await import('./doctor.ts')).runDoctor(config, options)));
+    .action(run(async (config, options) => (await import('./commands/doctor.ts')).runDoctor(config, options)));
 
   program
     .command('size')
@@ -51,7 +51,7 @@ export function addTools(program: Command): void {
             html?: string;
           },
         ) =>
-          (await import('./size.ts')).runSize(config, {
+          (await import('./commands/size.ts')).runSize(config, {
             rate: options.rate ?? null,
             p99Ms: options.p99 ?? null,
             machines: options.machines ?? null,
@@ -91,7 +91,7 @@ function addEvents(events: Command): void {
             before?: string;
             limit: number;
           },
-        ) => (await import('./events.ts')).runEventsList(config, options),
+        ) => (await import('./commands/events.ts')).runEventsList(config, options),
       ),
     );
   events
@@ -102,7 +102,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { log: boolean }) =>
-        (await import('./events.ts')).runEventsShow(config, id, options),
+        (await import('./commands/events.ts')).runEventsShow(config, id, options),
       ),
     );
   events
@@ -126,7 +126,7 @@ function addEvents(events: Command): void {
             throw usage(
               '--error and --before select among all FAILED events: omit them, or use --failed without an id',
             );
-          return (await import('./events.ts')).runEventsRetry(config, id, options);
+          return (await import('./commands/events.ts')).runEventsRetry(config, id, options);
         },
       ),
     );
@@ -138,7 +138,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { reason: string }) =>
-        (await import('./events.ts')).runEventsSkip(config, id, options),
+        (await import('./commands/events.ts')).runEventsSkip(config, id, options),
       ),
     );
   events
@@ -148,7 +148,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { olderThan: number }) =>
-        (await import('./events.ts')).runEventsRepublish(config, options),
+        (await import('./commands/events.ts')).runEventsRepublish(config, options),
       ),
     );
 }
@@ -161,7 +161,7 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { limit: number }) =>
-        (await import('./dead.ts')).runDeadList(config, options),
+        (await import('./commands/dead.ts')).runDeadList(config, options),
       ),
     );
   dead
@@ -172,7 +172,7 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { body: boolean }) =>
-        (await import('./dead.ts')).runDeadShow(config, id, options),
+        (await import('./commands/dead.ts')).runDeadShow(config, id, options),
       ),
     );
   dead
@@ -188,7 +188,7 @@ function addDead(dead: Command): void {
         if (Number(id !== undefined) + Number(error !== undefined) + Number(all) !== 1)
           throw usage('name one of: an ID, --error CODE or --all');
         const selection = id !== undefined ? { id } : error !== undefined ? { error } : 'all';
-        return (await import('./dead.ts')).runDeadReplay(config, selection, options);
+        return (await import('./commands/dead.ts')).runDeadReplay(config, selection, options);
       }),
     );
   dead
@@ -198,7 +198,7 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { yes: boolean }) =>
-        (await import('./dead.ts')).runDeadPurge(config, options),
+        (await import('./commands/dead.ts')).runDeadPurge(config, options),
       ),
     );
 }

@@ -1,9 +1,11 @@
 import { type DeadLetters, openDeadLetters } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
+import { PipelineError } from '../event/fault.ts';
 import { createLogger } from '../runtime/log.ts';
+import { StartError } from '../runtime/start-error.ts';
 import { needsMigration, type Store } from '../store/index.ts';
-import { openDatabase, schemaIsOld, statementDeadlineMs } from './parts.ts';
-import { StartError } from './start-error.ts';
+import { openDatabase, schemaIsOld } from './database.ts';
+import { statementDeadlineMs } from './limits.ts';
 
 /** Shared by the operator's commands: they try the servers once without waiting for them, and log nothing. */
 
@@ -32,7 +34,7 @@ export async function openToolLetters(config: Config): Promise<DeadLetters> {
 }
 
 export function brokerAway(config: Config, error: unknown): unknown {
-  if ((error as { name?: unknown }).name === 'PipelineError') return error;
+  if (error instanceof PipelineError) return error;
   const { code } = error as { code?: unknown };
   return new StartError(
     `cannot use the broker ${maskUrl(config.rabbitmqUrl)} (${String(code ?? (error as Error).message)})\n` +
