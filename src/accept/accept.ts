@@ -4,11 +4,8 @@ import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { requestDigest } from './digest.ts';
+import type { Stored, StoreEvents } from './ports.ts';
 import type { ConversationRequest } from './request.ts';
-
-/** Stores a batch of events and answers for each of them. A rejection applies to every event in the batch. */
-export type StoreEvents = (events: readonly NewEvent[]) => Promise<readonly PromiseSettledResult<Stored>[]>;
-export type Stored = { readonly kind: 'new' | 'replay' | 'conflict'; readonly eventId: EventId };
 
 export type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
 

@@ -4,10 +4,11 @@ import type { Config } from '../config.ts';
 import type { EventId, EventRef } from '../event/event.ts';
 import { refsOf } from '../event/message.ts';
 import { type Replayed, replay } from '../operate/index.ts';
+import type { EventView } from '../report/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
 import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
-import { findEvent, makeDue, retryEvent, type ShownEvent, type Store } from '../store/index.ts';
+import { findEvent, makeDue, retryEvent, type Store } from '../store/index.ts';
 import { counted, plain, printFields, printJson, printLine, printTable } from '../terminal/print.ts';
 
 /** A dead letter together with the row of its event. */
@@ -15,7 +16,7 @@ type Seen = {
   /** The event's id; for a letter that is not ours, a hash of its body. */
   readonly id: string;
   readonly letter: DeadLetter;
-  readonly event: ShownEvent | null;
+  readonly event: EventView | null;
 };
 
 /** The most letters that one command looks at. */
@@ -222,7 +223,7 @@ async function walk(
 }
 
 /** Looks it up as a worker does: by the message id, else by the ids in the body. */
-async function findLetterEvent(store: Store, letter: DeadLetter): Promise<ShownEvent | null> {
+async function findLetterEvent(store: Store, letter: DeadLetter): Promise<EventView | null> {
   for (const ref of refsOf(letter)) {
     const event = await findEvent(store, ref, deadlineMs);
     if (event !== null) return event;

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts';
 import { type EventId, type EventRef, type EventStatus, firstEventIdAt, parseEventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
+import type { EventView } from '../report/index.ts';
 import { presentEvent } from '../report/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { pause } from '../runtime/wait.ts';
@@ -13,7 +14,6 @@ import {
   republishOpen,
   retryEvent,
   retryFailed,
-  type ShownEvent,
   type Store,
   skipEvent,
 } from '../store/index.ts';
@@ -202,7 +202,7 @@ async function patiently<T>(page: () => Promise<T>): Promise<T> {
 async function withEvent(
   config: Config,
   id: string,
-  work: (store: Store, row: ShownEvent) => Promise<number>,
+  work: (store: Store, row: EventView) => Promise<number>,
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
@@ -217,7 +217,7 @@ async function withEvent(
 }
 
 function tell(
-  row: ShownEvent,
+  row: EventView,
   operated: Awaited<ReturnType<typeof retryEvent>>,
   {
     status,

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
-import { createIntake, createLoader, type Intake } from '../consume/index.ts';
+import { createInFlight, createIntake, createLoader, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -46,6 +46,9 @@ export async function runWorker(config: Config): Promise<void> {
   const giveUp = new AbortController();
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
+  const steps = databaseSteps(store, `${hostname()}:${process.pid}`.slice(-100));
+  // Often enough that one missed write does not make a running attempt look lost.
+  const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: config.lostAfterMs / 3, log });
   const settler = createSettler({
     inTransaction: (work, locks) => settleTransaction(store, { deadlineMs: settleDeadlineMs, locks }, work),
     policy: {
@@ -54,16 +57,15 @@ export async function runWorker(config: Config): Promise<void> {
       calendarDay: createCalendar(config.scoringTimezone),
     },
     maxQueued: config.concurrency,
-    running: () => intake.inFlight,
+    running: () => inFlight.size,
     unscored: () => pool.waiting,
     giveUp: giveUp.signal,
     log,
   });
-  const intake: Intake = createIntake({
+  const intake = createIntake({
     concurrency: config.concurrency,
     poisonStarts: config.poisonStarts,
-    // Often enough that one missed write does not make a running attempt look lost.
-    remarkMs: config.lostAfterMs / 3,
+    inFlight,
     maxMessageBytes: config.maxBodyBytes * messageOverhead,
     giveUp,
     log,
@@ -76,7 +78,8 @@ export async function runWorker(config: Config): Promise<void> {
       }),
       score: (text) => pool.score(text),
       settle: (attempt) => settler.settle(attempt),
-      ...databaseSteps(store, `${hostname()}:${process.pid}`.slice(-100)),
+      countStart: steps.countStart,
+      uncountStart: steps.uncountStart,
     },
   });
   const consumer = stack.adopt(
@@ -104,10 +107,10 @@ export async function runWorker(config: Config): Promise<void> {
     },
   );
   stack.defer(warnWhenNearlyFull([...publisher.gauges, outbox.gauge], log));
-  const reporting = reportProgress(intake, log);
+  const reporting = reportProgress(intake, inFlight, log);
 
   await aborted(stop.signal);
-  log.info({ reason: String(stop.signal.reason), inFlight: intake.inFlight }, 'draining');
+  log.info({ reason: String(stop.signal.reason), inFlight: inFlight.size }, 'draining');
   await consumer.stopTaking(); // nothing new arrives, but the channel stays open for acks
   const givenBack = await intake.drain(config.drainMs);
   if (givenBack.length > 0)
@@ -139,11 +142,11 @@ function databaseSteps(store: Store, worker: string) {
 }
 
 /** Logs one line for every ten seconds in which something was settled. */
-function reportProgress(intake: Intake, log: Logger): NodeJS.Timeout {
+function reportProgress(intake: Intake, inFlight: { readonly size: number }, log: Logger): NodeJS.Timeout {
   let before = { ...intake.counters };
   const timer = setInterval(() => {
     const delta = notZero(subtract(intake.counters, before));
-    if (Object.keys(delta).length > 0) log.info({ ...delta, inFlight: intake.inFlight, overMs: 10_000 }, 'settled');
+    if (Object.keys(delta).length > 0) log.info({ ...delta, inFlight: inFlight.size, overMs: 10_000 }, 'settled');
     before = { ...intake.counters };
   }, 10_000);
   timer.unref();

@@ -1,38 +1,30 @@
 import type { ConversationText } from '../event/conversation.ts';
-import { isOpen } from '../event/event.ts';
+import { type EventRef, isOpen } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
 import { pause } from '../runtime/wait.ts';
 import type { Running } from './in-flight.ts';
-import type { LoadEvent } from './load.ts';
+import type { Received } from './ports.ts';
+import { createQuarantine } from './quarantine.ts';
 import type { Starts } from './starts.ts';
-import { createSuspectLane } from './suspect-lane.ts';
-
-/** The part of a delivery that an attempt needs; the broker is answered elsewhere. */
-export type Received = {
-  readonly body: Buffer;
-  readonly messageId: string | undefined;
-  readonly redelivered: boolean;
-  /** False once its channel is gone. */
-  readonly live: boolean;
-};
-
-/** Taking a start back takes milliseconds, and at most a second at the end of a drain. */
-const takeBackMs = 1_000;
 
 export type AttemptSteps = {
-  readonly load: LoadEvent;
+  /**
+   * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes. Not transient
+   *   if reading this event alone fails with an error that does not pass.
+   */
+  readonly load: (ref: EventRef) => Promise<LoadedEvent | null>;
   readonly score: (text: ConversationText) => Promise<Outcome>;
   readonly settle: (attempt: AttemptResult) => Promise<Settled>;
 };
 
-/** The final answer for a delivery. */
-export type Answer = Settled | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly reason: string };
+/** A start is taken back in milliseconds, and within a second at the end of a drain. */
+const takeBackMs = 1_000;
 
 /**
- * One attempt at one delivery: finds its event, checks the event's unfinished starts if it is redelivered, scores and
- * settles. Returns the answer, or throws (transient: requeue; bug: see intake).
+ * One attempt at one delivery: finds its event, looks at the event's past if it was delivered before, scores and
+ * settles it. Runs to its answer or throws (transient: requeue; otherwise a bug, see intake).
  */
 export function createAttempt(options: {
   readonly steps: AttemptSteps;
@@ -44,101 +36,93 @@ export function createAttempt(options: {
   readonly giveUp: AbortSignal;
   readonly now: () => number;
 }) {
-  const { steps, starts, giveUp } = options;
-  const suspectLane = createSuspectLane(options.concurrency);
+  const { steps, starts, giveUp, poisonStarts } = options;
+  const quarantine = createQuarantine(options.concurrency);
 
-  return async function attempt(delivery: Received, running: Running): Promise<Answer> {
+  return async function attempt(delivery: Received, running: Running): Promise<Settled> {
     if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
-    const event = await findCounted(delivery);
+    const event = await find(delivery);
     if (event === 'nameless') return notOurs('NAMES_NO_EVENT');
     if (event === null) return { verb: 'dead-letter', as: 'unknown-event' };
     running.eventId = event.eventId;
     if (!isOpen(event.status)) return answerClosed(event, delivery);
-    if (event.text === null)
-      return settle(
-        event,
-        failed('LOG_MISSING', 'the log of this conversation is not in the database'),
-        delivery,
-        running,
-      );
-    const { text } = event;
-    const scoreAndSettle = async () => settle(event, await steps.score(text), delivery, running);
-    if (!delivery.redelivered) return scoreAndSettle();
-
-    if (looksPoisonous(event, delivery)) {
-      const details = `${event.unfinishedStarts} starts ended with the process and not with a result`;
-      return settle(event, failed('POISON', details), delivery, running);
-    }
-    const counted = async () => {
-      if (giveUp.aborted) throw drained();
-      if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'the broker delivers this again');
-      await starts.count(event.eventId, running, delivery);
-      return scoreAndSettle();
-    };
-    return event.unfinishedStarts === 0 ? counted() : suspectLane.run(event.unfinishedStarts, counted);
+    return delivery.redelivered ? runRedelivered(event, delivery, running) : run(event, delivery, running);
   };
 
-  /**
-   * Reads the event. One that looks like POISON is read again after a moment, because a worker that requeued it, or
-   * lost its channel, may still be taking its start back.
-   */
-  async function findCounted(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
-    const event = await find(delivery);
-    if (event === null || event === 'nameless' || !looksPoisonous(event, delivery)) return event;
+  /** The event of a delivery; null if no such event exists, `nameless` if the message names none. */
+  async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
+    let isNamed = false;
+    for (const ref of refsOf(delivery)) {
+      const event = await steps.load(ref);
+      if (event !== null) return event;
+      isNamed = true;
+    }
+    return isNamed ? null : 'nameless';
+  }
+
+  async function run(event: LoadedEvent, delivery: Received, running: Running): Promise<Settled> {
+    if (event.text === null) return settle(event, logMissing, delivery, running);
+    return settle(event, await steps.score(event.text), delivery, running);
+  }
+
+  /** Its earlier start may have killed a process: this one is counted first, and runs in quarantine if one did. */
+  async function runRedelivered(loaded: LoadedEvent, delivery: Received, running: Running): Promise<Settled> {
+    const event = loaded.unfinishedStarts >= poisonStarts ? await readAgain(loaded) : loaded;
+    if (!isOpen(event.status)) return answerClosed(event, delivery);
+    if (event.text === null) return run(event, delivery, running);
+    if (event.unfinishedStarts >= poisonStarts) return settle(event, poison(event), delivery, running);
+    const runCounted = async () => {
+      if (giveUp.aborted) throw drained();
+      if (!delivery.live) throw new PipelineError('transient', 'CHANNEL_LOST', 'another worker gets this delivery');
+      await starts.count(event.eventId, running, delivery);
+      return run(event, delivery, running);
+    };
+    return event.unfinishedStarts === 0 ? runCounted() : quarantine.run(event.unfinishedStarts, runCounted);
+  }
+
+  /** After a moment: a worker that requeued the event, or lost its channel, may still be taking its start back. */
+  async function readAgain(event: LoadedEvent): Promise<LoadedEvent> {
     await pause(takeBackMs, giveUp);
     if (giveUp.aborted) throw drained();
     return (await steps.load({ eventId: event.eventId })) ?? event;
   }
 
-  function looksPoisonous({ status, unfinishedStarts }: LoadedEvent, { redelivered }: Received): boolean {
-    return redelivered && isOpen(status) && unfinishedStarts >= options.poisonStarts;
-  }
-
-  async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
-    let named = false;
-    for (const ref of refsOf(delivery)) {
-      const event = await steps.load(ref);
-      if (event !== null) return event;
-      named = true;
-    }
-    return named ? null : 'nameless';
-  }
-
   async function settle(
-    event: LoadedEvent,
+    { eventId, owner, attemptCount }: LoadedEvent,
     outcome: Outcome,
     { redelivered }: Received,
     running: Running,
   ): Promise<Settled> {
     running.settling = true;
     await running.marking;
-    const { eventId, owner, attemptCount } = event;
-    return steps.settle({
-      eventId,
-      owner,
-      attemptCount,
-      outcome,
-      redelivered,
-      runningMs: options.now() - running.startedAt,
-    });
+    const runningMs = options.now() - running.startedAt;
+    return steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs });
   }
 }
 
-/** A redelivered FAILED event is dead-lettered again, because its first dead-lettering may not have arrived. */
-function answerClosed(event: LoadedEvent, { redelivered }: Received): Answer {
-  return event.status === 'FAILED' && redelivered
-    ? { verb: 'dead-letter', as: 'failed' }
+/** A second delivery of a FAILED event is dead-lettered again: the first dead-lettering may have been interrupted. */
+function answerClosed({ status }: LoadedEvent, { redelivered }: Received): Settled {
+  return status === 'FAILED' && redelivered
+    ? { verb: 'dead-letter', as: 'failed', code: null }
     : { verb: 'ack', as: 'duplicate' };
 }
 
-function failed(code: string, details: string): Outcome {
-  return { kind: 'failed', permanent: true, code, details };
+const logMissing: Outcome = {
+  kind: 'failed',
+  permanent: true,
+  code: 'LOG_MISSING',
+  details: 'the log of this conversation is not in the database',
+};
+
+function poison({ unfinishedStarts }: LoadedEvent): Outcome {
+  const details = `${unfinishedStarts} starts ended with the process and not with a result`;
+  return { kind: 'failed', permanent: true, code: 'POISON', details };
+}
+
+function notOurs(code: string): Settled {
+  return { verb: 'dead-letter', as: 'not-ours', code };
 }
 
 function drained(): PipelineError {
   return new PipelineError('transient', 'DRAINED', 'the drain is over');
-}
-
-function notOurs(reason: string): Answer {
-  return { verb: 'dead-letter', as: 'not-ours', reason };
 }

@@ -1,5 +1,6 @@
 import type { EventId } from '../event/event.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { MarkProcessing } from './ports.ts';
 
 /** A running attempt. */
 export type Running = {
@@ -16,10 +17,16 @@ export type Running = {
   counting: Promise<void> | null;
 };
 
-/** Marks the rows of running attempts as PROCESSING, with the current time. */
-export type MarkProcessing = (
-  attempts: readonly { readonly eventId: EventId; readonly runningMs: number }[],
-) => Promise<void>;
+export type InFlight = {
+  /** @param eventId  as the message names it; null if only the row can tell. */
+  start(eventId: EventId | null): Running;
+  finish(attempt: Running): void;
+  readonly size: number;
+  /** Resolves when no attempt is running. */
+  empty(): Promise<void>;
+  /** Stops marking. */
+  stop(): void;
+};
 
 /** Attempts that run longer than this are marked as PROCESSING; quick ones never are, and cost no write. */
 const shownAfterMs = 1_000;
@@ -33,16 +40,17 @@ export function createInFlight(options: {
   readonly markProcessing: MarkProcessing;
   readonly remarkMs: number;
   readonly log: Logger;
-  readonly now: () => number;
-}) {
+  readonly now?: () => number;
+}): InFlight {
+  const now = options.now ?? (() => performance.now());
   const running = new Set<Running>();
   const emptyWaiters: (() => void)[] = [];
 
   const sweep = setInterval(() => {
-    const now = options.now();
-    const due = [...running].filter((r) => !r.settling && r.marking === null && isDue(r, now));
+    const at = now();
+    const due = [...running].filter((r) => !r.settling && r.marking === null && isDue(r, at));
     const attempts = due.flatMap((r) =>
-      r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: now - r.startedAt }],
+      r.eventId === null ? [] : [{ eventId: r.eventId, runningMs: at - r.startedAt }],
     );
     if (attempts.length === 0) return;
     const marking = options
@@ -53,20 +61,20 @@ export function createInFlight(options: {
       });
     for (const r of due) {
       r.marking = marking;
-      r.markedAt = now;
+      r.markedAt = at;
     }
   }, sweepMs);
   sweep.unref();
 
-  function isDue(r: Running, now: number): boolean {
-    return r.markedAt === null ? now - r.startedAt >= shownAfterMs : now - r.markedAt >= options.remarkMs;
+  function isDue(r: Running, at: number): boolean {
+    return r.markedAt === null ? at - r.startedAt >= shownAfterMs : at - r.markedAt >= options.remarkMs;
   }
 
   return {
     start(eventId: EventId | null): Running {
       const entry: Running = {
         eventId,
-        startedAt: options.now(),
+        startedAt: now(),
         markedAt: null,
         marking: null,
         settling: false,
@@ -82,7 +90,6 @@ export function createInFlight(options: {
     get size() {
       return running.size;
     },
-    /** Resolves when no attempt is running. */
     empty(): Promise<void> {
       return running.size === 0 ? Promise.resolve() : new Promise((resolve) => emptyWaiters.push(resolve));
     },

@@ -1,22 +1,15 @@
 import type { EventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
 import { refOfId } from '../event/message.ts';
+import type { Settled } from '../event/outcome.ts';
 import { type Logger, withCorrelation } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import { type Answer, type AttemptSteps, createAttempt, type Received } from './attempt.ts';
-import { createInFlight, type MarkProcessing, type Running } from './in-flight.ts';
-import { createStarts, type StartSteps } from './starts.ts';
+import { type AttemptSteps, createAttempt } from './attempt.ts';
+import type { InFlight, Running } from './in-flight.ts';
+import type { Delivery, StartSteps } from './ports.ts';
+import { createStarts } from './starts.ts';
 
-export type Delivery = Received & {
-  ack(): void;
-  deadLetter(): void;
-  requeue(): void;
-};
-
-export type Counters = Record<
-  'processed' | 'retry' | 'failed' | 'duplicate' | 'unknown-event' | 'not-ours' | 'bug' | 'requeued',
-  number
->;
+type Counters = Record<Settled['as'] | 'bug' | 'requeued', number>;
 
 export type Intake = {
   /** Takes a delivery and answers it sooner or later, exactly once. */
@@ -29,7 +22,6 @@ export type Intake = {
    */
   drain(withinMs: number): Promise<(EventId | null)[]>;
   readonly counters: Readonly<Counters>;
-  readonly inFlight: number;
 };
 
 /**
@@ -38,25 +30,20 @@ export type Intake = {
  */
 export function createIntake(options: {
   readonly concurrency: number;
-  readonly steps: AttemptSteps &
-    StartSteps & {
-      readonly markProcessing: MarkProcessing;
-    };
+  readonly steps: AttemptSteps & StartSteps;
+  readonly inFlight: InFlight;
   readonly poisonStarts: number;
-  /** How often a running attempt is marked as PROCESSING, milliseconds. */
-  readonly remarkMs: number;
   readonly maxMessageBytes: number;
   /** Aborted here when the drain is over; the steps listen to its signal. */
   readonly giveUp: AbortController;
   readonly log: Logger;
   readonly now?: () => number;
 }): Intake {
-  const { log, giveUp, steps } = options;
+  const { log, giveUp, steps, inFlight } = options;
   const now = options.now ?? (() => performance.now());
   const starts = createStarts({ steps, giveUp: giveUp.signal, log });
   const attempt = createAttempt({ ...options, starts, giveUp: giveUp.signal, now });
-  const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: options.remarkMs, log, now });
-  const waiting: Delivery[] = [];
+  let waiting: Delivery[] = [];
   const unfinished = new Map<Delivery, Running>();
   const counters: Counters = {
     processed: 0,
@@ -78,16 +65,20 @@ export function createIntake(options: {
     }
   }
 
+  /** The broker has requeued those of a lost channel: without them, at most one channel's prefetch is waiting. */
+  function dropDead(): void {
+    waiting = waiting.filter((delivery) => delivery.live);
+  }
+
   async function run(delivery: Delivery): Promise<void> {
     const named = refOfId(delivery.messageId);
     // Marked and reported under this id even while it is being loaded: a load that takes long must not look lost.
     const running = inFlight.start(named?.eventId ?? null);
     unfinished.set(delivery, running);
     try {
-      const answer = await withCorrelation(named === null ? {} : { event_id: named.eventId }, () =>
-        attempt(delivery, running),
-      );
-      if (unfinished.delete(delivery)) give(delivery, answer, running);
+      const ids = named === null ? {} : { event_id: named.eventId };
+      const settled = await withCorrelation(ids, () => attempt(delivery, running));
+      if (unfinished.delete(delivery)) answer(delivery, settled, running);
     } catch (error) {
       if (unfinished.delete(delivery)) await giveBack(delivery, running, error);
     } finally {
@@ -96,16 +87,21 @@ export function createIntake(options: {
     }
   }
 
-  function give(delivery: Delivery, answer: Answer, running: Running): void {
-    counters[answer.as]++;
-    const tookMs = Math.round(now() - running.startedAt);
-    const fields = { event_id: running.eventId ?? undefined, took_ms: tookMs, redelivered: delivery.redelivered };
-    if (answer.verb === 'ack') {
-      delivery.ack();
-      log[answer.as === 'retry' ? 'warn' : 'debug'](fields, answer.as);
-    } else {
+  function answer(delivery: Delivery, settled: Settled, running: Running): void {
+    counters[settled.as]++;
+    const fields = {
+      event_id: running.eventId ?? undefined,
+      took_ms: Math.round(now() - running.startedAt),
+      redelivered: delivery.redelivered,
+      ...('code' in settled && settled.code !== null && { code: settled.code }),
+    };
+    if (settled.verb === 'dead-letter') {
       delivery.deadLetter();
-      log.warn({ ...fields, as: answer.as, ...('reason' in answer && { reason: answer.reason }) }, 'dead-lettered');
+      log.warn({ ...fields, as: settled.as }, 'dead-lettered');
+    } else {
+      delivery.ack();
+      if (settled.as === 'retry') log.warn(fields, 'attempt failed; the event is tried again later');
+      else log.debug(fields, settled.as);
     }
   }
 
@@ -132,9 +128,7 @@ export function createIntake(options: {
   return {
     onDelivery(delivery) {
       if (draining) return delivery.requeue();
-      // The broker has requeued those of a lost channel. Dropping them keeps at most one channel's prefetch waiting.
-      for (let i = waiting.length - 1; i >= 0 && waiting.length >= options.concurrency; i--)
-        if (!waiting[i]?.live) waiting.splice(i, 1);
+      if (waiting.length >= options.concurrency) dropDead();
       waiting.push(delivery);
       next();
     },
@@ -156,8 +150,5 @@ export function createIntake(options: {
       return rest.map(([, running]) => running.eventId);
     },
     counters,
-    get inFlight() {
-      return inFlight.size;
-    },
   };
 }

@@ -4,14 +4,8 @@ import type { LoadedEvent } from '../event/outcome.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
-
-/** Reads events, in the order of `refs`; null for those that do not exist. */
-export type LoadEvents = (refs: readonly EventRef[]) => Promise<readonly (LoadedEvent | null)[]>;
-/**
- * @throws {PipelineError} transient, when the drain is over or the database was away for ten minutes: requeue the
- *   delivery. Not transient if reading this event alone fails with an error that does not pass.
- */
-export type LoadEvent = (ref: EventRef) => Promise<LoadedEvent | null>;
+import type { AttemptSteps } from './attempt.ts';
+import type { LoadEvents } from './ports.ts';
 
 type Loaded = PromiseSettledResult<LoadedEvent | null>;
 
@@ -30,7 +24,7 @@ export function createLoader(options: {
   readonly maxQueued: number;
   readonly giveUp: AbortSignal;
   readonly log: Logger;
-}): LoadEvent {
+}): AttemptSteps['load'] {
   const { loadEvents, giveUp, log } = options;
   const group = createGroupCommit<EventRef, LoadedEvent | null>({
     commit: (refs) =>

@@ -3,11 +3,7 @@ import { faultOf } from '../event/fault.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Running } from './in-flight.ts';
-
-export type StartSteps = {
-  readonly countStart: (eventId: EventId) => Promise<void>;
-  readonly uncountStart: (eventId: EventId) => Promise<void>;
-};
+import type { StartSteps } from './ports.ts';
 
 /**
  * Counts the starts of redelivered events in their rows, before they run. A start that kills its process stays counted;

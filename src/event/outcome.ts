@@ -51,7 +51,12 @@ export type AttemptResult = {
   readonly runningMs: number;
 };
 
-/** What settling did with an attempt; it determines the answer to the broker. */
+/** What became of a delivery; it determines the answer to the broker. Codes as in the event's row. */
 export type Settled =
-  | { readonly verb: 'ack'; readonly as: 'processed' | 'retry' | 'duplicate' }
-  | { readonly verb: 'dead-letter'; readonly as: 'failed' | 'unknown-event' };
+  | { readonly verb: 'ack'; readonly as: 'processed' | 'duplicate' }
+  | { readonly verb: 'ack'; readonly as: 'retry'; readonly code: string }
+  /** `code`: null if it failed in an earlier attempt. */
+  | { readonly verb: 'dead-letter'; readonly as: 'failed'; readonly code: string | null }
+  | { readonly verb: 'dead-letter'; readonly as: 'unknown-event' }
+  /** `code`: why the message is not one of ours. */
+  | { readonly verb: 'dead-letter'; readonly as: 'not-ours'; readonly code: string };

@@ -1,3 +1,18 @@
+import type { EventId, EventStatus } from '../event/event.ts';
+
+/** What an operator's action on one event came to. */
+export type Operated =
+  | { readonly kind: 'done'; readonly eventId: EventId }
+  | { readonly kind: 'wrong-state'; readonly status: EventStatus }
+  | { readonly kind: 'not-found' };
+
+export type RetryEvent = (conversationId: string) => Promise<Operated>;
+export type SkipEvent = (conversationId: string, reason: string) => Promise<Operated>;
+export type RetryFailed = (
+  filter: { readonly errorCode?: string; readonly before?: Date },
+  limit: number,
+) => Promise<number>;
+
 /** What an operator should know about the database server. */
 export type DatabaseFacts = {
   readonly version: string;

@@ -1,19 +1,8 @@
 import { Router } from 'express';
 import * as z from 'zod';
-import type { EventId, EventStatus } from '../event/event.ts';
+import type { EventStatus } from '../event/event.ts';
 import { jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
-
-export type Operated =
-  | { readonly kind: 'done'; readonly eventId: EventId }
-  | { readonly kind: 'wrong-state'; readonly status: EventStatus }
-  | { readonly kind: 'not-found' };
-
-export type RetryEvent = (conversationId: string) => Promise<Operated>;
-export type SkipEvent = (conversationId: string, reason: string) => Promise<Operated>;
-export type RetryFailed = (
-  filter: { readonly errorCode?: string; readonly before?: Date },
-  limit: number,
-) => Promise<number>;
+import type { Operated, RetryEvent, RetryFailed, SkipEvent } from './ports.ts';
 
 const maxBodyBytes = 16_384;
 
@@ -57,7 +46,7 @@ export function operateRouter(options: {
   router.post('/v1/conversations/retry', ...jsonBody(maxBodyBytes), async (request, response) => {
     const { error_code: errorCode, before, limit } = parse(bulkRetry, request.body);
     const filter = { ...(errorCode !== undefined && { errorCode }), ...(before && { before }) };
-    sendJson(response, 202, { requeued: await options.retryFailed(filter, limit) });
+    sendJson(response, 202, { retried: await options.retryFailed(filter, limit) });
   });
 
   router.post('/v1/conversations/:id/retry', async (request, response) => {

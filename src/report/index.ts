@@ -1,4 +1,5 @@
 export { healthRouter } from './health.ts';
+export type { EventView } from './ports.ts';
 export { createReads } from './reads.ts';
 export { reportRouter } from './router.ts';
 export { presentEvent } from './views.ts';

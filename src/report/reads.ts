@@ -3,10 +3,7 @@ import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import type { EventView } from './views.ts';
-
-/** Reads the events of those conversations that exist, in any order. */
-export type FindEvents = (conversationIds: readonly string[]) => Promise<readonly EventView[]>;
+import type { EventView, FindEvents } from './ports.ts';
 
 /**
  * Every read is answered within the deadline, the wait for its turn included.

@@ -1,26 +1,13 @@
 import { hash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import * as z from 'zod';
-import { type EventId, type EventStatus, eventStatuses, isOpen } from '../event/event.ts';
+import { eventStatuses, isOpen } from '../event/event.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import type { FindFriendship, FindText, ListEvents } from './ports.ts';
 import type { Reads } from './reads.ts';
-import {
-  type EventView,
-  type FriendshipView,
-  type Part,
-  presentEvent,
-  presentFriendship,
-  type TextView,
-} from './views.ts';
+import { type Part, presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
-
-export type FindText = (eventId: string) => Promise<TextView | null>;
-export type ListEvents = (
-  filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: EventId },
-  limit: number,
-) => Promise<readonly EventView[]>;
-export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;
 
 /** RFC 7240: `Prefer: wait=10`, seconds. */
 const preferWait = /(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:[,;]|$)/i;

@@ -1,33 +1,5 @@
-import type { EventStatus } from '../event/event.ts';
+import type { EventView, FriendshipView, TextView } from './ports.ts';
 
-/** The columns of an event row that callers can see. */
-export type EventView = {
-  readonly event_id: string;
-  readonly conversation_id: string;
-  readonly user_id: string;
-  readonly bot_type: string;
-  readonly bot_id: string;
-  readonly bot_name: string;
-  readonly agent_tag: string | null;
-  readonly start_time: Date;
-  readonly end_time: Date;
-  readonly status: EventStatus;
-  readonly attempt_count: number;
-  readonly next_attempt_at: Date | null;
-  readonly attempt_started_at: Date | null;
-  readonly worker: string | null;
-  readonly created_at: Date;
-  readonly processed_at: Date | null;
-  readonly updated_at: Date;
-  readonly error_code: string | null;
-  readonly error_details: string | null;
-  readonly friendship_score_change: number | null;
-  readonly new_friendship_level: string | null;
-  readonly score_calculation_details: unknown;
-};
-
-/** Both as JSON text. */
-export type TextView = { readonly conversation_log: string; readonly metadata: string | null };
 /** What an answer may include in addition to the event. */
 export type Part = 'log' | 'metadata';
 
@@ -67,24 +39,6 @@ export function presentEvent(row: EventView, parts: readonly Part[] = [], text: 
 function parsed(json: string | null | undefined): unknown {
   return json == null ? null : (JSON.parse(json) as unknown);
 }
-
-export type FriendshipView = {
-  readonly status: {
-    readonly user_id: string;
-    readonly friendship_score: number;
-    readonly friendship_level: string;
-    readonly streak_day: number;
-    readonly last_interaction_date: Date | null;
-    readonly updated_at: Date;
-  };
-  readonly topics: readonly {
-    readonly topic_id: string;
-    readonly score: number;
-    readonly turns: number;
-    readonly level: string;
-    readonly last_date: Date;
-  }[];
-};
 
 export function presentFriendship({ status, topics }: FriendshipView) {
   return {

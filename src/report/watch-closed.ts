@@ -1,8 +1,5 @@
 import type { Gauge } from '../runtime/gauge.ts';
-import type { EventView } from './views.ts';
-
-/** Reads those of these conversations that are closed. */
-export type FindClosed = (conversationIds: readonly string[]) => Promise<readonly EventView[]>;
+import type { EventView, FindClosed } from './ports.ts';
 
 export type ClosedWatch = {
   /**

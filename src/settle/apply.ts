@@ -45,7 +45,7 @@ export async function applyBatch(
       continue;
     }
     const decision: Decision = settledHere.has(eventId) ? { kind: 'duplicate' } : decide(row, attempt, policy);
-    settled.push(answers[decision.kind]);
+    settled.push(settledBy(decision, attempt));
     settledHere.add(eventId);
     if (decision.kind === 'process') processing.push({ eventId, owner: attempt.owner, outcome: decision.outcome });
     if (decision.kind === 'retry' || decision.kind === 'failed') writes.push({ ...decision, eventId });
@@ -57,13 +57,21 @@ export async function applyBatch(
   return settled;
 }
 
-const answers = {
-  process: { verb: 'ack', as: 'processed' },
-  retry: { verb: 'ack', as: 'retry' },
-  duplicate: { verb: 'ack', as: 'duplicate' },
-  failed: { verb: 'dead-letter', as: 'failed' },
-  'dead-letter-again': { verb: 'dead-letter', as: 'failed' },
-} as const satisfies Record<Decision['kind'], Settled>;
+/** What the delivery gets; valid once the transaction has committed. */
+function settledBy(decision: Decision, { outcome }: AttemptResult): Settled {
+  switch (decision.kind) {
+    case 'process':
+      return { verb: 'ack', as: 'processed' };
+    case 'retry':
+      return { verb: 'ack', as: 'retry', code: decision.code };
+    case 'duplicate':
+      return { verb: 'ack', as: 'duplicate' };
+    case 'failed':
+      return { verb: 'dead-letter', as: 'failed', code: decision.code };
+    case 'dead-letter-again':
+      return { verb: 'dead-letter', as: 'failed', code: outcome.kind === 'failed' ? outcome.code : null };
+  }
+}
 
 type Owners = { readonly userIds: readonly string[]; readonly topics: readonly TopicKey[] };
 

@@ -1,23 +1,17 @@
 import type { EventStatus } from '../event/event.ts';
 import type { Outcome } from '../event/outcome.ts';
+import type { UnsuccessfulWrite } from './ports.ts';
 
 /** What becomes of one attempt, given the locked row. */
 export type Decision =
   | { readonly kind: 'process'; readonly outcome: Extract<Outcome, { kind: 'scored' }> }
-  | {
-      readonly kind: 'retry';
-      readonly attemptCount: number;
-      readonly delayMs: number;
-      readonly code: string;
-      readonly details: string;
-    }
-  | { readonly kind: 'failed'; readonly attemptCount: number; readonly code: string; readonly details: string }
+  | Unnamed<UnsuccessfulWrite>
   /** Already closed, or already counted: a redelivery, a replay or a second publication. */
   | { readonly kind: 'duplicate' }
-  /**
-   * Closed as FAILED, and the broker delivers it again: its first dead-lettering may not have arrived.
-   */
+  /** Closed as FAILED, and the broker delivers it again: its first dead-lettering may not have arrived. */
   | { readonly kind: 'dead-letter-again' };
+
+type Unnamed<W> = W extends unknown ? Omit<W, 'eventId'> : never;
 
 export function decide(
   row: { readonly status: EventStatus; readonly attemptCount: number },

@@ -8,15 +8,8 @@ export type LockedEvent = {
   readonly attemptCount: number;
 };
 
-/** The new state of one event. Exactly one write per locked open event. */
-export type EventWrite =
-  | {
-      readonly kind: 'processed';
-      readonly eventId: EventId;
-      readonly change: number;
-      readonly level: FriendshipLevel;
-      readonly detailsJson: string;
-    }
+/** The new state of an event whose attempt failed. */
+export type UnsuccessfulWrite =
   | {
       readonly kind: 'retry';
       readonly eventId: EventId;
@@ -31,6 +24,17 @@ export type EventWrite =
       readonly attemptCount: number;
       readonly code: string;
       readonly details: string;
+    };
+
+/** The new state of one event. Exactly one write per locked open event. */
+export type EventWrite =
+  | UnsuccessfulWrite
+  | {
+      readonly kind: 'processed';
+      readonly eventId: EventId;
+      readonly change: number;
+      readonly level: FriendshipLevel;
+      readonly detailsJson: string;
     };
 
 export type TopicKey = { readonly userId: string; readonly topicId: string };
@@ -57,3 +61,13 @@ export type SettleTransaction = {
     readonly events: readonly EventWrite[];
   }): void;
 };
+
+/**
+ * Runs `work` in one database transaction; commits when it resolves.
+ *
+ * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction has locked an event or a user.
+ */
+export type InSettleTransaction = <T>(
+  work: (tx: SettleTransaction) => Promise<T>,
+  locks: 'wait' | 'nowait',
+) => Promise<T>;

@@ -4,17 +4,7 @@ import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
 import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
-import type { SettleTransaction } from './ports.ts';
-
-/**
- * Runs `work` in one database transaction; commits when it resolves.
- *
- * @param locks  `nowait`: fails at once (`DATABASE_LOCKED`) if another transaction has locked an event or a user.
- */
-export type InSettleTransaction = <T>(
-  work: (tx: SettleTransaction) => Promise<T>,
-  locks: 'wait' | 'nowait',
-) => Promise<T>;
+import type { InSettleTransaction } from './ports.ts';
 
 export type Settler = {
   /**

@@ -1,25 +1,17 @@
 import type { EventRef, EventStatus } from '../event/event.ts';
+import type { EventView, FriendshipRow, FriendshipView, TextView, TopicRow } from '../report/ports.ts';
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-import type { EventRow, FriendshipRow, LogRow, TopicRow } from './schemas.ts';
-
-export type { EventRow, FriendshipRow, TopicRow } from './schemas.ts';
-
-/** Both as JSON text. */
-export type StoredText = Pick<LogRow, 'conversation_log' | 'metadata'>;
-
-/** An event as reports and tools show it, with the score details parsed. */
-export type ShownEvent = Omit<EventRow, 'duration_seconds' | 'request_digest' | 'suspect_starts'>;
 
 const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, status, attempt_count, next_attempt_at,
   attempt_started_at, worker, created_at, processed_at, error_code, error_details, friendship_score_change, new_friendship_level,
   score_calculation_details, updated_at`;
 
 /** One event; null if there is none. */
-export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<ShownEvent | null> {
+export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<EventView | null> {
   const [column, id] = 'eventId' in ref ? ['event_id', ref.eventId] : ['conversation_id', ref.conversationId];
   return withConnection(store, deadlineMs, async (connection) => {
-    const [row] = await connection.prepared<ShownEvent[]>(
+    const [row] = await connection.prepared<EventView[]>(
       `SELECT ${columns} FROM conversation_events WHERE ${column} = ?`,
       [id],
     );
@@ -31,20 +23,12 @@ export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Prom
 const sizes = [1, 4, 16, 64];
 
 /** The events of those conversations that exist, in no particular order. At most 64. */
-export function findEvents(
-  store: Store,
-  conversationIds: readonly string[],
-  deadlineMs: number,
-): Promise<ShownEvent[]> {
+export function findEvents(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<EventView[]> {
   return readEvents(store, conversationIds, '', deadlineMs);
 }
 
 /** The events of those conversations that are closed, in no particular order. At most 64. */
-export function findClosed(
-  store: Store,
-  conversationIds: readonly string[],
-  deadlineMs: number,
-): Promise<ShownEvent[]> {
+export function findClosed(store: Store, conversationIds: readonly string[], deadlineMs: number): Promise<EventView[]> {
   return readEvents(store, conversationIds, "AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')", deadlineMs);
 }
 
@@ -53,11 +37,11 @@ function readEvents(
   conversationIds: readonly string[],
   further: string,
   deadlineMs: number,
-): Promise<ShownEvent[]> {
+): Promise<EventView[]> {
   const size = sizes.find((n) => n >= conversationIds.length) ?? conversationIds.length;
   const ids = [...conversationIds, ...Array<string>(size - conversationIds.length).fill('')];
   return withConnection(store, deadlineMs, async (connection) => {
-    const rows = await connection.prepared<ShownEvent[]>(
+    const rows = await connection.prepared<EventView[]>(
       `SELECT ${columns} FROM conversation_events WHERE conversation_id IN (${ids.map(() => '?').join(',')}) ${further}`,
       ids,
     );
@@ -66,9 +50,9 @@ function readEvents(
 }
 
 /** The conversation and the metadata that the caller sent with it; null if there are none. */
-export function findText(store: Store, eventId: string, deadlineMs: number): Promise<StoredText | null> {
+export function findText(store: Store, eventId: string, deadlineMs: number): Promise<TextView | null> {
   return withConnection(store, deadlineMs, async (connection) => {
-    const [row] = await connection.prepared<StoredText[]>(
+    const [row] = await connection.prepared<TextView[]>(
       'SELECT conversation_log, metadata FROM conversation_logs WHERE event_id = ?',
       [eventId],
     );
@@ -90,7 +74,7 @@ export function listEvents(
     readonly from?: string;
   },
   options: { readonly limit: number; readonly deadlineMs: number },
-): Promise<ShownEvent[]> {
+): Promise<EventView[]> {
   const conditions = [
     ['user_id = ?', filter.userId],
     ['status = ?', filter.status],
@@ -108,7 +92,7 @@ export function listEvents(
         : 'PRIMARY';
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([condition]) => condition).join(' AND ')}`;
   return withConnection(store, options.deadlineMs, async (connection) => {
-    const rows = await connection.query<ShownEvent[]>(
+    const rows = await connection.query<EventView[]>(
       `SELECT ${columns} FROM conversation_events USE INDEX (${index}) ${where} ORDER BY event_id DESC LIMIT ?`,
       [...conditions.map(([, value]) => value), options.limit],
     );
@@ -117,7 +101,7 @@ export function listEvents(
 }
 
 /** The driver returns JSON columns as text. */
-function parsed(row: ShownEvent): ShownEvent {
+function parsed(row: EventView): EventView {
   const details = row.score_calculation_details;
   return {
     ...row,
@@ -126,11 +110,7 @@ function parsed(row: ShownEvent): ShownEvent {
 }
 
 /** A user's friendship and topics, highest score first; null for a user without a processed event. */
-export function findFriendship(
-  store: Store,
-  userId: string,
-  deadlineMs: number,
-): Promise<{ readonly status: FriendshipRow; readonly topics: readonly TopicRow[] } | null> {
+export function findFriendship(store: Store, userId: string, deadlineMs: number): Promise<FriendshipView | null> {
   return withConnection(store, deadlineMs, async (connection) => {
     const [status] = await connection.prepared<FriendshipRow[]>(
       `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at FROM friendship_status WHERE user_id = ?`,

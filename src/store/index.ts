@@ -10,7 +10,6 @@ export {
   usersSince,
 } from './audit.ts';
 export {
-  type FriendshipRow,
   findClosed,
   findEvent,
   findEvents,
@@ -18,8 +17,6 @@ export {
   findText,
   listEvents,
   maxConnections,
-  type ShownEvent,
-  type TopicRow,
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';

@@ -1,14 +1,9 @@
+import type { Stored } from '../accept/ports.ts';
 import type { EventId, NewEvent } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import { isConnectionLost, isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
-
-/** What became of one event of a batch. The event id is always the stored one, even for a replay. */
-export type Inserted =
-  | { readonly kind: 'new'; readonly eventId: EventId }
-  | { readonly kind: 'replay'; readonly eventId: EventId }
-  | { readonly kind: 'conflict'; readonly eventId: EventId };
 
 const columns =
   'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, status, next_attempt_at, created_at, updated_at';
@@ -25,7 +20,7 @@ export async function insertEvents(
   store: Store,
   events: readonly NewEvent[],
   options: { readonly graceMs: number; readonly deadlineMs: number },
-): Promise<PromiseSettledResult<Inserted>[]> {
+): Promise<PromiseSettledResult<Stored>[]> {
   const began = performance.now();
   const insert = () =>
     insertBatch(store, events, { ...options, deadlineMs: options.deadlineMs - (performance.now() - began) });
@@ -58,7 +53,7 @@ function insertBatch(
   store: Store,
   events: readonly NewEvent[],
   { graceMs, deadlineMs }: { readonly graceMs: number; readonly deadlineMs: number },
-): Promise<Inserted[]> {
+): Promise<Stored[]> {
   // Sorted by the unique key, so that two batches with the same ids lock them in the same order.
   const sorted = events.toSorted((a, b) => (a.conversationId < b.conversationId ? -1 : 1));
   const insert = async (connection: Connection) => {
@@ -69,7 +64,7 @@ function insertBatch(
       if (!isDuplicate(error)) throw error;
       // Some conversations were accepted before. Keep the connection: a repeated request should not cost us one.
       const kinds = await insertMissing(connection, sorted, graceMs);
-      return events.map((event) => kinds.get(event) as Inserted);
+      return events.map((event) => kinds.get(event) as Stored);
     }
   };
   return withConnection(store, deadlineMs, insert, 'accepts');
@@ -97,7 +92,7 @@ async function insertMissing(
   connection: Connection,
   events: readonly NewEvent[],
   graceMs: number,
-): Promise<Map<NewEvent, Inserted>> {
+): Promise<Map<NewEvent, Stored>> {
   const [, , found] = await connection.batch([
     ['ROLLBACK'],
     [
@@ -122,14 +117,14 @@ async function insertMissing(
 type StoredRow = { readonly event_id: EventId; readonly conversation_id: string; readonly request_digest: Buffer };
 
 /** A row that this batch stored has the event id of the batch. */
-function judge(event: NewEvent, stored: StoredRow | undefined): Inserted {
+function judge(event: NewEvent, stored: StoredRow | undefined): Stored {
   if (stored === undefined)
     throw new PipelineError('transient', 'ROW_VANISHED', 'a row was deleted while it was being accepted');
   if (stored.event_id === event.eventId) return asNew(event);
   return { kind: stored.request_digest.equals(event.digest) ? 'replay' : 'conflict', eventId: stored.event_id };
 }
 
-function asNew({ eventId }: NewEvent): Inserted {
+function asNew({ eventId }: NewEvent): Stored {
   return { kind: 'new', eventId };
 }
 

@@ -1,11 +1,7 @@
 import type { EventId, EventStatus } from '../event/event.ts';
+import type { Operated } from '../operate/ports.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-
-export type Operated =
-  | { readonly kind: 'done'; readonly eventId: EventId }
-  | { readonly kind: 'wrong-state'; readonly status: EventStatus }
-  | { readonly kind: 'not-found' };
 
 /**
  * FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt

@@ -1,56 +1,13 @@
 import { EntitySchema } from 'typeorm';
-import type { EventStatus } from '../event/event.ts';
-import type { FriendshipLevel } from '../event/friendship.ts';
+import type { EventView, FriendshipRow, TextView, TopicRow } from '../report/ports.ts';
 
-export type EventRow = {
-  event_id: string;
-  conversation_id: string;
-  user_id: string;
-  bot_type: string;
-  bot_id: string;
-  bot_name: string;
-  agent_tag: string | null;
-  start_time: Date;
-  end_time: Date;
-  duration_seconds: string;
-  request_digest: Buffer;
-  status: EventStatus;
-  attempt_count: number;
-  suspect_starts: number;
-  next_attempt_at: Date | null;
-  published_at: Date;
-  attempt_started_at: Date | null;
-  worker: string | null;
-  created_at: Date;
-  processed_at: Date | null;
-  error_code: string | null;
-  error_details: string | null;
-  friendship_score_change: number | null;
-  new_friendship_level: FriendshipLevel | null;
-  score_calculation_details: unknown;
-  updated_at: Date;
+type EventRow = EventView & {
+  readonly duration_seconds: string;
+  readonly request_digest: Buffer;
+  readonly suspect_starts: number;
+  readonly published_at: Date;
 };
-
-/** The log and the metadata as JSON text. */
-export type LogRow = { event_id: string; conversation_log: string; metadata: string | null };
-
-export type FriendshipRow = {
-  user_id: string;
-  friendship_score: number;
-  friendship_level: FriendshipLevel;
-  streak_day: number;
-  last_interaction_date: Date | null;
-  updated_at: Date;
-};
-
-export type TopicRow = {
-  user_id: string;
-  topic_id: string;
-  score: number;
-  turns: number;
-  level: FriendshipLevel;
-  last_date: Date;
-};
+type LogRow = TextView & { readonly event_id: string };
 
 const moment = { type: 'datetime', precision: 3 } as const;
 const score = { type: 'decimal', precision: 18, scale: 4 } as const;

@@ -1,8 +1,11 @@
 import type { EventId, EventStatus } from '../event/event.ts';
-import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
-import type { EventWrite, LockedEvent, SettleTransaction, TopicKey } from '../settle/ports.ts';
+import type { Friendship, TopicMetrics } from '../event/friendship.ts';
+import type { FriendshipRow, TopicRow } from '../report/ports.ts';
+import type { EventWrite, LockedEvent, SettleTransaction, TopicKey, UnsuccessfulWrite } from '../settle/ports.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
+
+type LockedRow = { event_id: EventId; status: EventStatus; attempt_count: number };
 
 /**
  * One settling transaction in two round trips: begin and lock, then write and commit. New users take a third. A batch
@@ -21,23 +24,6 @@ export function settleTransaction<T>(
   });
 }
 
-type EventRow = { event_id: EventId; status: EventStatus; attempt_count: number };
-type FriendshipRow = {
-  user_id: string;
-  friendship_score: number;
-  friendship_level: FriendshipLevel;
-  streak_day: number;
-  last_interaction_date: Date | null;
-};
-type TopicRow = {
-  user_id: string;
-  topic_id: string;
-  score: number;
-  turns: number;
-  level: FriendshipLevel;
-  last_date: Date;
-};
-
 type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
 
 function steps(connection: Connection, writes: Statement[], lock: Lock): SettleTransaction {
@@ -55,7 +41,7 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
         ...(userIds.length > 0 ? readUsers(userIds.toSorted(), topics, lock) : []),
       ]);
       return {
-        events: (events as EventRow[]).map(toLockedEvent),
+        events: (events as LockedRow[]).map(toLockedEvent),
         friendships: (friendships as FriendshipRow[]).map(toFriendship),
         topics: (topicRows as TopicRow[]).map(toTopic),
       };
@@ -89,7 +75,7 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
   };
 }
 
-function toLockedEvent(r: EventRow): LockedEvent {
+function toLockedEvent(r: LockedRow): LockedEvent {
   return { eventId: r.event_id, status: r.status, attemptCount: r.attempt_count };
 }
 
@@ -172,7 +158,7 @@ function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed'
   ];
 }
 
-function writeUnsuccessful(write: Exclude<EventWrite, { kind: 'processed' }>): Statement {
+function writeUnsuccessful(write: UnsuccessfulWrite): Statement {
   const [status, delayMicros] =
     write.kind === 'failed' ? ['FAILED', null] : ['PENDING', Math.round(write.delayMs * 1_000)];
   return [

@@ -1,6 +1,7 @@
 import { connect } from 'amqplib';
 import { expect, inject, test, vi } from 'vitest';
-import { createConsumer, type Delivery, topologyNames } from '../../src/broker/index.ts';
+import { createConsumer, topologyNames } from '../../src/broker/index.ts';
+import type { Delivery } from '../../src/consume/ports.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { openBroker } from '../support/broker.ts';
 

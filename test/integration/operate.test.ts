@@ -73,10 +73,10 @@ test('a PENDING conversation that is skipped is never scored, even if its messag
 test('many FAILED events are retried at once, as filtered', async () => {
   const ids = await Promise.all([failed(), failed(), failed()]);
   const retry = (body: object) => call(api.url, 'POST', '/v1/conversations/retry', body);
-  expect(await retry({ status: 'FAILED', error_code: 'OTHER' })).toMatchObject({ status: 202, body: { requeued: 0 } });
-  expect((await retry({ status: 'FAILED', before: '2020-01-01T00:00:00Z' })).body.requeued).toBe(0);
-  expect((await retry({ status: 'FAILED', error_code: 'SCORER_FAILED', limit: 2 })).body.requeued).toBe(2);
-  expect((await retry({ status: 'FAILED' })).body.requeued).toBe(1);
+  expect(await retry({ status: 'FAILED', error_code: 'OTHER' })).toMatchObject({ status: 202, body: { retried: 0 } });
+  expect((await retry({ status: 'FAILED', before: '2020-01-01T00:00:00Z' })).body.retried).toBe(0);
+  expect((await retry({ status: 'FAILED', error_code: 'SCORER_FAILED', limit: 2 })).body.retried).toBe(2);
+  expect((await retry({ status: 'FAILED' })).body.retried).toBe(1);
   for (const id of ids)
     await vi.waitFor(async () => expect((await status(id)).status).toBe('PROCESSED'), { timeout: 10_000 });
 });

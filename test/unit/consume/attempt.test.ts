@@ -1,8 +1,9 @@
 import { pino } from 'pino';
 import { describe, expect, test, vi } from 'vitest';
-import { type AttemptSteps, createAttempt, type Received } from '../../../src/consume/attempt.ts';
+import { type AttemptSteps, createAttempt } from '../../../src/consume/attempt.ts';
 import type { Running } from '../../../src/consume/in-flight.ts';
-import { createStarts, type StartSteps } from '../../../src/consume/starts.ts';
+import type { Received, StartSteps } from '../../../src/consume/ports.ts';
+import { createStarts } from '../../../src/consume/starts.ts';
 import type { EventId, EventStatus } from '../../../src/event/event.ts';
 
 const id = (n: number) => `019a0000-0000-7000-8000-00000000000${n}` as EventId;
@@ -56,7 +57,7 @@ function createSteps(pasts: Readonly<Record<string, Past>>) {
     uncountStart: async (eventId) => void said.push(`uncount ${eventId.at(-1)}`),
     settle: async ({ eventId, outcome }) => {
       said.push(`settle ${eventId.at(-1)} ${outcome.kind === 'failed' ? outcome.code : 'scored'}`);
-      return { verb: 'ack', as: 'retry' };
+      return { verb: 'ack', as: 'retry', code: 'C' };
     },
   };
   const giveUp = new AbortController();
@@ -106,14 +107,14 @@ describe('which event it is', () => {
   });
 
   test.each([
-    ['a body that names nothing', undefined, '{}', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
-    ['a body that is not JSON', undefined, 'hello', { as: 'not-ours', reason: 'NAMES_NO_EVENT' }],
-    ['a body that is too large', undefined, 'x'.repeat(1_001), { as: 'not-ours', reason: 'TOO_LARGE' }],
+    ['a body that names nothing', undefined, '{}', { as: 'not-ours', code: 'NAMES_NO_EVENT' }],
+    ['a body that is not JSON', undefined, 'hello', { as: 'not-ours', code: 'NAMES_NO_EVENT' }],
+    ['a body that is too large', undefined, 'x'.repeat(1_001), { as: 'not-ours', code: 'TOO_LARGE' }],
     [
       'a conversation id that no row could have',
       undefined,
       JSON.stringify({ conversation_id: 'x'.repeat(511) }),
-      { as: 'not-ours', reason: 'NAMES_NO_EVENT' },
+      { as: 'not-ours', code: 'NAMES_NO_EVENT' },
     ],
     ['an unknown id', id(4), '', { as: 'unknown-event' }],
     ['an unknown conversation', undefined, '{"conversation_id":"nobody"}', { as: 'unknown-event' }],
@@ -135,7 +136,7 @@ test.each([
   ['PROCESSED', false, { verb: 'ack', as: 'duplicate' }],
   ['FAILED', false, { verb: 'ack', as: 'duplicate' }],
   // Its first dead-lettering may have been cut off.
-  ['FAILED', true, { verb: 'dead-letter', as: 'failed' }],
+  ['FAILED', true, { verb: 'dead-letter', as: 'failed', code: null }],
 ] as const)(
   'an event that is %s (redelivered: %s) is answered without being scored',
   async (status, redelivered, answer) => {

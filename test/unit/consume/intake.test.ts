@@ -1,14 +1,29 @@
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
+import { createInFlight } from '../../../src/consume/in-flight.ts';
 import { createIntake } from '../../../src/consume/intake.ts';
+import type { MarkProcessing } from '../../../src/consume/ports.ts';
 import type { EventId } from '../../../src/event/event.ts';
 
 const eventId = '019a0000-0000-7000-8000-000000000001' as EventId;
 
+type IntakeOptions = Parameters<typeof createIntake>[0];
+
+/** An intake with its running attempts, as a worker wires them. */
+function start(
+  options: Omit<IntakeOptions, 'inFlight' | 'steps'> & {
+    readonly remarkMs: number;
+    readonly steps: IntakeOptions['steps'] & { readonly markProcessing: MarkProcessing };
+  },
+) {
+  const inFlight = createInFlight({ ...options, markProcessing: options.steps.markProcessing });
+  return { inFlight, intake: createIntake({ ...options, inFlight }) };
+}
+
 test('a delivery whose load hangs is marked as PROCESSING, and a drain requeues it and reports its id', async () => {
   const marked: EventId[] = [];
   let now = 0;
-  const intake = createIntake({
+  const { intake } = start({
     concurrency: 1,
     poisonStarts: 3,
     remarkMs: 10_000,
@@ -43,7 +58,7 @@ test('a delivery whose load hangs is marked as PROCESSING, and a drain requeues 
 
 test("a lost channel takes back the starts of its deliveries once; the next channel's stay counted", async () => {
   const said: string[] = [];
-  const intake = createIntake({
+  const { intake, inFlight } = start({
     concurrency: 4,
     poisonStarts: 3,
     remarkMs: 10_000,
@@ -86,7 +101,7 @@ test("a lost channel takes back the starts of its deliveries once; the next chan
   intake.onChannelLost();
   intake.onChannelLost();
   await vi.waitFor(() => expect(said).toEqual(['count 1', 'count 2', 'uncount 1']));
-  expect(intake.inFlight).toBe(2);
+  expect(inFlight.size).toBe(2);
   await intake.drain(1);
   expect(said).toEqual(['count 1', 'count 2', 'uncount 1', 'uncount 2']);
 });
@@ -94,7 +109,7 @@ test("a lost channel takes back the starts of its deliveries once; the next chan
 test('a drain takes starts back before their deliveries go, also those that are just being counted', async () => {
   const said: string[] = [];
   const counting = Promise.withResolvers<void>();
-  const intake = createIntake({
+  const { intake, inFlight } = start({
     concurrency: 4,
     poisonStarts: 3,
     remarkMs: 10_000,
@@ -131,7 +146,7 @@ test('a drain takes starts back before their deliveries go, also those that are 
   });
   await vi.waitFor(() => expect(said).toEqual(['count']));
   const drained = intake.drain(1);
-  await vi.waitFor(() => expect(intake.inFlight).toBe(1));
+  await vi.waitFor(() => expect(inFlight.size).toBe(1));
   counting.resolve();
   await drained;
   expect(said).toEqual(['count', 'uncount', 'requeue']);

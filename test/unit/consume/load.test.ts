@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { createLoader, type LoadEvents } from '../../../src/consume/load.ts';
+import { createLoader } from '../../../src/consume/load.ts';
+import type { LoadEvents } from '../../../src/consume/ports.ts';
 import type { EventId } from '../../../src/event/event.ts';
 import { PipelineError } from '../../../src/event/fault.ts';
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
+import type { EventView } from '../../../src/report/ports.ts';
 import { createReads } from '../../../src/report/reads.ts';
-import type { EventView } from '../../../src/report/views.ts';
 
 /** A database that answers when it is told to. */
 function createDatabase() {

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test, vi } from 'vitest';
-import type { EventView } from '../../../src/report/views.ts';
-import { createClosedWatch, type FindClosed } from '../../../src/report/watch-closed.ts';
+import type { EventView, FindClosed } from '../../../src/report/ports.ts';
+import { createClosedWatch } from '../../../src/report/watch-closed.ts';
 
 const never = new AbortController().signal;
 const closed = (id: string) => ({ conversation_id: id, status: 'PROCESSED' }) as EventView;

@@ -82,7 +82,7 @@ test('a lost answer to a COMMIT: a FAILED event is still dead-lettered, a scored
   });
   const answers = await Promise.all([settler.settle(failed(1)), settler.settle(scored(2))]);
   expect(answers).toEqual([
-    { verb: 'dead-letter', as: 'failed' },
+    { verb: 'dead-letter', as: 'failed', code: 'C' },
     { verb: 'ack', as: 'duplicate' },
   ]);
 });

@@ -1,20 +1,21 @@
 /**
- * Runs redelivered events that were running when their process died. Those with one such start run together, at most a
- * quarter of the prefetch at a time; those with more run alone in the lane. So if the process dies again there are few
- * suspects, and the next time only one.
+ * Where redelivered events run that were running when a process died: each may be the one that killed it. Events with
+ * one such start run together, a quarter of the prefetch at a time; events with more run alone here. So if the process
+ * dies again there are few suspects, and the next time only one.
  */
-type SuspectLane = {
+export type Quarantine = {
   /**
    * Runs `work` when its turn comes, in the order of calls.
-   * @param unfinished  number of starts that never ended, at least 1.
+   * @param unfinishedStarts  starts of the event that never ended, at least 1.
    */
-  run<T>(unfinished: number, work: () => Promise<T>): Promise<T>;
+  run<T>(unfinishedStarts: number, work: () => Promise<T>): Promise<T>;
 };
 
 /** A quarter, so that a second crash makes at most that many innocent events run alone. */
 const shareAtOnce = 1 / 4;
 
-export function createSuspectLane(concurrency: number): SuspectLane {
+/** @param concurrency  the prefetch. */
+export function createQuarantine(concurrency: number): Quarantine {
   const width = Math.max(1, Math.floor(concurrency * shareAtOnce));
   const waiting: { readonly places: number; readonly go: () => void }[] = [];
   let free = width;
@@ -28,8 +29,8 @@ export function createSuspectLane(concurrency: number): SuspectLane {
   }
 
   return {
-    async run(unfinished, work) {
-      const places = unfinished === 1 ? 1 : width;
+    async run(unfinishedStarts, work) {
+      const places = unfinishedStarts === 1 ? 1 : width;
       await new Promise<void>((go) => {
         waiting.push({ places, go });
         next();
