@@ -31,8 +31,35 @@ const maxUnconfirmedBytes = 64 * 1_024 * 1_024;
 /** Bytes amqplib may buffer before `publish` asks for a pause until `drain`. */
 const highWaterMark = 1_024 * 1_024;
 
-type Waiting = { readonly message: Message; readonly settle: (error: PipelineError | null) => void };
+type Entry = { readonly message: Message; readonly answer: (error: PipelineError | null) => void };
 
+/** One connection with its confirm channel. */
+type Session = {
+  readonly model: ChannelModel;
+  readonly channel: ConfirmChannel;
+  /** Ids of messages that the broker returned; each is confirmed all the same, a moment later. */
+  readonly returned: Set<string>;
+  /** Messages that wait for amqplib's buffer to drain. */
+  readonly waiting: Entry[];
+  isWritable: boolean;
+};
+
+type State =
+  | { readonly kind: 'connecting' }
+  | { readonly kind: 'open'; readonly session: Session }
+  /** An alarm of the broker: what is published now is not read before it ends. */
+  | { readonly kind: 'blocked'; readonly session: Session };
+
+/**
+ * Publishes to the main queue, on a new channel after every loss of one.
+ *
+ * `connecting` ⇄ `open` with the broker's comings and goings, `open` ⇄ `blocked` with its alarms.
+ *
+ * 1. Every message that was taken is answered exactly once: by its confirm, its nack, its return, or the loss of its
+ *    channel.
+ * 2. `unconfirmed` counts the messages that were taken and not answered, and is bounded.
+ * 3. Nothing is taken while `connecting` or `blocked`: the outbox keeps the event.
+ */
 export function createPublisher(options: {
   readonly url: string;
   readonly topology: TopologyOptions;
@@ -41,72 +68,60 @@ export function createPublisher(options: {
   readonly log: Logger;
   readonly name: string;
 }): Publisher {
-  const returned = new Set<string>();
-  const waitingForDrain: Waiting[] = [];
-  let model: ChannelModel | null = null;
-  let channel: ConfirmChannel | null = null;
-  let writable = true;
-  let blocked = false;
-  /** Published or waiting for the socket, and not yet confirmed. */
-  let unconfirmed = 0;
-  let unconfirmedBytes = 0;
+  const { log } = options;
+  const unconfirmed = { messages: 0, bytes: 0 };
+  let state: State = { kind: 'connecting' };
 
   const link = createLink({
     url: options.url,
     name: options.name,
-    log: options.log,
+    log,
     startDeadlineMs: options.startDeadlineMs,
     session: open,
   });
 
-  async function open(connected: ChannelModel, restart: (reason: string) => void): Promise<void> {
-    await declareTopology(connected, options.topology);
-    const fresh = await connected.createConfirmChannel({ highWaterMark });
-    blocked = false;
-    connected.on('blocked', (reason) => {
-      blocked = true;
-      options.log.warn({ reason }, 'broker blocks publishing (alarm); accepted events wait in the database');
+  async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
+    await declareTopology(model, options.topology);
+    const channel = await model.createConfirmChannel({ highWaterMark });
+    const session: Session = { model, channel, returned: new Set(), waiting: [], isWritable: true };
+    const isCurrent = () => state.kind !== 'connecting' && state.session === session;
+    model.on('blocked', (reason) => {
+      if (isCurrent()) state = { kind: 'blocked', session };
+      log.warn({ reason }, 'broker blocks publishing (alarm); accepted events wait in the database');
     });
-    connected.on('unblocked', () => {
-      blocked = false;
-      options.log.info('broker accepts messages again');
+    model.on('unblocked', () => {
+      if (isCurrent()) state = { kind: 'open', session };
+      log.info('broker takes messages again');
     });
-    fresh.on('error', (error) => options.log.warn({ err: error }, 'publish channel failed'));
-    fresh.on('return', (message) => {
-      // The confirm follows and would look like success.
-      returned.add(String(message.properties.messageId));
-      // The queue does not exist any more: a new session declares it again.
+    channel.on('error', (error) => log.warn({ err: error }, 'publish channel failed'));
+    channel.on('return', (message) => {
+      session.returned.add(String(message.properties.messageId));
+      // The queue is gone: a new session declares it again.
       restart('message returned: no queue');
     });
-    fresh.on('drain', () => {
-      writable = true;
-      flush();
+    channel.on('drain', () => {
+      session.isWritable = true;
+      flush(session);
     });
-    fresh.on('close', () => {
-      if (channel === fresh) {
-        channel = null;
-        model = null;
-      }
-      for (const entry of waitingForDrain.splice(0)) entry.settle(lost());
-      returned.clear();
+    channel.on('close', () => {
+      if (isCurrent()) state = { kind: 'connecting' };
+      for (const entry of session.waiting.splice(0)) entry.answer(lost()); // invariant 1
       restart('publish channel closed');
     });
-    writable = true;
-    channel = fresh;
-    model = connected;
+    state = { kind: 'open', session };
   }
 
-  function flush(): void {
-    while (writable && channel !== null) {
-      const entry = waitingForDrain.shift();
+  function flush(session: Session): void {
+    while (session.isWritable) {
+      const entry = session.waiting.shift();
       if (!entry) return;
-      send(channel, entry);
+      send(session, entry);
     }
   }
 
-  function send(on: ConfirmChannel, { message, settle }: Waiting): void {
+  function send(session: Session, { message, answer }: Entry): void {
     try {
-      writable = on.publish(
+      session.isWritable = session.channel.publish(
         '',
         options.topology.queueName,
         message.body,
@@ -120,62 +135,60 @@ export function createPublisher(options: {
           timestamp: Math.floor(Date.now() / 1_000),
         },
         (error: unknown) => {
-          if (returned.delete(message.messageId)) {
-            settle(new PipelineError('transient', 'UNROUTABLE', 'the broker has no queue for the message'));
-          } else if (error) {
-            // This is amqplib's wording for a nack; any other error means that the channel is gone.
-            const nacked = (error as { message?: unknown }).message === 'message nacked';
-            settle(nacked ? new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)') : lost());
-          } else settle(null);
+          const isReturned = session.returned.delete(message.messageId);
+          answer(isReturned ? unroutable() : error ? refusedOrLost(error) : null);
         },
       );
     } catch (cause) {
-      settle(new PipelineError('transient', 'CHANNEL_LOST', 'the publish channel is closed', { cause }));
+      answer(new PipelineError('transient', 'CHANNEL_LOST', 'the publish channel is closed', { cause }));
     }
+  }
+
+  /** Invariants 2 and 3. */
+  function whyNot(): PipelineError | null {
+    if (state.kind === 'connecting')
+      return new PipelineError('transient', 'BROKER_DOWN', 'no connection to the broker');
+    if (state.kind === 'blocked')
+      return new PipelineError('transient', 'BROKER_BLOCKED', 'the broker blocks publishing');
+    if (unconfirmed.messages < maxUnconfirmed && unconfirmed.bytes < maxUnconfirmedBytes) return null;
+    return new PipelineError('transient', 'BROKER_BUSY', `${unconfirmed.messages} messages are unconfirmed`);
   }
 
   return {
     publish(message) {
-      if (channel === null)
-        return Promise.reject(new PipelineError('transient', 'BROKER_DOWN', 'no connection to the broker'));
-      if (blocked)
-        return Promise.reject(new PipelineError('transient', 'BROKER_BLOCKED', 'the broker blocks publishing'));
-      if (unconfirmed >= maxUnconfirmed || unconfirmedBytes >= maxUnconfirmedBytes) {
-        return Promise.reject(new PipelineError('transient', 'BROKER_BUSY', `${unconfirmed} messages are unconfirmed`));
-      }
-      unconfirmed++;
-      unconfirmedBytes += message.body.length;
+      const refusal = whyNot();
+      if (refusal !== null || state.kind !== 'open') return Promise.reject(refusal);
+      const { session } = state;
+      unconfirmed.messages++;
+      unconfirmed.bytes += message.body.length;
       return new Promise((resolve, reject) => {
-        const entry: Waiting = {
-          message,
-          settle: (error) => {
-            unconfirmed--;
-            unconfirmedBytes -= message.body.length;
-            if (error) reject(error);
-            else resolve();
-          },
+        const answer = (error: PipelineError | null) => {
+          unconfirmed.messages--;
+          unconfirmed.bytes -= message.body.length;
+          if (error) reject(error);
+          else resolve();
         };
-        if (writable && channel !== null) send(channel, entry);
-        else waitingForDrain.push(entry);
+        if (session.isWritable) send(session, { message, answer });
+        else session.waiting.push({ message, answer });
       });
     },
     async countQueue() {
-      // A broker does not read from a connection that it blocks: no answer would come before the alarm ends.
-      if (model === null || blocked) return null;
-      // On a separate channel, because asking for a queue that does not exist closes the channel.
-      const asking = await model.createChannel();
+      // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
+      if (state.kind !== 'open') return null;
+      // A channel of its own: a queue that is gone closes the channel that asks for it.
+      const asking = await state.session.model.createChannel();
       asking.on('error', () => {});
       const { messageCount, consumerCount } = await asking.checkQueue(options.topology.queueName);
       await asking.close();
       return { messages: messageCount, consumers: consumerCount };
     },
     get ready() {
-      return channel !== null && !blocked && unconfirmed < maxUnconfirmed && unconfirmedBytes < maxUnconfirmedBytes;
+      return whyNot() === null;
     },
     firstSession: link.firstSession,
     gauges: [
-      { name: 'publishes_unconfirmed', bound: maxUnconfirmed, held: () => unconfirmed },
-      { name: 'publish_bytes_unconfirmed', bound: maxUnconfirmedBytes, held: () => unconfirmedBytes },
+      { name: 'publishes_unconfirmed', bound: maxUnconfirmed, held: () => unconfirmed.messages },
+      { name: 'publish_bytes_unconfirmed', bound: maxUnconfirmedBytes, held: () => unconfirmed.bytes },
     ],
     close: () => link.close(),
   };
@@ -183,4 +196,14 @@ export function createPublisher(options: {
 
 function lost(): PipelineError {
   return new PipelineError('transient', 'CHANNEL_LOST', 'the publish channel closed before the confirm');
+}
+
+function unroutable(): PipelineError {
+  return new PipelineError('transient', 'UNROUTABLE', 'no queue accepted the message');
+}
+
+function refusedOrLost(error: unknown): PipelineError {
+  // amqplib's own words for a nack; any other error means that the channel is gone.
+  if ((error as { message?: unknown }).message !== 'message nacked') return lost();
+  return new PipelineError('transient', 'REFUSED', 'the queue refused the message (full)');
 }
