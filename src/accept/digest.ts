@@ -14,7 +14,7 @@ export function requestDigest(request: ConversationRequest, logJson: string): Bu
     request.botType,
     request.botId,
     request.botName,
-    request.agentTag,
+    request.topicId,
     request.startTime.getTime(),
     request.endTime.getTime(),
     canonical(request.metadata),

@@ -10,7 +10,7 @@ export type ConversationRequest = {
   readonly botType: string;
   readonly botId: string;
   readonly botName: string;
-  readonly agentTag: string | null;
+  readonly topicId: string | null;
   readonly startTime: Date;
   readonly endTime: Date;
   readonly turns: readonly Turn[];
@@ -126,7 +126,7 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
     botType: b.bot_type,
     botId: b.bot_id,
     botName: b.bot_name,
-    agentTag: b.agent_tag || null,
+    topicId: b.agent_tag || null,
     startTime: b.start_time,
     endTime: b.end_time,
     turns: log.turns,
@@ -183,7 +183,7 @@ export function toConversation(request: ConversationRequest): Conversation {
     bot_type: request.botType,
     bot_id: request.botId,
     bot_name: request.botName,
-    agent_tag: request.agentTag,
+    agent_tag: request.topicId,
     start_time: request.startTime.toISOString(),
     end_time: request.endTime.toISOString(),
     metadata: request.metadata,

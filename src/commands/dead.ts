@@ -1,23 +1,11 @@
-import { hash } from 'node:crypto';
-import type { DeadLetter, DeadLetters } from '../broker/index.ts';
 import type { Config } from '../config.ts';
-import type { EventId, EventRef } from '../event/event.ts';
-import { refsOf } from '../event/message.ts';
+import type { EventId } from '../event/event.ts';
 import { type Replayed, replay } from '../operate/index.ts';
-import type { EventView } from '../report/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
+import { openLetters, type SeenLetter, walkLetters } from '../start/letters.ts';
 import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
-import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
-import { findEvent, makeDue, retryEvent, type Store } from '../store/index.ts';
+import { makeDue, retryEvent } from '../store/index.ts';
 import { counted, plain, printFields, printJson, printLine, printTable } from '../terminal/print.ts';
-
-/** A dead letter together with the row of its event. */
-type Seen = {
-  /** The event's id; for a letter that is not ours, a hash of its body. */
-  readonly id: string;
-  readonly letter: DeadLetter;
-  readonly event: EventView | null;
-};
 
 /** The most letters that one command looks at. */
 const maxWalk = 1_000_000;
@@ -28,12 +16,12 @@ export async function runDeadList(
   config: Config,
   options: { readonly limit: number; readonly json: boolean },
 ): Promise<number> {
-  await using tools = await open(config);
+  await using tools = await openLetters(config);
   // An event that was retried and failed again has a letter for each failure; it is shown once, with the latest.
   const seen = new Map<string, { readonly shown: ReturnType<typeof view>; readonly letters: number }>();
   const count = await tools.letters.count();
   let walked = 0;
-  await walk(tools, options.limit, async (one) => {
+  await walkLetters(tools, options.limit, async (one) => {
     walked++;
     const before = seen.get(one.id);
     seen.delete(one.id);
@@ -78,15 +66,15 @@ export async function runDeadShow(
   id: string,
   options: { readonly body: boolean; readonly json: boolean },
 ): Promise<number> {
-  await using tools = await open(config);
-  let found: Seen | null = null;
-  await walk(tools, maxWalk, async (one) => {
+  await using tools = await openLetters(config);
+  let found: SeenLetter | null = null;
+  await walkLetters(tools, maxWalk, async (one) => {
     // Keeps the latest, as in the list: an event that failed repeatedly has several letters.
     if (isNamed(one, id)) found = one;
     return 'leave';
   });
   if (found === null) return notThere(id);
-  const shown = { ...view(found), ...(options.body && { body: (found as Seen).letter.body.toString() }) };
+  const shown = { ...view(found), ...(options.body && { body: (found as SeenLetter).letter.body.toString() }) };
   if (options.json) printJson(shown);
   else printFields(shown);
   return exitCodes.ok;
@@ -101,12 +89,12 @@ export async function runDeadReplay(
   selection: ReplaySelection,
   options: { readonly json: boolean },
 ): Promise<number> {
-  await using tools = await open(config);
+  await using tools = await openLetters(config);
   const { store, letters } = tools;
   const came: Record<Replayed, number> = { reopened: 0, 'made due': 0, published: 0, closed: 0 };
   let matched = 0;
   let failed = 0;
-  const replayOne = ({ letter, event }: Seen) =>
+  const replayOne = ({ letter, event }: SeenLetter) =>
     replay(
       event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status },
       {
@@ -115,7 +103,7 @@ export async function runDeadReplay(
         publish: () => letters.publish(letter),
       },
     );
-  const walked = walk(tools, maxWalk, async (one) => {
+  const walked = walkLetters(tools, maxWalk, async (one) => {
     if (!isSelected(one, selection)) return 'leave';
     matched++;
     try {
@@ -164,7 +152,7 @@ export async function runDeadPurge(
   config: Config,
   options: { readonly yes: boolean; readonly json: boolean },
 ): Promise<number> {
-  await using tools = await open(config);
+  await using tools = await openLetters(config);
   const count = await tools.letters.count();
   if (!options.yes) {
     process.stderr.write(
@@ -182,65 +170,11 @@ export async function runDeadPurge(
   return exitCodes.ok;
 }
 
-type Tools = { readonly config: Config; readonly store: Store; readonly letters: DeadLetters } & AsyncDisposable;
-
-async function open(config: Config): Promise<Tools> {
-  const store = await openToolStore(config);
-  try {
-    const letters = await openToolLetters(config);
-    return {
-      config,
-      store,
-      letters,
-      async [Symbol.asyncDispose]() {
-        await letters.close();
-        await store.close();
-      },
-    };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-async function walk(
-  { config, store, letters }: Tools,
-  limit: number,
-  visit: (one: Seen) => Promise<'settled' | 'leave' | 'stop'>,
-): Promise<void> {
-  const walked = letters.walk(limit, async (letter) => {
-    const event = await findLetterEvent(store, letter);
-    const [named] = refsOf(letter);
-    return visit({
-      id: event?.event_id ?? nameOf(named) ?? `body-${hash('sha256', letter.body).slice(0, 12)}`,
-      letter,
-      event,
-    });
-  });
-  await walked.catch((error: unknown) => {
-    throw brokerAway(config, error);
-  });
-}
-
-/** Looks it up as a worker does: by the message id, else by the ids in the body. */
-async function findLetterEvent(store: Store, letter: DeadLetter): Promise<EventView | null> {
-  for (const ref of refsOf(letter)) {
-    const event = await findEvent(store, ref, deadlineMs);
-    if (event !== null) return event;
-  }
-  return null;
-}
-
-function nameOf(ref: EventRef | undefined): string | undefined {
-  if (ref === undefined) return undefined;
-  return 'eventId' in ref ? ref.eventId : ref.conversationId;
-}
-
-function isNamed({ id, event }: Seen, wanted: string): boolean {
+function isNamed({ id, event }: SeenLetter, wanted: string): boolean {
   return id === wanted || event?.conversation_id === wanted;
 }
 
-function isSelected(one: Seen, selection: ReplaySelection): boolean {
+function isSelected(one: SeenLetter, selection: ReplaySelection): boolean {
   if (selection === 'all') return true;
   if ('id' in selection) return isNamed(one, selection.id);
   return one.event?.status === 'FAILED' && one.event.error_code === selection.error;
@@ -252,7 +186,7 @@ function notThere(id: string): number {
 }
 
 /** The fields of a letter that are shown; never the text of the conversation. */
-function view({ id, letter, event }: Seen) {
+function view({ id, letter, event }: SeenLetter) {
   return {
     id,
     conversation_id: event?.conversation_id ?? null,

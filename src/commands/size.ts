@@ -39,8 +39,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   say('measuring the scorer alone');
   const { bodyBytes, ...scorer } = await size.measureScorer(config, bodies.next, stop);
   const base = { cores: availableParallelism(), scorer };
-  await using ground = await size.TestBed.open(config, bodies.next, stop);
-  say(`measuring the pipeline on a temporary database and queue, ${ground.name}`);
+  await using bed = await size.TestBed.open(config, bodies.next, stop);
+  say(`measuring the pipeline on a temporary database and queue, ${bed.name}`);
   const { seen, unseen } = size.settingsToMeasure(scorer);
   const window = windowFor(scorer, options.seconds);
   if (size.isWaiting(scorer))
@@ -53,8 +53,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     const setting = { workers, concurrency, threads: size.threadsFor(base.cores, workers, concurrency) };
     const atOnce = workers * (size.isWaiting(scorer) ? concurrency : setting.threads);
     for (let events = backlogFor(Math.min(fastest, (atOnce * 1_000) / scorer.wallMs), window.seconds); ; events *= 2) {
-      await ground.fill(events);
-      const { dry, ...trial } = await ground.drain(setting, window);
+      await bed.fill(events);
+      const { dry, ...trial } = await size.measureDrain(bed, setting, window);
       if (dry && events < 100_000) continue; // faster than assumed
       fastest = Math.max(fastest, trial.rate);
       say(size.describeTrial(trial));
@@ -63,7 +63,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   };
   const fitted: size.Trial[] = [];
   for (const shape of seen) fitted.push(await run(shape));
-  const commitMs = await ground.commitMs();
+  const commitMs = await bed.commitMs();
   const first = size.fitModel(base, fitted);
   const promising = size.bestSetting(base.cores, first, options);
 
@@ -90,19 +90,24 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   const setting =
     model.kind === 'waiting' ? size.bestSetting(base.cores, model, options) : size.confirmSetting(promising, trials);
   // Slow scorers are measured with too few events to tell an accept rate.
-  if (!Number.isFinite(ground.acceptRate)) await ground.fill(size.fewestForRate);
+  if (!Number.isFinite(bed.acceptRate)) await bed.fill(size.fewestForRate);
   const measured: size.Measured = {
     ...base,
     bodyBytes,
     commitMs,
-    acceptRate: ground.acceptRate,
-    maxConnections: await maxConnections(ground.store, statementDeadlineMs),
+    acceptRate: bed.acceptRate,
+    maxConnections: await maxConnections(bed.store, statementDeadlineMs),
     trials,
   };
   const capacity = size.sustained(measured, model, setting);
   const points: size.LatencyPoint[] = [];
   for (const share of [0.3, 0.6]) {
-    const found = await ground.latency(setting, capacity * share, Math.max(options.seconds, 200 / (capacity * share)));
+    const found = await size.measureLatency(
+      bed,
+      setting,
+      capacity * share,
+      Math.max(options.seconds, 200 / (capacity * share)),
+    );
     say(
       `at ${share * 100} %: p50 ${Math.round(found.p50Ms)} ms, p99 ${Math.round(found.p99Ms)} ms from accept to processed`,
     );

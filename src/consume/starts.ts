@@ -14,7 +14,7 @@ export type Starts = {
   /** Waits while the database is away. @throws {PipelineError} transient. */
   count(eventId: EventId, running: Running, delivery: { readonly live: boolean }): Promise<void>;
   /**
-   * Never throws. A start that could not be taken back sends the event through the suspect lane once more, and has no
+   * Never throws. A start that could not be taken back sends the event through the quarantine once more, and has no
    * other effect.
    */
   takeBack(running: Running): Promise<void>;

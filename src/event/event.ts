@@ -21,7 +21,7 @@ export type NewEvent = {
   readonly botType: string;
   readonly botId: string;
   readonly botName: string;
-  readonly agentTag: string | null;
+  readonly topicId: string | null;
   readonly startTime: Date;
   readonly endTime: Date;
   /** JSON text of `Turn[]`. */

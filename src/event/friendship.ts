@@ -1,7 +1,13 @@
 export const friendshipLevels = ['PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'] as const;
 export type FriendshipLevel = (typeof friendshipLevels)[number];
 
-/** A row of `friendship_status`. Scores have at most four decimals, the precision of their columns. */
+/**
+ * Scores are whole ten-thousandths of a point, the four decimals of their columns: with more, sums would depend on the
+ * order of rounding.
+ */
+export const unitsPerPoint = 10_000;
+
+/** A row of `friendship_status`. Scores have at most four decimals. */
 export type Friendship = {
   readonly userId: string;
   readonly score: number;

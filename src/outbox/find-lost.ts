@@ -28,13 +28,24 @@ export async function findLost(options: {
 }): Promise<void> {
   const { log, stop } = options;
   const isSurelyEmpty = createEmptinessJudge(options.lostAfterMs);
+
+  /** In batches, so that no statement holds many rows. @returns how many. */
+  async function makeAllDue(): Promise<number> {
+    let found = 0;
+    let made: number;
+    do {
+      made = await options.makeLostDue(batch);
+      found += made;
+    } while (made === batch && !stop.aborted);
+    return found;
+  }
+
   while (!stop.aborted) {
     await pause((options.lostAfterMs / looksPerTerm) * (0.75 + Math.random() / 2), stop);
     if (stop.aborted) return;
     try {
       if (!isSurelyEmpty(await options.countQueue(), performance.now())) continue;
-      let found = 0;
-      for (let n = batch; n === batch && !stop.aborted; found += n) n = await options.makeLostDue(batch);
+      const found = await makeAllDue();
       if (found > 0)
         log.warn(
           { events: found },

@@ -1,7 +1,6 @@
+import { unitsPerPoint } from '../event/friendship.ts';
 import type { Score } from './scorer.ts';
 
-/** Four decimals, the precision of the columns: with more, sums would depend on the order of rounding. */
-const precision = 10_000;
 const largestChange = 1e9;
 /** Bounded because a settling transaction writes the details of up to a hundred events. */
 export const maxDetailsBytes = 64 * 1_024;
@@ -36,7 +35,7 @@ export function checkScore(answer: unknown, scorer: string): CheckedScore | Unus
   const bytes = Buffer.byteLength(detailsJson);
   if (bytes > maxDetailsBytes)
     return { problem: `details are ${bytes} bytes of JSON; at most ${maxDetailsBytes} are stored` };
-  return { change: Math.round(change * precision) / precision, totalTurns, detailsJson };
+  return { change: Math.round(change * unitsPerPoint) / unitsPerPoint, totalTurns, detailsJson };
 }
 
 function jsonOf(value: object): string | null {

@@ -4,6 +4,7 @@ import {
   friendshipLevels,
   levelOf,
   type TopicMetrics,
+  unitsPerPoint,
 } from '../event/friendship.ts';
 
 /** What one processed event adds to its user and topic. */
@@ -12,9 +13,6 @@ export type FriendshipChange = {
   readonly totalTurns: number;
   readonly endTime: Date;
 };
-
-/** Sums are rounded to the four decimals of the columns, so that they do not depend on the order of addition. */
-const precision = 10_000;
 
 export function newFriendship(userId: string): Friendship {
   return { userId, score: 0, level: 'PHASE1_STRANGER', streakDay: 0, lastInteraction: null };
@@ -72,7 +70,7 @@ function nextStreak(before: Friendship, endTime: Date, calendarDay: (time: Date)
 }
 
 function add(a: number, b: number): number {
-  return Math.max(0, Math.round(a * precision) + Math.round(b * precision)) / precision;
+  return Math.max(0, Math.round(a * unitsPerPoint) + Math.round(b * unitsPerPoint)) / unitsPerPoint;
 }
 
 /** Numbers the calendar days of a time zone. Building the formatter is expensive, so it is made only once. */

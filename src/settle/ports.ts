@@ -26,16 +26,17 @@ export type UnsuccessfulWrite =
       readonly details: string;
     };
 
+/** The new state of an event whose score counts. */
+export type ProcessedWrite = {
+  readonly kind: 'processed';
+  readonly eventId: EventId;
+  readonly change: number;
+  readonly level: FriendshipLevel;
+  readonly detailsJson: string;
+};
+
 /** The new state of one event. Exactly one write per locked open event. */
-export type EventWrite =
-  | UnsuccessfulWrite
-  | {
-      readonly kind: 'processed';
-      readonly eventId: EventId;
-      readonly change: number;
-      readonly level: FriendshipLevel;
-      readonly detailsJson: string;
-    };
+export type EventWrite = ProcessedWrite | UnsuccessfulWrite;
 
 export type TopicKey = { readonly userId: string; readonly topicId: string };
 

@@ -3,6 +3,8 @@ export { sizeHtml } from './chart.ts';
 export { bestSetting, confirmSetting, type Setting, settingsToMeasure, threadsFor } from './choose-setting.ts';
 export { explain, trial as describeTrial } from './explain.ts';
 export { busyShareFor } from './machine-use.ts';
+export { measureDrain } from './measure-drain.ts';
+export { measureLatency } from './measure-latency.ts';
 export { fewestForRate, fitModel, isWaiting, type LatencyPoint, type Scorer, type Trial } from './model.ts';
 export { measureScorer } from './profile-scorer.ts';
 export { type Advice, advise, type Goal, type Measured, predictions, sustained, workerPoolSize } from './recommend.ts';

@@ -8,26 +8,19 @@ import { StartError, StoppedError } from '../runtime/start-error.ts';
 import { topologyOf } from '../start/broker.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { brokerAway, openToolStore } from '../start/tool.ts';
-import { countStatus, createScratchDatabase, processedTimes, type ScratchDatabase } from '../store/index.ts';
+import { countStatus, createScratchDatabase, type ScratchDatabase } from '../store/index.ts';
 import type { NextBody } from './bodies.ts';
 import type { Setting } from './choose-setting.ts';
-import { busyShare, cpuTimes, memoryMiB } from './machine-use.ts';
 import { createMembers, type Members } from './members.ts';
-import { fewestForRate, type Trial } from './model.ts';
+import { fewestForRate } from './model.ts';
 import { workerPoolSize } from './recommend.ts';
 
 const pollMs = 200;
-/** Time for code to be compiled and connections to warm up. */
-const warmMs = 1_500;
 const clients = 100;
-/**
- * Without any progress for this long (plus a scoring's deadline), something is wrong that more waiting does not fix.
- */
+/** On top of a scoring's deadline. */
 const stuckAfterMs = 30_000;
 /** Access denied to a database, to a table, or to a right. */
 const denied = new Set([1044, 1142, 1227]);
-
-export type DrainTrial = Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
 
 /**
  * A temporary database and queue on the user's servers, with a real API and real workers: the whole pipeline, without
@@ -47,7 +40,7 @@ export class TestBed implements AsyncDisposable {
   readonly #agent = new Agent({ connections: clients });
   readonly #members: Members;
   #apiUrl = '';
-  #accepted = 0;
+  accepted = 0;
 
   private constructor(
     name: string,
@@ -99,13 +92,13 @@ export class TestBed implements AsyncDisposable {
       },
     );
     undo.defer(() => queue.remove());
-    const ground = new TestBed(name, config, database, queue, nextBody, stop);
-    undo.defer(() => ground.#members.stop());
+    const bed = new TestBed(name, config, database, queue, nextBody, stop);
+    undo.defer(() => bed.#members.stop());
     // Not close(), which would wait for answers that may never come.
-    undo.defer(() => ground.#agent.destroy());
-    ground.#apiUrl = (await ground.#members.start('api', {})).url;
-    ground.#stack.use(undo.move());
-    return ground;
+    undo.defer(() => bed.#agent.destroy());
+    bed.#apiUrl = (await bed.#members.start('api', {})).url;
+    bed.#stack.use(undo.move());
+    return bed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -116,17 +109,17 @@ export class TestBed implements AsyncDisposable {
   async fill(events: number): Promise<void> {
     await this.#queue.empty();
     await this.#database.empty();
-    this.#accepted = 0;
+    this.accepted = 0;
     const began = performance.now();
     let left = events;
     await Promise.all(
       Array.from({ length: clients }, async () => {
-        while (left-- > 0) await this.#post();
+        while (left-- > 0) await this.post();
       }),
     );
     if (events >= fewestForRate) this.acceptRate = events / ((performance.now() - began) / 1_000);
     // Wait until all are published: the rest would only be drained at the pace at which it arrives.
-    await this.#until(
+    await this.until(
       async () => (await this.#queue.depth()) >= events,
       () => this.#queue.depth(),
     );
@@ -137,112 +130,37 @@ export class TestBed implements AsyncDisposable {
     const times: number[] = [];
     for (let i = 0; i < 41; i++) {
       const began = performance.now();
-      await this.#post();
+      await this.post();
       times.push(performance.now() - began);
     }
     return times.sort((a, b) => a - b)[20] ?? Number.NaN;
-  }
-
-  /** Measures how fast the backlog drains, for `seconds`, or up to six times that until `fewest` are drained. */
-  async drain(
-    setting: Setting,
-    { seconds, fewest }: { readonly seconds: number; readonly fewest: number },
-  ): Promise<DrainTrial> {
-    const { workers, concurrency, threads } = setting;
-    const running = await this.#startWorkers(setting);
-    try {
-      await this.#until(
-        async () => (await this.#open()) < this.#accepted,
-        () => this.#open(),
-      );
-      await this.#pause(warmMs);
-      const [cpuFrom, began, from] = [cpuTimes(), performance.now(), await this.#open()];
-      for (let stuckSince = began, before = from; ; ) {
-        await this.#pause(pollMs);
-        const now = performance.now();
-        const open = await this.#open();
-        if (open < before) [stuckSince, before] = [now, open];
-        if (now - stuckSince > stuckAfterMs + this.#config.scoringTimeoutMs) throw stuck();
-        const elapsed = (now - began) / 1_000;
-        const dry = open <= concurrency * workers;
-        // A slow scorer needs longer for a meaningful count.
-        if (!dry && (elapsed < seconds || (from - open < fewest && elapsed < seconds * 6))) continue;
-        const memory = (await Promise.all(running.map((w) => memoryMiB(w.pid ?? 0)))).filter((m) => m !== null);
-        return {
-          ...{ workers, concurrency, threads },
-          rate: (from - open) / elapsed,
-          busy: busyShare(cpuFrom, cpuTimes()),
-          workerMiB: memory.length > 0 ? Math.max(...memory) : null,
-          dry: dry && elapsed < seconds * 0.75,
-        };
-      }
-    } finally {
-      await this.#members.stop(running);
-    }
-  }
-
-  /**
-   * Open loop at `rate` per second: a request is sent when it is due, and its latency is counted from then until its
-   * row's `processed_at`.
-   */
-  async latency(
-    setting: Setting,
-    rate: number,
-    seconds: number,
-  ): Promise<{ readonly p50Ms: number; readonly p99Ms: number }> {
-    // Warm up first, like a fleet in service: the first seconds of a process are its slowest.
-    await this.fill(Math.ceil(Math.min(3_000, rate * 2)));
-    const running = await this.#startWorkers(setting);
-    try {
-      await this.#untilNoneOpen();
-      const dueAt = new Map<string, number>();
-      const sending: Promise<unknown>[] = [];
-      const gap = () => (-Math.log(1 - Math.random()) * 1_000) / rate;
-      const began = Date.now();
-      for (let due = began + gap(); due < began + seconds * 1_000; ) {
-        for (; due <= Date.now(); due += gap()) {
-          const dueHere = due;
-          const sent = this.#post().then((id) => dueAt.set(id, dueHere));
-          sent.catch(() => {}); // reported when all are awaited
-          sending.push(sent);
-        }
-        await this.#pause(2);
-      }
-      await Promise.all(sending);
-      await this.#untilNoneOpen();
-      const waits = [...(await processedTimes(this.#database.store, statementDeadlineMs))]
-        .flatMap(([id, at]) => {
-          const due = dueAt.get(id);
-          return due === undefined ? [] : [at.getTime() - due];
-        })
-        .sort((a, b) => a - b);
-      const at = (p: number) => waits[Math.min(waits.length - 1, Math.floor(p * waits.length))] ?? Number.NaN;
-      return { p50Ms: at(0.5), p99Ms: at(0.99) };
-    } finally {
-      await this.#members.stop(running);
-    }
   }
 
   get store() {
     return this.#database.store;
   }
 
-  #untilNoneOpen(): Promise<void> {
-    return this.#until(
-      async () => (await this.#open()) === 0,
-      () => this.#open(),
+  /** Milliseconds without any progress after which something is wrong that more waiting does not fix. */
+  get stuckAfterMs() {
+    return stuckAfterMs + this.#config.scoringTimeoutMs;
+  }
+
+  untilNoneOpen(): Promise<void> {
+    return this.until(
+      async () => (await this.openEvents()) === 0,
+      () => this.openEvents(),
     );
   }
 
   /** @param moving  a number that changes while there is progress. */
-  async #until(done: () => Promise<boolean>, moving: () => Promise<number>): Promise<void> {
+  async until(done: () => Promise<boolean>, moving: () => Promise<number>): Promise<void> {
     let before = Number.NaN;
     let since = performance.now();
     while (!(await done())) {
       const now = await moving();
       if (now !== before) [before, since] = [now, performance.now()];
-      if (performance.now() - since > stuckAfterMs + this.#config.scoringTimeoutMs) throw stuck();
-      await this.#pause(pollMs);
+      if (performance.now() - since > this.stuckAfterMs) throw stuck();
+      await this.pause(pollMs);
     }
   }
 
@@ -251,14 +169,14 @@ export class TestBed implements AsyncDisposable {
   }
 
   /** Waits, after checking that waiting still makes sense. */
-  async #pause(ms: number): Promise<void> {
+  async pause(ms: number): Promise<void> {
     this.#assertNotStopped();
     this.#members.assertAlive();
     await delay(ms);
   }
 
   /** Events that are not closed. @throws {StartError} if one failed. */
-  async #open(): Promise<number> {
+  async openEvents(): Promise<number> {
     const { store } = this.#database;
     const [pending, processing, failed] = await Promise.all(
       (['PENDING', 'PROCESSING', 'FAILED'] as const).map((status) => countStatus(store, status, statementDeadlineMs)),
@@ -267,10 +185,10 @@ export class TestBed implements AsyncDisposable {
     return (pending ?? 0) + (processing ?? 0);
   }
 
-  async #post(): Promise<string> {
+  async post(): Promise<string> {
     this.#assertNotStopped();
     const body = this.#nextBody();
-    this.#accepted++;
+    this.accepted++;
     const answer = await request(`${this.#apiUrl}/v1/conversations/end`, {
       method: 'POST',
       dispatcher: this.#agent,
@@ -283,7 +201,11 @@ export class TestBed implements AsyncDisposable {
     return body.conversation_id;
   }
 
-  async #startWorkers({ workers, concurrency, threads }: Setting): Promise<ChildProcess[]> {
+  stopWorkers(running: readonly ChildProcess[]): Promise<void> {
+    return this.#members.stop(running);
+  }
+
+  async startWorkers({ workers, concurrency, threads }: Setting): Promise<ChildProcess[]> {
     const settings = {
       MESSAGE_CONCURRENCY_PER_WORKER: String(concurrency),
       SCORING_THREADS: String(threads),
@@ -303,6 +225,6 @@ export class TestBed implements AsyncDisposable {
   }
 }
 
-function stuck(): StartError {
+export function stuck(): StartError {
   return new StartError('processing has stopped for no known reason: try `afterword doctor`');
 }

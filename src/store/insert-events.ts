@@ -147,7 +147,7 @@ function values(events: readonly NewEvent[], graceMs: number): unknown[] {
     e.botType,
     e.botId,
     e.botName,
-    e.agentTag,
+    e.topicId,
     e.startTime,
     e.endTime,
     e.digest,

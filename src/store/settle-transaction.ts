@@ -1,7 +1,7 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { FriendshipRow, TopicRow } from '../report/ports.ts';
-import type { EventWrite, LockedEvent, SettleTransaction, TopicKey, UnsuccessfulWrite } from '../settle/ports.ts';
+import type { LockedEvent, ProcessedWrite, SettleTransaction, TopicKey, UnsuccessfulWrite } from '../settle/ports.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -139,20 +139,20 @@ function writeTopics(rows: readonly TopicMetrics[]): Statement {
  * One UPDATE for all of them, because MariaDB would write a join against a derived table of the values to disk
  * (docs/decisions/0013).
  */
-function writeProcessed(writes: readonly Extract<EventWrite, { kind: 'processed' }>[]): Statement {
-  const byEvent = (value: (write: (typeof writes)[number]) => unknown): readonly unknown[] =>
-    writes.flatMap((w) => [w.eventId, value(w)]);
-  const choice = `CASE event_id ${writes.map(() => 'WHEN ? THEN ?').join(' ')} END`;
+function writeProcessed(writes: readonly ProcessedWrite[]): Statement {
+  const each = writes.map(() => 'WHEN ? THEN ?').join(' ');
   return [
     `UPDATE conversation_events FORCE INDEX (PRIMARY)
      SET status = 'PROCESSED', next_attempt_at = NULL, processed_at = UTC_TIMESTAMP(3), updated_at = UTC_TIMESTAMP(3),
-       friendship_score_change = ${choice}, new_friendship_level = ${choice}, score_calculation_details = ${choice},
+       friendship_score_change = CASE event_id ${each} END,
+       new_friendship_level = CASE event_id ${each} END,
+       score_calculation_details = CASE event_id ${each} END,
        error_code = NULL, error_details = NULL, suspect_starts = 0
      WHERE event_id IN (?)`,
     [
-      ...byEvent((w) => w.change),
-      ...byEvent((w) => w.level),
-      ...byEvent((w) => w.detailsJson),
+      ...writes.flatMap((w) => [w.eventId, w.change]),
+      ...writes.flatMap((w) => [w.eventId, w.level]),
+      ...writes.flatMap((w) => [w.eventId, w.detailsJson]),
       writes.map((w) => w.eventId),
     ],
   ];

@@ -10,7 +10,7 @@ export function newEvent(n: number): NewEvent {
     botType: 'TALK',
     botId: 'b',
     botName: 'n',
-    agentTag: null,
+    topicId: null,
     startTime: new Date(0),
     endTime: new Date(60_000),
     logJson: '[]',

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import dotenv from 'dotenv';
 import { expect, test } from 'vitest';
-import { ConfigError, loadConfig, maskedConfig, settings } from '../../src/config.ts';
+import { ConfigError, loadConfig, maskedConfig } from '../../src/config.ts';
+import { settings } from '../../src/settings.ts';
 import { leanWorker } from '../../src/start/lean-start.ts';
 
 const required = { DATABASE_URL: 'mysql://user:secret@db:3306/afterword', RABBITMQ_URL: 'amqp://user:secret@mq' };

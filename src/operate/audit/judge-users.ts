@@ -1,4 +1,4 @@
-import { levelOf } from '../../event/friendship.ts';
+import { levelOf, unitsPerPoint } from '../../event/friendship.ts';
 import type { UserPage } from './ports.ts';
 import { replayBounds } from './replay-bounds.ts';
 
@@ -9,8 +9,6 @@ export type UserViolation = {
   /** The stored value and the expected one. */
   readonly detail: string;
 };
-
-const units = 10_000;
 
 /**
  * Checks each user's friendship and topics against the sums of their processed events: score with its floor, level,
@@ -38,7 +36,7 @@ export function judgeUsers(page: UserPage): UserViolation[] {
       const expected = changes ? replayBounds(changes) : exactly(total(own, (s) => s.change));
       if (isOutside(held.score, expected))
         report('friendship', `score ${points(held.score)}, the events come to ${shown(expected)}`);
-      if (held.level !== levelOf(held.score / units))
+      if (held.level !== levelOf(held.score / unitsPerPoint))
         report('friendship', `level ${held.level} at score ${points(held.score)}`);
       const last = own.reduce<Date | null>(
         (latest, s) => (latest === null || s.lastEnd > latest ? s.lastEnd : latest),
@@ -88,7 +86,7 @@ function isOutside(value: number, { low, high }: { low: number; high: number }):
 }
 
 function points(value: number): string {
-  return String(value / units);
+  return String(value / unitsPerPoint);
 }
 
 function shown({ low, high }: { low: number; high: number }): string {

@@ -56,23 +56,23 @@ function isReturnQuestion(clause: string): boolean {
 }
 
 function hasInterrogativeForm(clause: string, spoken: readonly string[]): boolean {
-  // An English question starts with its interrogative words, after at most two of "so", "and", "well" and the like.
-  // "I wonder how …" and "I know what …" are statements.
-  const at = clause.search(opener);
-  const before = at < 0 ? [] : words(clause.slice(0, at));
-  const lead = before.length;
-  if (
-    at >= 0 &&
-    lead <= 2 &&
-    !before.includes('i') &&
-    clause.search(notQuestion) !== at &&
-    (clause.includes('?') || startsLikeQuestion(spoken, lead))
-  )
-    return true;
+  if (startsWithOpener(clause, spoken)) return true;
   if (clause.search(vietnameseNot) >= 0) return false;
   if (clause.search(vietnamese) >= 0) return true;
   // A final particle makes a Vietnamese clause a question; on its own it may be an answer ("không").
   return spoken.length >= 3 && isVietnamese(clause) && vietnameseFinal.has(spoken.at(-1) ?? '');
+}
+
+/**
+ * An English question starts with its interrogative words, after at most two of "so", "and", "well" and the like. "I
+ * wonder how …" and "I know what …" are statements.
+ */
+function startsWithOpener(clause: string, spoken: readonly string[]): boolean {
+  const at = clause.search(opener);
+  if (at < 0 || clause.search(notQuestion) === at) return false;
+  const before = words(clause.slice(0, at));
+  if (before.length > 2 || before.includes('i')) return false;
+  return clause.includes('?') || startsLikeQuestion(spoken, before.length);
 }
 
 /** Without a question mark, only an unmistakable beginning counts: "do you like …", "what is …". */

@@ -1,0 +1,146 @@
+import * as z from 'zod';
+
+/**
+ * Every setting of Afterword: how it is parsed, its default, and what it means. A test checks `.env.example` against
+ * this table. Numbers are whole unless stated otherwise; the unit is part of the name.
+ */
+export const settings = {
+  DATABASE_URL: {
+    parse: z.url({ protocol: /^mysql$/, error: 'must be a URL such as mysql://user:password@host:3306/afterword' }),
+    help: 'MySQL 8.4+ or MariaDB 10.11+, with the database name as its path.',
+    secret: true,
+  },
+  RABBITMQ_URL: {
+    parse: z.url({ protocol: /^amqps?$/, error: 'must be a URL such as amqp://user:password@host:5672' }),
+    help: 'RabbitMQ 3.10+.',
+    secret: true,
+  },
+  RABBITMQ_QUEUE_NAME: {
+    parse: z
+      .string()
+      .regex(/^[\w.-]{1,200}$/, 'must be 1-200 letters, digits, dots, dashes or underscores')
+      .default('conversation_events_processing'),
+    help: 'Main queue; must be the same for all processes on one database. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
+  },
+  RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
+  RABBITMQ_QUEUE_MAX_LENGTH: {
+    parse: int(1, 1_000_000_000).default(5_000_000),
+    help: 'Messages after which the queue refuses more; events then wait in the database until there is room.',
+  },
+  MESSAGE_CONCURRENCY_PER_WORKER: {
+    parse: int(1, 1_000).default(10),
+    help: 'Prefetch: the most unsettled deliveries per worker, and so the most scorings that it runs concurrently.',
+  },
+  WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers started by compose and by the local fleet.' },
+  SCORING_THREADS: {
+    parse: int(1, 256).optional(),
+    help: 'Scoring threads per worker. Default: the available cores, at most MESSAGE_CONCURRENCY_PER_WORKER.',
+  },
+  SCORING_THREAD_MEMORY_MB: {
+    parse: int(16, 16_384).default(256),
+    help: 'Heap that a scoring thread may use before it is terminated, MiB.',
+  },
+  SCORING_TIMEOUT_MS: {
+    parse: int(100, 1_500_000).default(30_000),
+    help: 'Time limit of one scoring. Its signal is then aborted; if it does not stop, its thread is replaced.',
+  },
+  SCORING_TIMEZONE: {
+    parse: z
+      .string()
+      .refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh')
+      .default('Asia/Ho_Chi_Minh'),
+    help: 'Time zone in which the days of a streak are counted.',
+  },
+  SCORER_MODULE: {
+    parse: z.string().optional(),
+    help: 'Path of a module that replaces the friendship scorer (README, "Your own scorer").',
+  },
+  SCORE_WEIGHT_TURN: { parse: weight().default(1), help: 'Points for a complete turn.' },
+  SCORE_WEIGHT_QUESTION: {
+    parse: weight().default(3),
+    help: 'Points for a question that the user asks unprompted.',
+  },
+  SCORE_WEIGHT_INTERESTING: { parse: weight().default(15), help: 'Points for an interesting conversation.' },
+  SCORE_WEIGHT_BORING: { parse: weight().default(-15), help: 'Points for a boring conversation.' },
+  SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
+  HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
+  PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
+  MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
+  ACCEPT_DEADLINE_MS: {
+    parse: int(50, 60_000).default(2_000),
+    help: 'An accept that has not committed within this time answers 503.',
+  },
+  ACCEPT_BUFFER_BYTES: {
+    parse: int(1_024, 4_294_967_296).default(67_108_864),
+    help: 'Request bodies held in memory at once, bytes; beyond that, new requests answer 503.',
+  },
+  PUBLISH_GRACE_MS: {
+    parse: int(100, 600_000).default(5_000),
+    help: 'Time for an accepted event to be published and confirmed before the relay takes over.',
+  },
+  REPUBLISH_AFTER_MS: {
+    parse: int(1_000, 604_800_000).default(21_600_000),
+    help: 'How long a published event that is still open is left alone. After four times this, it is published again, whatever is in the queue.',
+  },
+  LOST_AFTER_MS: {
+    parse: int(1_000, 86_400_000).default(60_000),
+    help: 'With an empty queue, a published event that no worker holds counts as lost after this and is republished.',
+  },
+  RELAY_INTERVAL_MS: { parse: int(50, 60_000).default(1_000), help: 'How often a process looks for due events.' },
+  RETRY_BASE_MS: {
+    parse: int(1, 3_600_000).default(5_000),
+    help: 'Delay before the second attempt; doubles with each further attempt.',
+  },
+  RETRY_CAP_MS: {
+    parse: int(1, 86_400_000).default(3_600_000),
+    help: 'Longest delay between attempts, before the jitter of 20 %.',
+  },
+  MAX_ATTEMPTS: { parse: int(1, 100).default(5), help: 'Attempts before an event is FAILED and dead-lettered.' },
+  POISON_STARTS: {
+    parse: int(1, 100).default(3),
+    help: 'Unfinished starts after which a redelivered event is FAILED as POISON.',
+  },
+  DRAIN_MS: {
+    parse: int(0, 600_000).default(20_000),
+    help: "Time for work in flight after SIGTERM. Keep it below the orchestrator's grace period.",
+  },
+  START_DEADLINE_MS: {
+    parse: int(0, 600_000).default(30_000),
+    help: 'How long a process waits for the database at start-up.',
+  },
+  DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections per process.' },
+  LOG_LEVEL: {
+    parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    help: 'Lowest level that is logged.',
+  },
+  LOG_FORMAT: {
+    parse: z.enum(['json', 'pretty']).optional(),
+    help: 'json or pretty. Default: pretty in a terminal, json elsewhere.',
+  },
+} as const satisfies Record<string, { parse: z.ZodType; help: string; secret?: true }>;
+
+function int(min: number, max: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z
+    .string()
+    .regex(/^-?\d+$/, message)
+    .transform(Number)
+    .pipe(z.number().min(min, message).max(max, message));
+}
+
+function weight() {
+  const message = 'must be a number from -1000 to 1000';
+  return z
+    .string()
+    .regex(/^-?\d+(\.\d+)?$/, message)
+    .transform(Number)
+    .pipe(z.number().min(-1_000, message).max(1_000, message));
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }) instanceof Intl.DateTimeFormat;
+  } catch {
+    return false;
+  }
+}
