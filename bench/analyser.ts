@@ -61,7 +61,8 @@ for (const [half, pick] of [
   }
   const largest = Math.max(...[...recall.values()].map(([, all]) => all));
   console.log(
-    `${half}: ${right}/${n} = ${((100 * right) / n).toFixed(1)} % right; always the most frequent: ${((100 * largest) / n).toFixed(1)} %`,
+    `${half}: ${right}/${n} = ${((100 * right) / n).toFixed(1)} % right; always the most frequent: ` +
+      `${((100 * largest) / n).toFixed(1)} %`,
   );
   console.log('  recall', Object.fromEntries([...recall].map(([e, [a, b]]) => [e, `${a}/${b}`])));
   console.log(' ', Object.fromEntries([...confusion].sort((a, b) => b[1] - a[1])));
@@ -72,10 +73,13 @@ const items = conversations.flatMap((c) =>
 );
 const counted = items.filter(({ bot, text }) => asks(text, bot)).length;
 console.log(
-  `questions: ${counted} of ${items.length} user items; ${items.filter((i) => i.text.includes('?')).length} have a question mark`,
+  `questions: ${counted} of ${items.length} user items; ${items.filter((i) => i.text.includes('?')).length} have a ` +
+    `question mark`,
 );
 console.log(
-  `per conversation: ${(conversations.reduce((s, c) => s + countUserQuestions(c.turns), 0) / 400).toFixed(2)} questions, ${(conversations.reduce((s, c) => s + countNewMemories(c.turns, c.botType), 0) / 400).toFixed(2)} memories`,
+  `per conversation: ${(conversations.reduce((s, c) => s + countUserQuestions(c.turns), 0) / 400).toFixed(2)} ` +
+    `questions, ${(conversations.reduce((s, c) => s + countNewMemories(c.turns, c.botType), 0) / 400).toFixed(2)} ` +
+    `memories`,
 );
 const started = performance.now();
 for (const c of conversations) judgeEmotion(readSignals(c.turns)) && countNewMemories(c.turns, c.botType);

@@ -46,18 +46,25 @@ export async function toHtml(report: Report): Promise<string> {
     stages(report),
   ]);
   const { machine, servers } = report;
+  const { cpu, cores, memoryGiB, node } = machine;
+  const hardware = `${cpu} with ${cores} cores, ${memoryGiB} GiB, Node ${node}`;
+  const circumstances = [report.date.slice(0, 10), commitsOf(report), hardware, ...Object.values(servers)].join(', ');
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Afterword: how fast</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2530; background: #fff }
+  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1d2530;
+  background: #fff }
   h1 { font-size: 1.6rem; margin-bottom: 0 } h2 { font-size: 1.1rem; margin-top: 2.5rem }
-  table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .2rem .9rem .2rem 0; text-align: left; border-bottom: 1px solid #e4e8ee }
-  td.n, th.n { text-align: right } .no { color: #b3261e } .yes { color: #1b7f4b } .note { color: #5b6675 } svg { max-width: 100%; height: auto }
+  table { border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .2rem .9rem .2rem 0;
+  text-align: left; border-bottom: 1px solid #e4e8ee }
+  td.n, th.n { text-align: right } .no { color: #b3261e } .yes { color: #1b7f4b } .note { color:
+  #5b6675 } svg { max-width: 100%; height: auto }
   .scroll { overflow-x: auto }
 </style></head><body>
 <h1>How fast</h1>
-<p class="note">${text(`${report.date.slice(0, 10)}, ${commitsOf(report)}, ${machine['cpu']} with ${machine['cores']} cores, ${machine['memoryGiB']} GiB, Node ${machine['node']}, ${Object.values(servers).join(', ')}.`)}
-<code>${text(report.command)}</code>. A figure is the median of alternating rounds; load, servers and what is measured share the machine, so compare within this page only.</p>
+<p class="note">${text(`${circumstances}.`)}
+<code>${text(report.command)}</code>. A figure is the median of alternating rounds; load,
+servers and what is measured share the machine, so compare within this page only.</p>
 ${Object.entries(report.missing)
   .map(([name, why]) => `<p class="note">${text(`${name} is missing: ${why}.`)}</p>`)
   .join('')}
@@ -83,9 +90,15 @@ function targetTable({ ratios }: Report): string {
     const value = ratios[target.name];
     if (value === undefined) return [];
     const ok = reached(target, value);
-    return `<tr><td>${text(target.name)}</td><td class="n">${target.want}</td><td class="n">${shown(value)}</td><td class="${ok ? 'yes' : 'no'}">${ok ? 'reached' : 'not reached'}</td></tr>`;
+    return (
+      `<tr><td>${text(target.name)}</td><td class="n">${target.want}</td><td class="n">${shown(value)}</td><td ` +
+      `class="${ok ? 'yes' : 'no'}">${ok ? 'reached' : 'not reached'}</td></tr>`
+    );
   });
-  return `<div class="scroll"><table><tr><th>ratio</th><th class="n">wanted</th><th class="n">measured</th><th></th></tr>${lines.join('')}</table></div>`;
+  return (
+    `<div class="scroll"><table><tr><th>ratio</th><th class="n">wanted</th><th ` +
+    `class="n">measured</th><th></th></tr>${lines.join('')}</table></div>`
+  );
 }
 
 function bars(
@@ -226,9 +239,14 @@ function classicTable(classic: Classic | null): string {
 function figures(rows: readonly Row[]): string {
   const lines = rows.map(
     ({ measure, subject, unit, figure }) =>
-      `<tr><td>${text(measure)}</td><td>${text(subject)}</td><td class="n">${shown(figure.median)}</td><td>${text(unit)}</td><td class="n">${figure.rounds.map(shown).join(' · ')}</td></tr>`,
+      `<tr><td>${text(measure)}</td><td>${text(subject)}</td><td ` +
+      `class="n">${shown(figure.median)}</td><td>${text(unit)}</td><td ` +
+      `class="n">${figure.rounds.map(shown).join(' · ')}</td></tr>`,
   );
-  return `<div class="scroll"><table><tr><th>measure</th><th>subject</th><th class="n">median</th><th>unit</th><th class="n">rounds</th></tr>${lines.join('')}</table></div>`;
+  return (
+    `<div class="scroll"><table><tr><th>measure</th><th>subject</th><th class="n">median</th><th>unit</th><th ` +
+    `class="n">rounds</th></tr>${lines.join('')}</table></div>`
+  );
 }
 
 export function shown(value: number): string {

@@ -234,7 +234,8 @@ function print(rows: readonly Row[], ratios: Readonly<Record<string, number>>): 
     const ratio = ratios[target.name];
     if (ratio === undefined) continue;
     process.stdout.write(
-      `${target.name.padEnd(42)} ${shown(ratio).padStart(8)}   wanted ${target.want.padEnd(8)} ${reached(target, ratio) ? '' : 'not reached'}\n`,
+      `${target.name.padEnd(42)} ${shown(ratio).padStart(8)}   wanted ${target.want.padEnd(8)} ` +
+        `${reached(target, ratio) ? '' : 'not reached'}\n`,
     );
   }
 }

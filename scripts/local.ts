@@ -18,7 +18,7 @@ const lock = join(home, 'up.pid');
 const runningEnv = join(home, 'running.env');
 const { checkout, data } = placesOf(root, process.env);
 
-export type Local = {
+type Local = {
   readonly url: string;
   readonly workers: number;
   readonly ended: Promise<number>;

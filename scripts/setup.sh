@@ -6,7 +6,9 @@ cd "$(dirname "$0")/.."
 say() { printf '%s\n' "afterword: $*" >&2; }
 
 node_is_new() { # whether the given program is 24.12 or later (stable type stripping)
-  "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 24 || (a === 24 && b >= 12) ? 0 : 1)' 2>/dev/null
+  "$1" -e '
+    const [a, b] = process.versions.node.split(".").map(Number);
+    process.exit(a > 24 || (a === 24 && b >= 12) ? 0 : 1)' 2>/dev/null
 }
 
 # npm trusts the system's certificates: behind a company proxy, its built-in list is not enough.
@@ -18,7 +20,8 @@ fi
 if ! command -v npm >/dev/null 2>&1; then
   if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
     say 'no npm here; installing nodejs and npm with apt-get (about 30 s)'
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install nodejs npm; } >/dev/null
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get -qq update && apt-get -qq -y --no-install-recommends install nodejs npm; } >/dev/null
   else
     say 'npm is missing: install any version of Node.js (it is used to install Node 24) and try again'
     exit 78
@@ -28,7 +31,8 @@ fi
 if ! node_is_new node; then
   own=$PWD/.afterword/node
   if ! node_is_new "$own/node_modules/node/bin/node"; then
-    say "Node $(node --version 2>/dev/null || echo '(none)') is too old; installing Node 24 in .afterword/node (10 to 20 s)"
+    version=$(node --version 2>/dev/null || echo '(none)')
+    say "Node $version is too old; installing Node 24 in .afterword/node (10 to 20 s)"
     mkdir -p "$own"
     npm install --prefix "$own" --no-save --no-audit --no-fund --loglevel=error node@24 >&2
   fi

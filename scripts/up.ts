@@ -7,8 +7,10 @@ import { explain, say, secondsSinceCall } from './people.ts';
 dotenv.config({ quiet: true });
 const program = new Command('scripts/up')
   .description(
-    'Starts servers if none are named (DATABASE_URL, RABBITMQ_URL), brings the schema up to date, and runs one API and WORKER_REPLICAS workers in the ' +
-      'foreground. Ctrl-C drains and stops everything; the data stay. Settings come from the environment and .env (see .env.example).\n\n' +
+    'Starts servers if none are named (DATABASE_URL, RABBITMQ_URL), brings the schema up to date, ' +
+      'and runs one API and WORKER_REPLICAS workers in the ' +
+      'foreground. Ctrl-C drains and stops everything; the data stay. ' +
+      'Settings come from the environment and .env (see .env.example).\n\n' +
       "Messages for you go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
   )
   .exitOverride();
@@ -25,8 +27,8 @@ try {
 Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.workers} workers
 
   curl -i ${local.url}/v1/conversations/end -H 'Content-Type: application/json' -d '{
-    "conversation_id": "conv_demo_1", "user_id": "user_demo", "bot_type": "TALK", "bot_id": "talk_a", "bot_name": "Pika",
-    "start_time": "2026-01-31T20:00:00Z", "end_time": "2026-01-31T20:15:00Z",
+    "conversation_id": "conv_demo_1", "user_id": "user_demo", "bot_type": "TALK", "bot_id": "talk_a",
+    "bot_name": "Pika", "start_time": "2026-01-31T20:00:00Z", "end_time": "2026-01-31T20:15:00Z",
     "conversation_log": [
       {"speaker": "pika", "text": "Hi! What did you do today?"},
       {"speaker": "user", "text": "I played with my dog. His name is Lu. Do you like dogs?"}]}'

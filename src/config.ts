@@ -30,7 +30,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
       });
   if (problems.length > 0 || !parsed.success) {
     throw new ConfigError(
-      `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default is in .env.example.${hint(given)}`,
+      `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default ` +
+        `is in .env.example.${hint(given)}`,
     );
   }
   return Object.freeze(toConfig(parsed.data));
@@ -114,7 +115,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
   if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {
     problems.push(
-      'REPUBLISH_AFTER_MS must be above 1.2 x RETRY_CAP_MS + LOST_AFTER_MS: lost events and waiting retries could not be told apart',
+      'REPUBLISH_AFTER_MS must be above 1.2 x RETRY_CAP_MS + LOST_AFTER_MS: ' +
+        'lost events and waiting retries could not be told apart',
     );
   }
   if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');

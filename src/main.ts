@@ -15,7 +15,8 @@ endOnOutputErrors();
 
 const program = new Command('afterword')
   .description(
-    'Scores finished conversations behind a 202 Accepted API. Configuration comes from the environment and .env (see .env.example).',
+    'Scores finished conversations behind a 202 Accepted API. ' +
+      'Configuration comes from the environment and .env (see .env.example).',
   )
   .version(version)
   .showHelpAfterError('(add --help for the usage)')

@@ -20,7 +20,9 @@ export const settings = {
       .string()
       .regex(/^[\w.-]{1,200}$/, 'must be 1-200 letters, digits, dots, dashes or underscores')
       .default('conversation_events_processing'),
-    help: 'Main queue; must be the same for all processes on one database. The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
+    help:
+      'Main queue; must be the same for all processes on one database. ' +
+      'The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
   },
   RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
   RABBITMQ_QUEUE_MAX_LENGTH: {
@@ -80,7 +82,9 @@ export const settings = {
   },
   REPUBLISH_AFTER_MS: {
     parse: int(1_000, 604_800_000).default(21_600_000),
-    help: 'How long a published event that is still open is left alone. After four times this, it is published again, whatever is in the queue.',
+    help:
+      'How long a published event that is still open is left alone. After four times this, ' +
+      'it is published again, whatever is in the queue.',
   },
   LOST_AFTER_MS: {
     parse: int(1_000, 86_400_000).default(60_000),

@@ -11,8 +11,10 @@ export function celery(urls: Urls): Contender {
     name: 'Celery + FastAPI',
     async open() {
       const space = await peerSpace(urls);
-      await space.database.query(`CREATE TABLE celery_events (event_id CHAR(36) PRIMARY KEY, conversation_id VARCHAR(255) NOT NULL UNIQUE,
-        user_id VARCHAR(255) NOT NULL, body MEDIUMTEXT NOT NULL, status VARCHAR(10) NOT NULL, score DOUBLE NULL, created_at DATETIME(3) NOT NULL)`);
+      await space.database.query(`CREATE TABLE celery_events (event_id CHAR(36) PRIMARY KEY,
+        conversation_id VARCHAR(255) NOT NULL UNIQUE,
+        user_id VARCHAR(255) NOT NULL, body MEDIUMTEXT NOT NULL, status VARCHAR(10) NOT NULL, score DOUBLE NULL,
+        created_at DATETIME(3) NOT NULL)`);
       await space.database.query(
         'CREATE TABLE celery_friendship (user_id VARCHAR(255) PRIMARY KEY, friendship_score DOUBLE NOT NULL)',
       );

@@ -11,5 +11,6 @@ export function nextBody(users = 168): string {
   const i = n++;
   // Ids in no order, as clients send them: an index that is filled at one end only would be too easy.
   const scattered = (Math.imul(i, 0x9e3779b1) >>> 0).toString(36);
-  return `{"conversation_id":"${scattered}_bench_${process.pid}_${i}","user_id":"user_${i % users}",${rests[i % rests.length]}`;
+  const id = `${scattered}_bench_${process.pid}_${i}`;
+  return `{"conversation_id":"${id}","user_id":"user_${i % users}",${rests[i % rests.length]}`;
 }

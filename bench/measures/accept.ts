@@ -32,7 +32,7 @@ export function acceptSubjects(urls: Urls, contenders: readonly Contender[], sec
   ];
 }
 
-export async function acceptRound(contender: Contender, seconds: number, env: Record<string, string> = {}) {
+async function acceptRound(contender: Contender, seconds: number, env: Record<string, string> = {}) {
   await using session = await contender.open(env);
   const api = await session.startApi();
   const result = await warmLoad(api.url, seconds);

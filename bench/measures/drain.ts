@@ -99,7 +99,7 @@ class TooSmall extends Error {
   }
 }
 
-export const drainSettings = [1, 2, 4].flatMap((workers) => [10, 50].map((concurrency) => ({ workers, concurrency })));
+const drainSettings = [1, 2, 4].flatMap((workers) => [10, 50].map((concurrency) => ({ workers, concurrency })));
 
 export function drainSubjects(urls: Urls, ours: Contender, peers: readonly Contender[], seconds: number): Subject[] {
   const peerSettings = drainSettings.filter(

@@ -52,7 +52,8 @@ async function insertFifty(connection: Connection, { events, logs: texts }: Tabl
     batch.map(({ id, i }) => [id, logs[i % logs.length]]),
   ]);
   await connection.query(
-    `INSERT INTO ${events} (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, status,
+    `INSERT INTO ${events} (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
+      request_digest, status,
        next_attempt_at, created_at, updated_at) VALUES ?`,
     [
       batch.map(({ id, i }) => [
@@ -164,11 +165,13 @@ async function settleFifty(
     ids,
   ]);
   await connection.query(
-    'INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ? ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
+    'INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ? ' +
+      'ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
     [[...new Set(batch.map((row) => row.user_id))].sort().map((id) => [id, 1, '2026-01-01'])],
   );
   await connection.query(
-    `UPDATE ${table} SET status = 'PROCESSED', next_attempt_at = NULL, processed_at = UTC_TIMESTAMP(3), friendship_score_change = 1,
+    `UPDATE ${table} SET status = 'PROCESSED', next_attempt_at = NULL, processed_at = UTC_TIMESTAMP(3),
+      friendship_score_change = 1,
        new_friendship_level = 'PHASE1_STRANGER', score_calculation_details = '{}' WHERE event_id IN (?)`,
     [ids],
   );

@@ -117,7 +117,9 @@ async function drainSome(session: Session, seconds: number): Promise<number> {
 }
 
 /** Event `n` of those created here: ids in order of creation, as version 7 ids are. */
-const eventIdSql = `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '-7', LPAD(LOWER(HEX(n % 4096)), 3, '0'), '-8000-', LPAD(LOWER(HEX(n)), 12, '0'))`;
+const eventIdSql =
+  `CONCAT('019b76da-', LPAD(LOWER(HEX(n DIV 65536)), 4, '0'), '-7', LPAD(LOWER(HEX(n % 4096)), 3, ` +
+  `'0'), '-8000-', LPAD(LOWER(HEX(n)), 12, '0'))`;
 const eventId = (n: number): EventId =>
   `019b76da-${Math.floor(n / 65_536)
     .toString(16)
@@ -125,8 +127,12 @@ const eventId = (n: number): EventId =>
       4,
       '0',
     )}-7${(n % 4_096).toString(16).padStart(3, '0')}-8000-${n.toString(16).padStart(12, '0')}` as EventId;
-const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, created_at, updated_at`;
-const values = `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', 'n', '2026-01-01', '2026-01-01 00:10:00',
+const columns =
+  `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, ` +
+  `request_digest, created_at, updated_at`;
+const values =
+  `${eventIdSql}, CONCAT(LEFT(SHA2(n, 256), 12), '_', n), CONCAT('user_', n % 100000), 'TALK', 'b', ` +
+  `'n', '2026-01-01', '2026-01-01 00:10:00',
   REPEAT('x', 32), '2026-01-01', '2026-01-01'`;
 
 async function insertClosed(database: Pool, from: number): Promise<void> {
@@ -148,7 +154,8 @@ async function insertOpen(database: Pool, from: number, count: number, log = sto
 
 async function insertLogs(database: Pool, from: number, count: number, log: string): Promise<void> {
   await database.query(
-    `INSERT INTO conversation_logs (event_id, conversation_log) SELECT ${eventIdSql}, ? FROM (${numbers(from, count)}) numbers`,
+    `INSERT INTO conversation_logs (event_id, conversation_log) SELECT ${eventIdSql}, ?
+      FROM (${numbers(from, count)}) numbers`,
     [log],
   );
 }
@@ -161,7 +168,8 @@ function storedLog(): string {
 /** `count` numbers from `from` on: digits cross-joined with themselves, which works on both servers. */
 function numbers(from: number, count: number): string {
   const digits =
-    '(SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)';
+    '(SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL ' +
+    'SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)';
   const places = [...'abcde'];
   const sum = places.map((p, i) => `${p}.d * ${10 ** i}`).join(' + ');
   return `SELECT ${from} + ${sum} AS n FROM ${places.map((p) => `${digits} ${p}`).join(', ')} WHERE ${sum} < ${count}`;

@@ -55,7 +55,8 @@ export async function sizeAccuracy(
       }
       const { setting } = report.advice;
       say(
-        `size: ${scorer}: recommends ${setting.workers} x ${setting.concurrency}, ${setting.threads} threads on ${availableParallelism()} cores`,
+        `size: ${scorer}: recommends ${setting.workers} x ${setting.concurrency}, ` +
+          `${setting.threads} threads on ${availableParallelism()} cores`,
       );
     }
   }

@@ -15,8 +15,10 @@ import { Piscina } from 'piscina';
 const { DATABASE_URL = '', REDIS_PORT = '6379', QUEUE = 'bull', CONCURRENCY = '10', WAIT_MS = '0' } = process.env;
 const connection = { host: '127.0.0.1', port: Number(REDIS_PORT), maxRetriesPerRequest: null };
 const database = mysql.createPool({ uri: DATABASE_URL, connectionLimit: 10 });
-await database.query(`CREATE TABLE IF NOT EXISTS bull_events (event_id CHAR(36) PRIMARY KEY, conversation_id VARCHAR(255) NOT NULL UNIQUE,
-  user_id VARCHAR(255) NOT NULL, body MEDIUMTEXT NOT NULL, status VARCHAR(10) NOT NULL, score DOUBLE NULL, created_at DATETIME(3) NOT NULL)`);
+await database.query(`CREATE TABLE IF NOT EXISTS bull_events (event_id CHAR(36) PRIMARY KEY,
+  conversation_id VARCHAR(255) NOT NULL UNIQUE,
+  user_id VARCHAR(255) NOT NULL, body MEDIUMTEXT NOT NULL, status VARCHAR(10) NOT NULL, score DOUBLE NULL,
+  created_at DATETIME(3) NOT NULL)`);
 await database.query(
   'CREATE TABLE IF NOT EXISTS bull_friendship (user_id VARCHAR(255) PRIMARY KEY, friendship_score DOUBLE NOT NULL)',
 );
@@ -69,7 +71,8 @@ if (process.argv[2] === 'api') {
             event_id,
           ]);
           await db.query(
-            'INSERT INTO bull_friendship VALUES (?, ?) ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
+            'INSERT INTO bull_friendship VALUES (?, ?) ON DUPLICATE KEY UPDATE friendship_score = friendship_score + ' +
+              'VALUES(friendship_score)',
             [body.user_id, score],
           );
         }

@@ -95,7 +95,8 @@ if (process.argv[2] === 'api') {
       if (event?.status !== 'PENDING') return;
       await manager.update(EventSchema, { event_id }, { status: 'PROCESSED', score });
       await manager.query(
-        'INSERT INTO plain_friendship (user_id, friendship_score) VALUES (?, ?) ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
+        'INSERT INTO plain_friendship (user_id, friendship_score) VALUES (?, ?) ' +
+          'ON DUPLICATE KEY UPDATE friendship_score = friendship_score + VALUES(friendship_score)',
         [user_id, score],
       );
     });

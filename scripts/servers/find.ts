@@ -15,7 +15,7 @@ const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL' } as const 
 const packages = { database: 'mariadb-server', broker: 'rabbitmq-server' } as const satisfies Record<Kind, string>;
 const findInstalled = { database: findDatabaseProgram, broker: findBrokerProgram } as const;
 
-export type Found<K extends Kind = Kind> = {
+type Found<K extends Kind = Kind> = {
   readonly server: ServerOf[K];
   readonly how: 'named' | 'docker' | 'private';
 };

@@ -18,7 +18,7 @@ export function findBrokerProgram(): Promise<string | null> {
  * A node of a cluster. Nodes of one cluster share the port of one epmd (which the first to start runs) and the cookie
  * in one home directory.
  */
-export type ClusterNode = {
+type ClusterNode = {
   readonly name: string;
   readonly home: string;
   readonly epmdPort: number;

@@ -2,7 +2,7 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** The kind of servers that has the data of a checkout. */
-export type Taken = 'docker' | 'private';
+type Taken = 'docker' | 'private';
 
 /** The file that records the kind. */
 export const noteOf = (folder: string) => join(folder, 'servers');
@@ -47,7 +47,8 @@ export async function whyNotDocker(
   if (wish === 'docker') throw new Error(`AFTERWORD_SERVERS=docker, but: ${obstacle}`);
   if (kept === 'docker') {
     throw new Error(
-      `the data of this checkout are in ${places.docker}, but: ${obstacle}.\nStart Docker. ${startOver('private', note)}`,
+      `the data of this checkout are in ${places.docker}, but: ${obstacle}.\nStart Docker. ` +
+        `${startOver('private', note)}`,
     );
   }
   return obstacle;

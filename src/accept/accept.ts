@@ -7,7 +7,7 @@ import { requestDigest } from './digest.ts';
 import type { Stored, StoreEvents } from './ports.ts';
 import type { ConversationRequest } from './request.ts';
 
-export type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
+type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
 
 export type Acceptor = {
   /**

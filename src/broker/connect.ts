@@ -42,7 +42,9 @@ function refusal({ username, pathname }: URL, cause: unknown): PipelineError | n
   }
   if (message.startsWith('Expected ConnectionOpenOk')) {
     const vhost = decodeURIComponent(pathname.slice(1)) || '/';
-    const help = `the broker refuses the virtual host ${vhost}: does it exist, and does the user have rights on it? (the path of RABBITMQ_URL; %2F is /)`;
+    const help =
+      `the broker refuses the virtual host ${vhost}: does it exist, ` +
+      `and does the user have rights on it? (the path of RABBITMQ_URL; %2F is /)`;
     return new PipelineError('transient', 'VHOST_REFUSED', help, { cause });
   }
   return null;

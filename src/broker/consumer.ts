@@ -6,7 +6,7 @@ import { type Acks, createAcks } from './acks.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
-export type Consumer = {
+type Consumer = {
   /** basic.cancel: nothing new arrives, the channel stays open for answers. */
   stopTaking(): Promise<void>;
   /** See `Link.firstSession`. */

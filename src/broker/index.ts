@@ -1,6 +1,6 @@
-export { type Consumer, createConsumer } from './consumer.ts';
+export { createConsumer } from './consumer.ts';
 export { type DeadLetter, type DeadLetters, openDeadLetters } from './dead-letters.ts';
 export { inspectBroker } from './inspect.ts';
 export { createOwnQueue, type OwnQueue } from './own-queue.ts';
 export { createPublisher, type Publisher } from './publisher.ts';
-export { type TopologyOptions, topologyNames } from './topology.ts';
+export { topologyNames } from './topology.ts';

@@ -6,7 +6,7 @@ import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 
 /** A connection that is restored when it is lost. Each new session starts with nothing left over from the last. */
-export type Link = {
+type Link = {
   /** Ends the loop and the connection. Channels must be closed before. */
   close(): Promise<void>;
   /**
@@ -22,7 +22,7 @@ export type Link = {
  * Sets everything up on a new connection (declarations, channel, prefetch, consumer) and resolves when that is done.
  * Called again after each reconnect, and after `restart`, which reports that a channel died while its connection lives.
  */
-export type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
+type Session = (model: ChannelModel, restart: (reason: string) => void) => Promise<void>;
 
 /** While a broker starts, it refuses its virtual hosts for a moment. */
 const vhostMayStartMs = 10_000;

@@ -9,7 +9,7 @@ export type TopologyOptions = {
 };
 
 /** Names of everything that is declared; the dead-letter names derive from the queue's. */
-export type Topology = { readonly queue: string; readonly deadExchange: string; readonly deadQueue: string };
+type Topology = { readonly queue: string; readonly deadExchange: string; readonly deadQueue: string };
 
 export function topologyNames(queueName: string): Topology {
   const base = queueName.replace(/_processing$/, '');

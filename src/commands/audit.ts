@@ -17,7 +17,7 @@ import {
 } from '../store/index.ts';
 import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
-export type AuditOptions = {
+type AuditOptions = {
   readonly since?: Date;
   /** Milliseconds. */
   readonly overdue: number;
@@ -105,7 +105,8 @@ function print(report: AuditReport): void {
       (report.since ? `, users with an event since ${report.since.toISOString()}` : ''),
   );
   printLine(
-    `now pending ${checked.pending}, processing ${checked.processing}, failed ${checked.failed}, skipped ${checked.skipped}, ` +
+    `now pending ${checked.pending}, processing ${checked.processing}, failed ${checked.failed}, ` +
+      `skipped ${checked.skipped}, ` +
       `dead letters ${checked.deadLetters ?? 'unknown'}\n`,
   );
   for (const [rule, text] of rules) {

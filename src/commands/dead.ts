@@ -81,7 +81,7 @@ export async function runDeadShow(
 }
 
 /** Which letters are replayed: one event's, those whose event failed with a code, or all. */
-export type ReplaySelection = { readonly id: string } | { readonly error: string } | 'all';
+type ReplaySelection = { readonly id: string } | { readonly error: string } | 'all';
 
 /** A letter leaves the queue only when its replay is committed or confirmed. */
 export async function runDeadReplay(
@@ -165,7 +165,8 @@ export async function runDeadPurge(
   if (options.json) printJson({ dropped });
   else
     printLine(
-      `${counted(dropped, 'dead letter')} dropped; FAILED events stay and can be retried with \`afterword events retry\``,
+      `${counted(dropped, 'dead letter')} dropped; FAILED events stay and can be retried with ` +
+        `\`afterword events retry\``,
     );
   return exitCodes.ok;
 }

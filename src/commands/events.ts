@@ -140,7 +140,8 @@ export async function runEventsRetry(
   if (filter.json) printJson({ retried });
   else
     printLine(
-      `${counted(retried, 'FAILED event')} ${retried === 1 ? 'is' : 'are'} due again; the fleet publishes ${retried === 1 ? 'it' : 'them'}`,
+      `${counted(retried, 'FAILED event')} ${retried === 1 ? 'is' : 'are'} due again; ` +
+        `the fleet publishes ${retried === 1 ? 'it' : 'them'}`,
     );
   return exitCodes.ok;
 }

@@ -4,7 +4,7 @@ import { baseOf, connectApi } from '../send/api-client.ts';
 import { readBodies } from '../send/bodies.ts';
 import { counted } from '../terminal/print.ts';
 
-export type SendOptions = {
+type SendOptions = {
   readonly url: string;
   readonly concurrency: number;
   readonly wait: boolean;
@@ -175,5 +175,8 @@ function describe(s: Summary, options: SendOptions): string {
 }
 
 function where(count: number, lines: readonly number[]): string {
-  return `${count === 1 ? 'line' : 'lines'} ${lines.toSorted((a, b) => a - b).join(', ')}${count > lines.length ? ', …' : ''}`;
+  return (
+    `${count === 1 ? 'line' : 'lines'} ` +
+    `${lines.toSorted((a, b) => a - b).join(', ')}${count > lines.length ? ', …' : ''}`
+  );
 }

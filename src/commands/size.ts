@@ -10,7 +10,7 @@ import { quiet } from '../start/tool.ts';
 import { maxConnections } from '../store/index.ts';
 import { printLine, printReport } from '../terminal/print.ts';
 
-export type SizeOptions = size.Goal & {
+type SizeOptions = size.Goal & {
   readonly body: string | null;
   readonly seconds: number;
   readonly json: boolean;
@@ -109,7 +109,8 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
       Math.max(options.seconds, 200 / (capacity * share)),
     );
     say(
-      `at ${share * 100} %: p50 ${Math.round(found.p50Ms)} ms, p99 ${Math.round(found.p99Ms)} ms from accept to processed`,
+      `at ${share * 100} %: p50 ${Math.round(found.p50Ms)} ms, ` +
+        `p99 ${Math.round(found.p99Ms)} ms from accept to processed`,
     );
     points.push({ share, ...found });
   }

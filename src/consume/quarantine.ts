@@ -3,7 +3,7 @@
  * one such start run together, a quarter of the prefetch at a time; events with more run alone here. So if the process
  * dies again there are few suspects, and the next time only one.
  */
-export type Quarantine = {
+type Quarantine = {
   /**
    * Runs `work` when its turn comes, in the order of calls.
    * @param unfinishedStarts  starts of the event that never ended, at least 1.

@@ -1,5 +1,5 @@
 /** What a failure calls for: waiting and retrying, a corrected input, or a fix in the code. */
-export type FaultKind = 'transient' | 'permanent' | 'bug';
+type FaultKind = 'transient' | 'permanent' | 'bug';
 
 /** The project's own error class. Adapters, which know the cause, choose the kind; other code acts on it. */
 export class PipelineError extends Error {

@@ -8,7 +8,7 @@ import { type EventId, type EventPointer, type EventRef, parseEventId } from './
  * the log as well. Other publishers send only a `conversation_id`. All of these are read; everything in a body except
  * `event_id` and `conversation_id` is ignored.
  */
-export const messageVersion = 2;
+const messageVersion = 2;
 
 export type Message = {
   readonly messageId: string;

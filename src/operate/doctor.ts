@@ -224,7 +224,10 @@ function concurrencyOf({ inFlight, threads, waits, replicas }: Parameters<typeof
   const busy = Math.min(inFlight, threads);
   const fleet = (each: number) => (replicas === 1 ? '' : `; ${each * replicas} in ${replicas} workers`);
   if (waits === false)
-    return `${busy} ${busy === 1 ? 'scoring' : 'scorings'} at a time, ${inFlight} prefetched (the scorer declares waits: false)${fleet(busy)}`;
+    return (
+      `${busy} ${busy === 1 ? 'scoring' : 'scorings'} at a time, ` +
+      `${inFlight} prefetched (the scorer declares waits: false)${fleet(busy)}`
+    );
   const least = waits === true ? '' : ` (${busy} if the scorer only uses the CPU)`;
   return `up to ${inFlight} scorings at a time on ${threads} threads${least}${fleet(inFlight)}`;
 }

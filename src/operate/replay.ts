@@ -1,9 +1,9 @@
 import { type EventId, type EventStatus, isOpen } from '../event/event.ts';
 
 /** The fields of a letter's event row that a replay needs. */
-export type LetterEvent = { readonly eventId: EventId; readonly conversationId: string; readonly status: EventStatus };
+type LetterEvent = { readonly eventId: EventId; readonly conversationId: string; readonly status: EventStatus };
 
-export type ReplaySteps = {
+type ReplaySteps = {
   /** FAILED → PENDING, due at once. False if it is no longer FAILED. */
   readonly reopen: (conversationId: string) => Promise<boolean>;
   /** Makes an open event due at once. */

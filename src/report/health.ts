@@ -4,7 +4,7 @@ import type { Gauge } from '../runtime/gauge.ts';
 import { sendJson } from '../runtime/http/index.ts';
 
 /** @throws if the database does not answer, or takes no writes. */
-export type ProbeWrites = () => Promise<void>;
+type ProbeWrites = () => Promise<void>;
 
 /** A silent broker is not waited for any longer. */
 const brokerAnswerMs = 2_000;

@@ -22,5 +22,7 @@ export function isoTime(ms: number): string {
   const rest = whole - now * dayMs;
   const seconds = Math.floor(rest / 1_000);
   const minutes = Math.floor(seconds / 60);
-  return `${date}${twoDigits[Math.floor(minutes / 60)]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}.${threeDigits[rest % 1_000]}Z`;
+  const hours = Math.floor(minutes / 60);
+  const clock = `${twoDigits[hours]}:${twoDigits[minutes % 60]}:${twoDigits[seconds % 60]}`;
+  return `${date}${clock}.${threeDigits[rest % 1_000]}Z`;
 }

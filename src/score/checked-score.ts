@@ -5,9 +5,9 @@ const largestChange = 1e9;
 /** Bounded because a settling transaction writes the details of up to a hundred events. */
 export const maxDetailsBytes = 64 * 1_024;
 
-export type CheckedScore = { readonly change: number; readonly totalTurns: number; readonly detailsJson: string };
+type CheckedScore = { readonly change: number; readonly totalTurns: number; readonly detailsJson: string };
 /** What is wrong with an answer, in words that never quote text from it. */
-export type Unusable = { readonly problem: string };
+type Unusable = { readonly problem: string };
 
 /**
  * Checks a scorer's answer and converts it to the form in which it is stored.

@@ -2,5 +2,5 @@ export { roundsFor } from './culprit-search.ts';
 export { createDryRun } from './dry-run.ts';
 export { mostDeadlines } from './pending.ts';
 export { type ScorePool, type ScorePoolOptions, startScorePool } from './pool.ts';
-export type { Score, ScoreContext, Scorer, ScoreWeights } from './scorer.ts';
+export type { Scorer } from './scorer.ts';
 export { deadlinesToEnd } from './thread.ts';

@@ -2,12 +2,12 @@ import { Agent, interceptors, request } from 'undici';
 import { StartError } from '../runtime/start-error.ts';
 import { pause } from '../runtime/wait.ts';
 
-export type PostAnswer =
+type PostAnswer =
   | { readonly location: string; readonly replayed: boolean }
   | { readonly location: null; readonly reason: string };
-export type Closed = { readonly status: string; readonly tookMs: number };
+type Closed = { readonly status: string; readonly tookMs: number };
 
-export type ApiClient = {
+type ApiClient = {
   post(body: string): Promise<PostAnswer>;
   /** @returns null if it is still open at `giveUpAt` (on the clock of `performance.now()`) or when `stop` fires. */
   untilClosed(location: string, giveUpAt: number, stop: AbortSignal): Promise<Closed | null>;
@@ -108,7 +108,8 @@ function reasonOf(status: number, text: string): string {
     return `${status} without a problem document: is this an Afterword API?`;
   }
   const [first] = problem.errors ?? [];
-  return `${status} ${problem.code}${first ? ` (${first.pointer === '' ? 'the body' : first.pointer} ${first.detail})` : ''}`;
+  if (first === undefined) return `${status} ${problem.code}`;
+  return `${status} ${problem.code} (${first.pointer || 'the body'} ${first.detail})`;
 }
 
 /** Checks once before the first body: a wrong address should not be retried for a thousand bodies. */

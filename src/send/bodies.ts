@@ -4,7 +4,7 @@ import { StartError } from '../runtime/start-error.ts';
 import { requireReadable } from '../terminal/input-file.ts';
 
 /** One body and its line number, counted from 1. */
-export type Body = { readonly text: string; readonly line: number };
+type Body = { readonly text: string; readonly line: number };
 
 /**
  * The bodies of an NDJSON file, one per line; blank lines are skipped.
@@ -37,7 +37,8 @@ function refuseOtherShapes(first: string, file: string): void {
   if (jq === null) return;
   const what = first.startsWith('[') ? 'a JSON list' : 'JSON over several lines';
   throw new StartError(
-    `${file === 'FILE' ? 'the input' : file} is ${what}; send takes one body per line: ${jq} ${file} | scripts/afterword send -`,
+    `${file === 'FILE' ? 'the input' : file} is ${what}; send takes one body per line: ` +
+      `${jq} ${file} | scripts/afterword send -`,
   );
 }
 

@@ -1,5 +1,5 @@
 /** `capMs >= baseMs > 0`, milliseconds. */
-export type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
+type RetryPolicy = { readonly baseMs: number; readonly capMs: number };
 
 /** The largest random deviation of a delay, in either direction, as a share of it. */
 export const jitter = 0.2;

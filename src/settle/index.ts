@@ -1,3 +1,3 @@
 export { backoffMs, jitter } from './backoff.ts';
 export { createCalendar } from './friendship.ts';
-export { createSettler, type Settler } from './settler.ts';
+export { createSettler } from './settler.ts';

@@ -6,7 +6,7 @@ import type { Logger } from '../runtime/log.ts';
 import { applyBatch, type SettlePolicy } from './apply.ts';
 import type { InSettleTransaction } from './ports.ts';
 
-export type Settler = {
+type Settler = {
   /**
    * Resolves when the attempt's result is committed. While the database is away the result is held, and the write is
    * retried with growing delays: a requeue would only cause the event to be scored again.

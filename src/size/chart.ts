@@ -85,7 +85,8 @@ function page(lines: readonly string[], charts: readonly string[]): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Afterword: size</title>
 <style>
-  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1d2530; background: #fff }
+  body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem; padding: 0 1rem; color: #1d2530;
+  background: #fff }
   h1 { font-size: 1.5rem } h2 { font-size: 1.05rem; margin-top: 2rem } svg { max-width: 100%; height: auto }
   pre { white-space: pre-wrap; background: #f5f7fa; padding: 1rem; border-radius: 6px; font-size: 13px }
 </style></head><body>

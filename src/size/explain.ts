@@ -31,13 +31,18 @@ export function explain(
 
 function recommendation(measured: Measured, model: Model, advice: Advice, goal: Goal): string[] {
   const { setting, expected } = advice;
+  const where = advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`;
   const lines = [
-    `recommended on ${advice.machines === 1 ? 'this machine' : `each of ${advice.machines} machines like this one`}${goalText(goal)}:`,
-    `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
+    `recommended on ${where}${goalText(goal)}:`,
+    `  WORKER_REPLICAS=${setting.workers} MESSAGE_CONCURRENCY_PER_WORKER=${setting.concurrency} ` +
+      `SCORING_THREADS=${setting.threads} DATABASE_POOL_SIZE=${advice.databasePoolSize}`,
     `  drains ${rate(advice.drain)}; while also accepting, ${rate(advice.sustained)}; ` +
       `needed: ${rate(advice.rate / advice.machines)} (${percent(advice.share)})`,
-    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ${Math.ceil(expected.queue)} events in flight; workers ${expected.workersMiB === null ? 'of unknown size' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
-    `  connections ${advice.connections.needed} of the ${advice.connections.admitted} that the database allows${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
+    `  expected   p50 ${ms(expected.p50Ms)}, p99 ${ms(expected.p99Ms)} from accept to processed; ` +
+      `${Math.ceil(expected.queue)} events in flight; workers ` +
+      `${expected.workersMiB === null ? 'of unknown size' : `${Math.round(expected.workersMiB)} MiB on each machine`}`,
+    `  connections ${advice.connections.needed} of the ${advice.connections.admitted} that the database ` +
+      `allows${advice.connections.needed > advice.connections.admitted * 0.8 ? ': raise max_connections' : ''}`,
   ];
   if (model.kind === 'working' && waitsMostly(measured.scorer))
     lines.push(
@@ -46,7 +51,8 @@ function recommendation(measured: Measured, model: Model, advice: Advice, goal: 
     );
   if (model.kind === 'waiting')
     lines.push(
-      `  the service behind the scorer must handle ${setting.workers * setting.concurrency * advice.machines} concurrent calls${goal.rate === null ? '; name a rate (--rate) for fewer' : ''}`,
+      `  the service behind the scorer must handle ${setting.workers * setting.concurrency * advice.machines} ` +
+        `concurrent calls${goal.rate === null ? '; name a rate (--rate) for fewer' : ''}`,
     );
   if (advice.machines > 1)
     lines.push(
@@ -61,16 +67,25 @@ function reasons(measured: Measured, model: Model, checks: readonly Check[]): st
   const { scorer, cores } = measured;
   const waits = 1 - Math.min(1, scorer.cpuMs / scorer.wallMs);
   return [
-    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} per event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ${percent(1 - waits)} CPU, ${percent(waits)} waiting${
-      model.kind === 'waiting'
-        ? ': the rate depends on the number in flight, not on threads'
-        : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
-    }`,
+    `scorer     ${scorer.name}: ${ms(scorer.wallMs)} per event of ${Math.round(measured.bodyBytes / 100) / 10} KB, ` +
+      `${percent(1 - waits)} CPU, ${percent(waits)} waiting${
+        model.kind === 'waiting'
+          ? ': the rate depends on the number in flight, not on threads'
+          : `; ${cores} threads on ${cores} cores work at ${percent(scorer.threadEfficiency)} each`
+      }`,
     `servers    a 202 with its commit takes ${ms(measured.commitMs)}; ` +
       `without scoring, this machine accepts ${rate(measured.acceptRate)}`,
     `measured   ${measured.trials.map(trial).join(' · ')}`,
-    `checked    ${checks.map((c) => `${c.workers} x ${c.concurrency}: predicted ${rate(c.predicted)}, measured ${rate(c.measured)} (${signed(offBy(c))})`).join(' · ')}`,
+    `checked    ${checks.map(checked).join(' · ')}`,
   ];
+}
+
+function checked(check: Check): string {
+  const { workers, concurrency, predicted, measured } = check;
+  return (
+    `${workers} x ${concurrency}: predicted ${rate(predicted)}, ` +
+    `measured ${rate(measured)} (${signed(offBy(check))})`
+  );
 }
 
 function details(measured: Measured, model: Model): string[] {
@@ -85,10 +100,16 @@ function details(measured: Measured, model: Model): string[] {
 
 function describeModel(model: Model): string {
   if (model.kind === 'waiting')
-    return `rate = W x C / ${(model.eachMs / 1_000).toFixed(2)} s (Little's law), at most ${rate(model.cpuLimit)} by the CPU of this machine`;
+    return (
+      `rate = W x C / ${(model.eachMs / 1_000).toFixed(2)} s (Little's law), ` +
+      `at most ${rate(model.cpuLimit)} by the CPU of this machine`
+    );
   const { lambda, sigma, kappa } = model.alone;
   const sharing = model.sharing.map((s) => `σ ${s.sigma.toFixed(2)} at C = ${s.concurrency}`).join(', ');
-  return `one worker: ${rate(lambda)} per delivery, σ ${sigma.toFixed(3)}, κ ${kappa.toExponential(1)}; several: ${sharing}`;
+  return (
+    `one worker: ${rate(lambda)} per delivery, σ ${sigma.toFixed(3)}, κ ${kappa.toExponential(1)}; several: ` +
+    `${sharing}`
+  );
 }
 
 /** Compares the classic rule (raise W under 80 % CPU, lower C over 90 %) with the measurements. */
@@ -97,7 +118,10 @@ function cpuRule(trials: readonly Trial[]): string {
   const wouldSay = best.busy < 0.8 ? 'raise W' : best.busy > 0.9 ? 'lower C' : 'leave it';
   const more = trials.find((t) => t.workers > best.workers && t.concurrency === best.concurrency);
   const truth = more && best.busy < 0.8 ? `; ${more.workers} x ${more.concurrency} drained ${rate(more.rate)}` : '';
-  return `the fastest run (${best.workers} x ${best.concurrency}) used ${percent(best.busy)} of the CPU: the rule says "${wouldSay}"${truth}`;
+  return (
+    `the fastest run (${best.workers} x ${best.concurrency}) used ${percent(best.busy)} of the CPU: ` +
+    `the rule says "${wouldSay}"${truth}`
+  );
 }
 
 function goalText({ rate: wanted, p99Ms }: Goal): string {

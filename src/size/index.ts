@@ -1,13 +1,13 @@
 export { readBodies } from './bodies.ts';
 export { sizeHtml } from './chart.ts';
-export { bestSetting, confirmSetting, type Setting, settingsToMeasure, threadsFor } from './choose-setting.ts';
+export { bestSetting, confirmSetting, settingsToMeasure, threadsFor } from './choose-setting.ts';
 export { explain, trial as describeTrial } from './explain.ts';
 export { busyShareFor } from './machine-use.ts';
 export { measureDrain } from './measure-drain.ts';
 export { measureLatency } from './measure-latency.ts';
 export { fewestForRate, fitModel, isWaiting, type LatencyPoint, type Scorer, type Trial } from './model.ts';
 export { measureScorer } from './profile-scorer.ts';
-export { type Advice, advise, type Goal, type Measured, predictions, sustained, workerPoolSize } from './recommend.ts';
+export { advise, type Goal, type Measured, predictions, sustained } from './recommend.ts';
 export { escapeHtml, svgChart } from './svg-chart.ts';
 export { TestBed } from './test-bed.ts';
 export { type Check, distrustOf, isOff, isQuiet } from './trust.ts';

@@ -4,7 +4,7 @@ import { cpus } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-export type CpuTimes = { readonly idle: number; readonly all: number };
+type CpuTimes = { readonly idle: number; readonly all: number };
 
 /** CPU time of all cores together since some fixed moment, milliseconds. */
 export function cpuTimes(): CpuTimes {

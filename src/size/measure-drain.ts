@@ -7,7 +7,7 @@ const pollMs = 200;
 /** Time for code to be compiled and connections to warm up. */
 const warmMs = 1_500;
 
-export type DrainTrial = Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
+type DrainTrial = Trial & { /** The backlog ran out before the end. */ readonly dry: boolean };
 
 /** Measures how fast the backlog drains, for `seconds`, or up to six times that until `fewest` are drained. */
 export async function measureDrain(

@@ -43,7 +43,7 @@ export function isWaiting(scorer: Scorer): boolean {
  * Universal scalability law (Gunther 2007): X(n) = λn / (1 + σ(n − 1) + κn(n − 1)). λ: rate of one; σ: contention, the
  * serial share; κ: coherency, the cost of each pair.
  */
-export type Usl = { readonly lambda: number; readonly sigma: number; readonly kappa: number };
+type Usl = { readonly lambda: number; readonly sigma: number; readonly kappa: number };
 
 export function uslRate({ lambda, sigma, kappa }: Usl, n: number): number {
   return (lambda * n) / (1 + sigma * (n - 1) + kappa * n * (n - 1));
@@ -174,7 +174,7 @@ export function fitWorking(trials: readonly Trial[]): WorkingModel {
  * @param trials  at least one. The fastest gives the best CPU time per event, because the machine's other work weighs
  *   least in it.
  */
-export function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
+function fitWaiting(trials: readonly Trial[], cores: number): WaitingModel {
   // The shortest: runs that the CPU slowed down say nothing about the waiting.
   const eachMs = Math.min(...trials.map((t) => (t.workers * t.concurrency * 1_000) / t.rate));
   const fastest = trials.reduce((a, b) => (b.rate > a.rate ? b : a));
@@ -191,7 +191,7 @@ export function fitWaiting(trials: readonly Trial[], cores: number): WaitingMode
  * A percentile of the time from due to processed, by the share of capacity in use: `baseMs` when idle, plus the growth
  * of a queue, `queueMs` × ρ / (1 − ρ).
  */
-export type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
+type LatencyModel = { readonly baseMs: number; readonly queueMs: number };
 
 /** @param points  two runs at different shares of capacity. */
 export function fitLatency(

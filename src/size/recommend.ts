@@ -115,7 +115,10 @@ export function advise(
 
   function shortfallOf(): string | null {
     if (comfortable === 0)
-      return `p99 is ${Math.round(latencyAt(law, 0))} ms with next to no load: ${goal.p99Ms} ms cannot be reached with this scorer here`;
+      return (
+        `p99 is ${Math.round(latencyAt(law, 0))} ms with next to no load: ` +
+        `${goal.p99Ms} ms cannot be reached with this scorer here`
+      );
     if (machines < needed) return `${Math.round(wanted)}/s needs ${needed} machines like this one`;
     return null;
   }

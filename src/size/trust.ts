@@ -38,7 +38,8 @@ export function distrustOf(busyBefore: number, checks: readonly Check[]): string
       : [`${Math.round(busyBefore * 100)} % of the CPU was in use by others before the measurement`]),
     ...(worst !== undefined && isOff(worst)
       ? [
-          `${worst.workers} x ${worst.concurrency} was predicted at ${Math.round(worst.predicted)}/s and measured, twice, at ${Math.round(worst.measured)}/s`,
+          `${worst.workers} x ${worst.concurrency} was predicted at ${Math.round(worst.predicted)}/s and measured, ` +
+            `twice, at ${Math.round(worst.measured)}/s`,
         ]
       : []),
   ];

@@ -70,7 +70,7 @@ export async function requireRights(store: Store, log: Logger): Promise<void> {
   }
 }
 
-export function missingRightHelp(missing: string): string {
+function missingRightHelp(missing: string): string {
   return (
     `the database user lacks a right that this process needs (${missing}): ` +
     'GRANT SELECT, INSERT, UPDATE ON the database of DATABASE_URL to it'

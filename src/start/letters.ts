@@ -16,7 +16,7 @@ export type SeenLetter = {
   readonly event: EventView | null;
 };
 
-export type Letters = {
+type Letters = {
   readonly config: Config;
   readonly store: Store;
   readonly letters: DeadLetters;

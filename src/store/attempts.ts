@@ -15,7 +15,8 @@ export async function markProcessing(
   await withConnection(store, options.deadlineMs, (connection) =>
     connection.query(
       `UPDATE conversation_events FORCE INDEX (PRIMARY)
-       SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3), attempt_started_at = CASE event_id ${started} END
+       SET status = 'PROCESSING', worker = ?, updated_at = UTC_TIMESTAMP(3),
+         attempt_started_at = CASE event_id ${started} END
        WHERE event_id IN (?) AND status IN ('PENDING', 'PROCESSING')`,
       [
         options.worker,
@@ -33,7 +34,8 @@ export async function markProcessing(
 export async function countStart(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(
-      "UPDATE conversation_events SET suspect_starts = suspect_starts + 1 WHERE event_id = ? AND status IN ('PENDING', 'PROCESSING')",
+      'UPDATE conversation_events SET suspect_starts = suspect_starts + 1 WHERE event_id = ? ' +
+        "AND status IN ('PENDING', 'PROCESSING')",
       [eventId],
     ),
   );

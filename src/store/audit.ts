@@ -28,11 +28,15 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
   const [where, params] = which(users);
   return inSnapshot(store, deadlineMs, async (connection) => {
     const sums = await connection.query<Record<string, unknown>[]>(
-      `SELECT user_id, agent_tag, COUNT(*) AS events, SUM(friendship_score_change IS NULL OR processed_at IS NULL) AS without_result,
-         CAST(COALESCE(SUM(friendship_score_change), 0) * 10000 AS SIGNED) AS change_sum, COALESCE(MIN(friendship_score_change), 0) < 0 AS negative,
+      `SELECT user_id, agent_tag, COUNT(*) AS events, 
+         SUM(friendship_score_change IS NULL OR processed_at IS NULL) AS without_result,
+         CAST(COALESCE(SUM(friendship_score_change), 0) * 10000 AS SIGNED) AS change_sum,
+         COALESCE(MIN(friendship_score_change), 0) < 0 AS negative,
          SUM(JSON_VALUE(score_calculation_details, '$.scorer') LIKE 'friendship@%') AS with_turns,
-         CAST(COALESCE(SUM(JSON_VALUE(score_calculation_details, '$.total_turns')), 0) AS SIGNED) AS turns, MAX(end_time) AS last_end
-       FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE ${where} AND status = 'PROCESSED' GROUP BY user_id, agent_tag`,
+         CAST(COALESCE(SUM(JSON_VALUE(score_calculation_details, '$.total_turns')), 0) AS SIGNED) AS turns,
+         MAX(end_time) AS last_end
+       FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE ${where} AND status = 'PROCESSED'
+       GROUP BY user_id, agent_tag`,
       params,
     );
     const friendships = await connection.query<Record<string, unknown>[]>(
@@ -83,7 +87,8 @@ export async function usersSince(
 ): Promise<{ readonly users: readonly string[]; readonly next: EventId | null }> {
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ event_id: EventId; user_id: string }[]>(
-      'SELECT event_id, user_id FROM conversation_events FORCE INDEX (PRIMARY) WHERE event_id > ? ORDER BY event_id LIMIT ?',
+      'SELECT event_id, user_id FROM conversation_events FORCE INDEX (PRIMARY) WHERE event_id > ? ORDER BY event_id ' +
+        'LIMIT ?',
       [page.from, page.size],
     ),
   );
@@ -108,7 +113,8 @@ export async function findOddEvents(
   return withConnection(store, options.deadlineMs, async (connection) => ({
     openAndNeverDue: odd(
       await connection.query<Row[]>(
-        `${select} (ix_conversation_events_status) WHERE status IN ('PENDING', 'PROCESSING') AND next_attempt_at IS NULL LIMIT ?`,
+        `${select} (ix_conversation_events_status) WHERE status IN ('PENDING', 'PROCESSING')
+          AND next_attempt_at IS NULL LIMIT ?`,
         [options.limit],
       ),
     ),
@@ -153,7 +159,8 @@ export async function failedPage(
   const rows = await withConnection(store, deadlineMs, (connection) =>
     connection.query<{ event_id: EventId }[]>(
       `SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_status)
-       WHERE status = 'FAILED' AND event_id > ? AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND ORDER BY event_id LIMIT ?`,
+       WHERE status = 'FAILED' AND event_id > ? AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+       ORDER BY event_id LIMIT ?`,
       [page.after, page.settledMs * 1_000, page.size],
     ),
   );
@@ -183,7 +190,8 @@ async function readChanges(connection: Connection, userIds: readonly string[]): 
     { user_id: string; agent_tag: string | null; change_sum: number; processed_at: Date }[]
   >(
     `SELECT user_id, agent_tag, CAST(friendship_score_change * 10000 AS SIGNED) AS change_sum, processed_at
-     FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE user_id IN (?) AND status = 'PROCESSED' ORDER BY processed_at`,
+     FROM conversation_events FORCE INDEX (ix_conversation_events_user) WHERE user_id IN (?)
+     AND status = 'PROCESSED' ORDER BY processed_at`,
     [userIds],
   );
   return rows.map((r) => ({

@@ -3,9 +3,9 @@ import type { EventView, FriendshipRow, FriendshipView, TextView, TopicRow } fro
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
-const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, status, attempt_count, next_attempt_at,
-  attempt_started_at, worker, created_at, processed_at, error_code, error_details, friendship_score_change, new_friendship_level,
-  score_calculation_details, updated_at`;
+const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time,
+  status, attempt_count, next_attempt_at, attempt_started_at, worker, created_at, processed_at, error_code,
+  error_details, friendship_score_change, new_friendship_level, score_calculation_details, updated_at`;
 
 /** One event; null if there is none. */
 export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<EventView | null> {
@@ -42,7 +42,8 @@ function readEvents(
   const ids = [...conversationIds, ...Array<string>(size - conversationIds.length).fill('')];
   return withConnection(store, deadlineMs, async (connection) => {
     const rows = await connection.prepared<EventView[]>(
-      `SELECT ${columns} FROM conversation_events WHERE conversation_id IN (${ids.map(() => '?').join(',')}) ${further}`,
+      `SELECT ${columns} FROM conversation_events WHERE conversation_id IN (${ids.map(() => '?').join(',')})
+        ${further}`,
       ids,
     );
     return rows.map(parsed);
@@ -113,12 +114,14 @@ function parsed(row: EventView): EventView {
 export function findFriendship(store: Store, userId: string, deadlineMs: number): Promise<FriendshipView | null> {
   return withConnection(store, deadlineMs, async (connection) => {
     const [status] = await connection.prepared<FriendshipRow[]>(
-      `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at FROM friendship_status WHERE user_id = ?`,
+      `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at
+        FROM friendship_status WHERE user_id = ?`,
       [userId],
     );
     if (status === undefined) return null;
     const topics = await connection.prepared<TopicRow[]>(
-      `SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE user_id = ? ORDER BY score DESC, topic_id`,
+      `SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE user_id = ?
+        ORDER BY score DESC, topic_id`,
       [userId],
     );
     return { status, topics };

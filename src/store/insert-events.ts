@@ -6,7 +6,8 @@ import { isConnectionLost, isDuplicate } from './errors.ts';
 import type { Store } from './open-store.ts';
 
 const columns =
-  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, status, next_attempt_at, created_at, updated_at';
+  'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, ' +
+  'status, next_attempt_at, created_at, updated_at';
 
 const row =
   "(?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
@@ -96,7 +97,8 @@ async function insertMissing(
   const [, , found] = await connection.batch([
     ['ROLLBACK'],
     [
-      `INSERT INTO conversation_events (${columns}) VALUES ${rows(events)} ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
+      `INSERT INTO conversation_events (${columns}) VALUES ${rows(events)}
+        ON DUPLICATE KEY UPDATE event_id = conversation_events.event_id`,
       values(events, graceMs),
     ],
     [
@@ -130,7 +132,8 @@ function asNew({ eventId }: NewEvent): Stored {
 
 function logsOf(events: readonly NewEvent[], orElse = ''): Statement {
   return [
-    `INSERT INTO conversation_logs (event_id, conversation_log, metadata) VALUES ${events.map(() => '(?,?,?)').join(',')} ${orElse}`,
+    `INSERT INTO conversation_logs (event_id, conversation_log, metadata)
+      VALUES ${events.map(() => '(?,?,?)').join(',')} ${orElse}`,
     events.flatMap((e) => [e.eventId, e.logJson, e.metadataJson]),
   ];
 }

@@ -10,7 +10,8 @@ type Row = Record<string, unknown>;
 export async function inspectDatabase(store: Store, deadlineMs: number): Promise<DatabaseFacts> {
   const facts = await withConnection(store, deadlineMs, async (connection) => {
     const [server] = await connection.query<Row[]>(
-      `SELECT VERSION() AS version, @@innodb_flush_log_at_trx_commit AS flush_at_commit, @@log_bin AS log_bin, @@sync_binlog AS sync_binlog,
+      `SELECT VERSION() AS version, @@innodb_flush_log_at_trx_commit AS flush_at_commit, @@log_bin AS log_bin,
+        @@sync_binlog AS sync_binlog,
          @@max_connections AS max_connections, @@max_allowed_packet AS max_packet,
          @@character_set_connection AS charset, TIMESTAMPDIFF(MINUTE, UTC_TIMESTAMP(), NOW()) AS zone_offset`,
     );

@@ -26,10 +26,12 @@ type Row = {
  * Selects the text as bytes, because it is not parsed here, and only for open events. CONVERT rather than CAST, which
  * returns NULL for values larger than `max_allowed_packet`.
  */
-const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag, e.start_time, e.end_time, e.status,
+const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag,
+  e.start_time, e.end_time, e.status,
     e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log,
     CONVERT(l.conversation_log USING binary) AS conversation_log, CONVERT(l.metadata USING binary) AS metadata
-  FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id AND e.status IN ('PENDING', 'PROCESSING')`;
+  FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id
+  AND e.status IN ('PENDING', 'PROCESSING')`;
 
 /**
  * Reads events with their logs, with one statement for all that are named by event id.

@@ -7,7 +7,8 @@ import type { Store } from './open-store.ts';
  * FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt
  * succeeds.
  */
-const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)`;
+const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3),
+  published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)`;
 
 export function retryEvent(store: Store, conversationId: string, deadlineMs: number): Promise<Operated> {
   return move(store, deadlineMs, conversationId, 'FAILED', (connection, eventId) =>
@@ -19,7 +20,8 @@ export function retryEvent(store: Store, conversationId: string, deadlineMs: num
 export function skipEvent(store: Store, conversationId: string, reason: string, deadlineMs: number): Promise<Operated> {
   return move(store, deadlineMs, conversationId, 'PENDING', (connection, eventId) =>
     connection.query(
-      `UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL, error_code = 'SKIPPED', error_details = ?,
+      `UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL, error_code = 'SKIPPED',
+        error_details = ?,
          updated_at = UTC_TIMESTAMP(3) WHERE event_id = ?`,
       [reason, eventId],
     ),
@@ -88,7 +90,8 @@ function move(
 export async function makeDue(store: Store, eventId: EventId, deadlineMs: number): Promise<void> {
   await withConnection(store, deadlineMs, (connection) =>
     connection.query(
-      `UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT WHERE event_id = ? AND next_attempt_at > UTC_TIMESTAMP(3)`,
+      `UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT WHERE event_id = ?
+        AND next_attempt_at > UTC_TIMESTAMP(3)`,
       [eventId],
     ),
   );

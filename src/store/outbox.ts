@@ -114,7 +114,8 @@ function moveDue(
     const dueAt = times[0]?.due_at ?? new Date(0);
     const ids = found.flat().map((row) => row.event_id);
     const move: Statement = [
-      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ?${options.also ?? ''} WHERE event_id IN (?)`,
+      `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ?${options.also ?? ''}
+        WHERE event_id IN (?)`,
       [dueAt, ids],
     ];
     await connection.batch([...(ids.length > 0 ? [move] : []), ['COMMIT']]);
@@ -152,7 +153,8 @@ export function makeLostDue(
 ): Promise<number> {
   return withConnection(store, options.deadlineMs, async (connection) => {
     const { affectedRows } = await connection.query<{ affectedRows: number }>(
-      `UPDATE conversation_events FORCE INDEX (ix_conversation_events_due) SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
+      `UPDATE conversation_events FORCE INDEX (ix_conversation_events_due)
+        SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
        WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
          AND published_at > DEFAULT(published_at) AND published_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
          AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND

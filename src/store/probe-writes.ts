@@ -4,7 +4,8 @@ import type { Store } from './open-store.ts';
 
 const inserted = {
   conversation_events:
-    'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, status, created_at, updated_at',
+    'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time, request_digest, status, ' +
+    'created_at, updated_at',
   conversation_logs: 'event_id, conversation_log',
   friendship_status: 'user_id, updated_at',
   friendship_topic_metrics: 'user_id, topic_id, score, turns, level, last_date',

@@ -13,7 +13,7 @@ const moment = { type: 'datetime', precision: 3 } as const;
 const score = { type: 'decimal', precision: 18, scale: 4 } as const;
 
 /** Mirrors the migrations (a test compares the two). */
-export const EventSchema = new EntitySchema<EventRow>({
+const EventSchema = new EntitySchema<EventRow>({
   name: 'ConversationEvent',
   tableName: 'conversation_events',
   columns: {
@@ -47,7 +47,7 @@ export const EventSchema = new EntitySchema<EventRow>({
   },
 });
 
-export const FriendshipSchema = new EntitySchema<FriendshipRow>({
+const FriendshipSchema = new EntitySchema<FriendshipRow>({
   name: 'FriendshipStatus',
   tableName: 'friendship_status',
   columns: {
@@ -60,7 +60,7 @@ export const FriendshipSchema = new EntitySchema<FriendshipRow>({
   },
 });
 
-export const TopicSchema = new EntitySchema<TopicRow>({
+const TopicSchema = new EntitySchema<TopicRow>({
   name: 'FriendshipTopicMetrics',
   tableName: 'friendship_topic_metrics',
   columns: {
@@ -73,7 +73,7 @@ export const TopicSchema = new EntitySchema<TopicRow>({
   },
 });
 
-export const LogSchema = new EntitySchema<LogRow>({
+const LogSchema = new EntitySchema<LogRow>({
   name: 'ConversationLog',
   tableName: 'conversation_logs',
   columns: {

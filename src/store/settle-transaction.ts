@@ -53,7 +53,8 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
         // Locks an existing row exclusively and creates a missing one, so that a user's first events are also added up
         // one after the other. (INSERT IGNORE takes a shared lock, and two of those deadlock.)
         [
-          `INSERT INTO friendship_status (user_id, updated_at) VALUES ${sorted.map(() => '(?,UTC_TIMESTAMP(3))').join(',')}
+          `INSERT INTO friendship_status (user_id, updated_at)
+            VALUES ${sorted.map(() => '(?,UTC_TIMESTAMP(3))').join(',')}
            ON DUPLICATE KEY UPDATE user_id = friendship_status.user_id`,
           sorted,
         ],
@@ -110,7 +111,8 @@ function readUsers(sorted: readonly string[], topics: readonly TopicKey[], lock:
   return [
     users,
     [
-      'SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE (user_id, topic_id) IN (?)',
+      'SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics ' +
+        'WHERE (user_id, topic_id) IN (?)',
       [topics.map((k) => [k.userId, k.topicId])],
     ],
   ];
@@ -118,10 +120,12 @@ function readUsers(sorted: readonly string[], topics: readonly TopicKey[], lock:
 
 function writeFriendships(rows: readonly Friendship[]): Statement {
   return [
-    `INSERT INTO friendship_status (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
+    `INSERT INTO friendship_status
+       (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
      VALUES ${rows.map(() => '(?,?,?,?,?,UTC_TIMESTAMP(3))').join(',')}
      ON DUPLICATE KEY UPDATE friendship_score = VALUES(friendship_score), friendship_level = VALUES(friendship_level),
-       streak_day = VALUES(streak_day), last_interaction_date = VALUES(last_interaction_date), updated_at = VALUES(updated_at)`,
+       streak_day = VALUES(streak_day), last_interaction_date = VALUES(last_interaction_date),
+       updated_at = VALUES(updated_at)`,
     rows.flatMap((r) => [r.userId, r.score, r.level, r.streakDay, r.lastInteraction]),
   ];
 }
@@ -130,7 +134,8 @@ function writeTopics(rows: readonly TopicMetrics[]): Statement {
   return [
     `INSERT INTO friendship_topic_metrics (user_id, topic_id, score, turns, level, last_date)
      VALUES ${rows.map(() => '(?,?,?,?,?,?)').join(',')}
-     ON DUPLICATE KEY UPDATE score = VALUES(score), turns = VALUES(turns), level = VALUES(level), last_date = VALUES(last_date)`,
+     ON DUPLICATE KEY UPDATE score = VALUES(score), turns = VALUES(turns), level = VALUES(level),
+       last_date = VALUES(last_date)`,
     rows.flatMap((r) => [r.userId, r.topicId, r.score, r.turns, r.level, r.lastDate]),
   ];
 }
@@ -162,8 +167,10 @@ function writeUnsuccessful(write: UnsuccessfulWrite): Statement {
   const [status, delayMicros] =
     write.kind === 'failed' ? ['FAILED', null] : ['PENDING', Math.round(write.delayMs * 1_000)];
   return [
-    `UPDATE conversation_events SET status = ?, attempt_count = ?, error_code = ?, error_details = ?, suspect_starts = 0,
-       next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)
+    `UPDATE conversation_events SET status = ?, attempt_count = ?, error_code = ?, error_details = ?,
+      suspect_starts = 0,
+       next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, published_at = DEFAULT,
+       updated_at = UTC_TIMESTAMP(3)
      WHERE event_id = ?`,
     [status, write.attemptCount, write.code, write.details, delayMicros, write.eventId],
   ];

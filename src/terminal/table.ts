@@ -93,5 +93,8 @@ function textOf(cell: Cell, isShort: boolean): string {
 export function localTime(time: Date): string {
   const two = (n: number) => String(n).padStart(2, '0');
   const year = time.getFullYear() === new Date().getFullYear() ? '' : `${time.getFullYear()}-`;
-  return `${year}${two(time.getMonth() + 1)}-${two(time.getDate())} ${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  return (
+    `${year}${two(time.getMonth() + 1)}-${two(time.getDate())} ` +
+    `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`
+  );
 }

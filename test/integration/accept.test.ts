@@ -263,7 +263,8 @@ describe('refusals', () => {
     await new Promise<void>((resolve) => {
       const socket = connect(Number(port), hostname, () => {
         socket.write(
-          'POST /v1/conversations/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{"a"',
+          'POST /v1/conversations/end HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: ' +
+            '500\r\n\r\n{"a"',
         );
         socket.destroy();
       });

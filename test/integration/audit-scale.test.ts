@@ -19,14 +19,19 @@ beforeAll(async () => {
   const { database } = space;
   // UUIDs with a common time prefix, as version 7 ones have.
   await database.query(`
-    INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time,
-      request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level, score_calculation_details, processed_at, error_code,
+    INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag,
+    start_time, end_time,
+      request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level,
+      score_calculation_details, processed_at, error_code,
       created_at, updated_at)
     WITH RECURSIVE n AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 999)
-    SELECT CONCAT('019a0000-', LPAD(HEX(a.i), 4, '0'), '-7000-8000-', LPAD(HEX(b.i), 12, '0')), CONCAT('conv_', a.i, '_', b.i), CONCAT('user_', b.i),
+    SELECT CONCAT('019a0000-', LPAD(HEX(a.i), 4, '0'), '-7000-8000-', LPAD(HEX(b.i), 12, '0')), CONCAT('conv_', a.i,
+    '_', b.i), CONCAT('user_', b.i),
       't', 'b', 'n', 'pets', '2026-01-01', '2026-01-02', '',
-      CASE WHEN a.i > 0 THEN 'PROCESSED' WHEN b.i < 20 THEN 'PENDING' ELSE 'FAILED' END, IF(a.i = 0 AND b.i < 20, UTC_TIMESTAMP(3), NULL),
-      IF(a.i > 0, 1, NULL), IF(a.i > 0, 'PHASE1_STRANGER', NULL), IF(a.i > 0, '{"total_turns": 2}', NULL), IF(a.i > 0, '2026-01-02', NULL),
+      CASE WHEN a.i > 0 THEN 'PROCESSED' WHEN b.i < 20 THEN 'PENDING' ELSE 'FAILED' END, IF(a.i = 0
+      AND b.i < 20, UTC_TIMESTAMP(3), NULL),
+      IF(a.i > 0, 1, NULL), IF(a.i > 0, 'PHASE1_STRANGER', NULL), IF(a.i > 0, '{"total_turns": 2}', NULL),
+      IF(a.i > 0, '2026-01-02', NULL),
       IF(a.i = 0 AND b.i >= 20, 'SCORER_FAILED', NULL), '2026-01-02', '2026-01-02'
     FROM n a JOIN n b`);
   // One user's score fell once: that user's changes are read one by one.
@@ -34,7 +39,8 @@ beforeAll(async () => {
     "UPDATE conversation_events SET friendship_score_change = -1 WHERE conversation_id = 'conv_5_8'",
   );
   await database.query(`
-    INSERT INTO friendship_status (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
+    INSERT INTO friendship_status (user_id, friendship_score, friendship_level, streak_day, last_interaction_date,
+    updated_at)
     SELECT user_id, SUM(friendship_score_change), 'PHASE2_ACQUAINTANCE', 1, MAX(end_time), '2026-01-02'
     FROM conversation_events WHERE status = 'PROCESSED' GROUP BY user_id`);
   await database.query(`

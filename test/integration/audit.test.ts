@@ -77,7 +77,8 @@ test.each<[string, string[], string, object]>([
   [
     'an overdue event that is not published',
     [
-      "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) - INTERVAL 1 HOUR, status = 'PENDING' WHERE conversation_id = 'conv_odd'",
+      "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) - INTERVAL 1 HOUR, status = 'PENDING' " +
+        "WHERE conversation_id = 'conv_odd'",
     ],
     'overdue',
     { event_id: expect.any(String) },
@@ -95,7 +96,8 @@ test.each<[string, string[], string, object]>([
     'a closed event that is due',
     [
       'ALTER TABLE conversation_events DROP CONSTRAINT ck_conversation_events_open_is_due',
-      "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), status = 'SKIPPED' WHERE conversation_id = 'conv_odd'",
+      "UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3), status = 'SKIPPED' " +
+        "WHERE conversation_id = 'conv_odd'",
     ],
     'closed-is-not-due',
     { event_id: expect.any(String) },
@@ -186,9 +188,11 @@ async function copyOf(source: Namespace): Promise<Namespace> {
     await copy.database.query(`INSERT INTO ${table} SELECT * FROM ${name}.${table}`);
   }
   await copy.database.query(
-    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
+    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time,
+      end_time,
        request_digest, status, next_attempt_at, created_at, updated_at)
-     VALUES (UUID(), 'conv_odd', 'odd', 't', 'b', 'n', '2026-01-01', '2026-01-02', '', 'PENDING', UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
+     VALUES (UUID(), 'conv_odd', 'odd', 't', 'b', 'n', '2026-01-01', '2026-01-02', '', 'PENDING',
+     UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
        UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))`,
   );
   return copy;

@@ -188,12 +188,15 @@ test('an unreachable database is named, with what to do; a wrong password is not
   expect(denied.output).not.toContain('wrong');
 });
 
-test('a scorer that cannot be loaded, a port that is taken and a bad configuration stop the process with the reason', async () => {
-  const scorer = await runCommand(['worker'], { ...space.env, SCORER_MODULE: './no-such-scorer.ts' });
-  expect(scorer).toMatchObject({ code: 78, output: expect.stringContaining('no-such-scorer.ts cannot be used') });
-  const taken = await runCommand(['api'], { ...space.env, PORT: new URL(api.url).port });
-  expect(taken).toMatchObject({ code: 78, output: expect.stringContaining('is in use') });
-  const bad = await runCommand(['fleet'], { ...space.env, WORKER_REPLICAS: 'many', RABBITMQ_URL: '' });
-  expect(bad.code).toBe(78);
-  for (const name of ['WORKER_REPLICAS', 'RABBITMQ_URL']) expect(bad.output).toContain(name);
-});
+test(
+  'a scorer that cannot be loaded, a port that is taken and a bad configuration stop the process with the ' + 'reason',
+  async () => {
+    const scorer = await runCommand(['worker'], { ...space.env, SCORER_MODULE: './no-such-scorer.ts' });
+    expect(scorer).toMatchObject({ code: 78, output: expect.stringContaining('no-such-scorer.ts cannot be used') });
+    const taken = await runCommand(['api'], { ...space.env, PORT: new URL(api.url).port });
+    expect(taken).toMatchObject({ code: 78, output: expect.stringContaining('is in use') });
+    const bad = await runCommand(['fleet'], { ...space.env, WORKER_REPLICAS: 'many', RABBITMQ_URL: '' });
+    expect(bad.code).toBe(78);
+    for (const name of ['WORKER_REPLICAS', 'RABBITMQ_URL']) expect(bad.output).toContain(name);
+  },
+);

@@ -52,28 +52,31 @@ test('SIGTERM: running work is finished and settled, waiting work goes back, exi
   expect(await code).toBe(0);
 });
 
-test('work that does not finish within DRAIN_MS goes back with no attempt used, and is scored by the next worker', async () => {
-  const api = await startMember('api', space.env);
-  const worker = await startMember('worker', { ...space.env, DRAIN_MS: '300' });
-  const bodies = Array.from({ length: 4 }, () => conversation({ metadata: { act: 'burn', ms: 3_000 } }));
-  await postAll(api.url, bodies);
-  await processing();
-  expect(await worker.stop()).toBe(0);
-  expect(worker.lines.join()).toContain('not finished in time');
-  expect(
-    await rows(
-      space.database,
-      'SELECT 1 FROM conversation_events WHERE attempt_count > 0 OR next_attempt_at IS NULL OR suspect_starts > 0',
-    ),
-  ).toEqual([]);
-  const next = await startMember('worker', space.env);
-  await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 4 }), {
-    timeout: 30_000,
-    interval: 100,
-  });
-  expect(await wrongSums(space.database)).toEqual([]);
-  for (const member of [api, next]) expect(await member.stop()).toBe(0);
-});
+test(
+  'work that does not finish within DRAIN_MS goes back with no attempt used, ' + 'and is scored by the next worker',
+  async () => {
+    const api = await startMember('api', space.env);
+    const worker = await startMember('worker', { ...space.env, DRAIN_MS: '300' });
+    const bodies = Array.from({ length: 4 }, () => conversation({ metadata: { act: 'burn', ms: 3_000 } }));
+    await postAll(api.url, bodies);
+    await processing();
+    expect(await worker.stop()).toBe(0);
+    expect(worker.lines.join()).toContain('not finished in time');
+    expect(
+      await rows(
+        space.database,
+        'SELECT 1 FROM conversation_events WHERE attempt_count > 0 OR next_attempt_at IS NULL OR suspect_starts > 0',
+      ),
+    ).toEqual([]);
+    const next = await startMember('worker', space.env);
+    await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 4 }), {
+      timeout: 30_000,
+      interval: 100,
+    });
+    expect(await wrongSums(space.database)).toEqual([]);
+    for (const member of [api, next]) expect(await member.stop()).toBe(0);
+  },
+);
 
 test('a second signal stops at once', async () => {
   const api = await startMember('api', space.env);

@@ -119,8 +119,10 @@ test('concurrent batches with the same new conversations leave one log per event
   expect(answers.map(({ status }) => status)).toEqual(Array(200).fill(202));
   const unmatched = await rows(
     space.database,
-    `SELECT event_id FROM conversation_events LEFT JOIN conversation_logs USING (event_id) WHERE conversation_log IS NULL AND status <> 'FAILED'
-     UNION ALL SELECT event_id FROM conversation_logs LEFT JOIN conversation_events USING (event_id) WHERE conversation_id IS NULL`,
+    `SELECT event_id FROM conversation_events LEFT JOIN conversation_logs USING (event_id)
+      WHERE conversation_log IS NULL AND status <> 'FAILED'
+     UNION ALL SELECT event_id FROM conversation_logs LEFT JOIN conversation_events USING (event_id)
+     WHERE conversation_id IS NULL`,
   );
   expect(unmatched).toEqual([]);
 });

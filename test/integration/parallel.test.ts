@@ -59,7 +59,8 @@ test('work waiting when the drain is over goes back with no attempt used, and th
   expect(worker.lines.filter((line) => line.includes('not finished in time'))).toHaveLength(1);
   const open = await rows<{ n: number }>(
     space.database,
-    'SELECT COUNT(*) AS n FROM conversation_events WHERE next_attempt_at IS NOT NULL AND attempt_count = 0 AND suspect_starts = 0 AND error_code IS NULL',
+    'SELECT COUNT(*) AS n FROM conversation_events WHERE next_attempt_at IS NOT NULL AND attempt_count = 0 ' +
+      'AND suspect_starts = 0 AND error_code IS NULL',
   );
   expect(open[0]?.n).toBe(concurrency);
   const next = await startMember('worker', space.env);

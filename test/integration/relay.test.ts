@@ -35,7 +35,8 @@ const republishAfterMs = 3_600_000;
 const due = () =>
   rows<{ event_id: string; in_s: number }>(
     space.database,
-    'SELECT event_id, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), next_attempt_at) AS in_s FROM conversation_events WHERE next_attempt_at IS NOT NULL',
+    'SELECT event_id, TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(3), next_attempt_at) AS in_s FROM conversation_events ' +
+      'WHERE next_attempt_at IS NOT NULL',
   );
 
 test('an event stored but never published (its API died in between) is published by another and scored', async () => {
@@ -173,7 +174,8 @@ describe('a published event that is due again', () => {
   test('is not assumed to be in the queue once the broker has lost it', async () => {
     const eventId = await published();
     await space.database.query(
-      'UPDATE conversation_events SET published_at = published_at - INTERVAL 3 SECOND, updated_at = updated_at - INTERVAL 3 SECOND, next_attempt_at = next_attempt_at + INTERVAL 1 HOUR',
+      'UPDATE conversation_events SET published_at = published_at - INTERVAL 3 SECOND, ' +
+        'updated_at = updated_at - INTERVAL 3 SECOND, next_attempt_at = next_attempt_at + INTERVAL 1 HOUR',
     );
     expect(await makeLostDue(store, { lostAfterMs: 2_000, furthestRetryMs: 1_000, limit: 10, deadlineMs })).toBe(1);
     expect((await claim()).events).toEqual([{ eventId, maybeQueued: false }]);
@@ -184,7 +186,8 @@ test('an event whose confirm takes long is kept from relays; only a mark with it
   const event = next();
   await insertEvents(store, [event], { graceMs: 2_000, deadlineMs });
   await space.database.query(
-    'UPDATE conversation_events SET created_at = created_at - INTERVAL 1 SECOND, next_attempt_at = next_attempt_at - INTERVAL 1 SECOND',
+    'UPDATE conversation_events SET created_at = created_at - INTERVAL 1 SECOND, ' +
+      'next_attempt_at = next_attempt_at - INTERVAL 1 SECOND',
   );
   const times = { graceMs: 2_000, republishAfterMs, deadlineMs };
   const dueAt = await extendDue(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);

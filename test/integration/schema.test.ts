@@ -101,7 +101,8 @@ test('the entity schemas match the migrated columns exactly, including nullabili
   const store = await openStore(space.env['DATABASE_URL'] ?? '', { poolSize: 2, connectTimeoutMs: 5_000 });
   const found = await rows<{ t: string; c: string; nullable: string; len: number | null }>(
     space.database,
-    `SELECT table_name AS t, column_name AS c, is_nullable AS nullable, character_maximum_length AS len FROM information_schema.columns
+    `SELECT table_name AS t, column_name AS c, is_nullable AS nullable, character_maximum_length AS len
+      FROM information_schema.columns
      WHERE table_schema = DATABASE() AND table_name <> 'afterword_migrations'`,
   );
   const actual = found.map((row) => `${row.t}.${row.c} ${row.nullable === 'YES'}`).sort();
@@ -123,7 +124,8 @@ test('the entity schemas match the migrated columns exactly, including nullabili
 describe('named CHECK constraints guard states', () => {
   const insert = (status: string, next: string, end = '2026-01-02') =>
     space.database.query(
-      `INSERT INTO conversation_events SET event_id = UUID(), conversation_id = UUID(), user_id = 'u', bot_type = 't', bot_id = 'b', bot_name = 'n',
+      `INSERT INTO conversation_events SET event_id = UUID(), conversation_id = UUID(), user_id = 'u',
+        bot_type = 't', bot_id = 'b', bot_name = 'n',
        start_time = '2026-01-01', end_time = ?, request_digest = '', status = ?, next_attempt_at = ${next},
        created_at = NOW(), updated_at = NOW()`,
       [end, status],
@@ -151,10 +153,13 @@ describe('every hot or operator query reads an index range', () => {
   beforeAll(async () => {
     // Enough rows that the planner would choose a scan only if it had to.
     await space.database.query(`
-      INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
-        request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level, processed_at, created_at, updated_at)
+      INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time,
+      end_time,
+        request_digest, status, next_attempt_at, friendship_score_change, new_friendship_level, processed_at,
+        created_at, updated_at)
       WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900)
-      SELECT UUID(), CONCAT('conv_', a.i, '_', b.i), CONCAT('user_', a.i), 't', 'b', 'n', '2026-01-01', '2026-01-02', '',
+      SELECT UUID(), CONCAT('conv_', a.i, '_', b.i), CONCAT('user_', a.i), 't', 'b', 'n', '2026-01-01',
+      '2026-01-02', '',
         IF(b.i = 1, 'PENDING', 'PROCESSED'), IF(b.i = 1, NOW(), NULL), 1, 'PHASE1_STRANGER', NOW(), NOW(), NOW()
       FROM n a JOIN (SELECT i FROM n WHERE i <= 20) b`);
     await space.database.query(

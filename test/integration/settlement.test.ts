@@ -172,7 +172,8 @@ test("an older publisher's body, only the conversation id, is scored from the da
   await until(id, { status: 'PROCESSED' });
   // Reopened behind the API's back and published as an older publisher would, without properties.
   await space.database.query(
-    `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, processed_at = NULL WHERE event_id = ?`,
+    `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
+      processed_at = NULL WHERE event_id = ?`,
     [accepted.event_id],
   );
   await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [
@@ -192,7 +193,8 @@ test.each([
   const { body: accepted } = await post(api.url, body);
   await until(body.conversation_id, { status: 'PROCESSED' });
   await space.database.query(
-    `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR, processed_at = NULL WHERE event_id = ?`,
+    `UPDATE conversation_events SET status = 'PENDING', next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL 1 HOUR,
+      processed_at = NULL WHERE event_id = ?`,
     [accepted.event_id],
   );
   await space.database.query('UPDATE friendship_status SET friendship_score = friendship_score - 2 WHERE user_id = ?', [

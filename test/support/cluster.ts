@@ -5,7 +5,7 @@ import { Network } from 'testcontainers';
 import { freePort, images, LocalRabbitMq, startPrivateBroker } from '../../scripts/servers/index.ts';
 
 /** A node that can be killed and started again. */
-export type Node = { readonly url: string; kill(): Promise<void>; start(): Promise<void>; dispose(): Promise<void> };
+type Node = { readonly url: string; kill(): Promise<void>; start(): Promise<void>; dispose(): Promise<void> };
 export type Cluster = { readonly nodes: readonly Node[]; dispose(): Promise<void> };
 
 type Joining = Node & { ctl(...args: string[]): Promise<string> };

@@ -11,7 +11,7 @@ import { serverProcesses } from './server-processes.ts';
 const fixture = (name: string) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
 /** A place in the fleet, filled again when its process dies, as any supervisor does. */
-export type Post = { readonly role: 'api' | 'worker'; readonly member: Member; readonly restarts: number };
+type Post = { readonly role: 'api' | 'worker'; readonly member: Member; readonly restarts: number };
 
 /**
  * A whole deployment that tests can break: its own servers, proxies between them and the processes, and a supervisor.

@@ -56,7 +56,8 @@ export async function prove(
     async () => {
       const open = await rows<Row>(
         database,
-        "SELECT event_id, conversation_id, status, error_code FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') LIMIT 5",
+        'SELECT event_id, conversation_id, status, error_code FROM conversation_events ' +
+          "WHERE status IN ('PENDING', 'PROCESSING') LIMIT 5",
       );
       if (open.length > 0) throw new Error(`still open: ${JSON.stringify(open)}`);
     },
@@ -94,7 +95,8 @@ async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
     fleet.space.database,
     `SELECT e.user_id AS id FROM conversation_events e LEFT JOIN friendship_status f ON f.user_id = e.user_id
      WHERE e.status = 'PROCESSED' AND ${mine}
-     GROUP BY e.user_id, f.friendship_score HAVING f.friendship_score IS NULL OR f.friendship_score <> SUM(e.friendship_score_change)`,
+     GROUP BY e.user_id, f.friendship_score HAVING f.friendship_score IS NULL OR f.friendship_score <>
+     SUM(e.friendship_score_change)`,
     [`${stream}\\_%`],
   );
   const topics = await rows<{ id: string }>(
@@ -112,7 +114,8 @@ async function wrongSumsOf(fleet: Fleet, stream: string): Promise<string[]> {
 async function withoutLetter(fleet: Fleet, stream: string, since: Date): Promise<string[]> {
   const failed = await rows<{ id: string }>(
     fleet.space.database,
-    "SELECT event_id AS id FROM conversation_events WHERE status = 'FAILED' AND conversation_id LIKE ? AND updated_at > ?",
+    "SELECT event_id AS id FROM conversation_events WHERE status = 'FAILED' AND conversation_id LIKE ? " +
+      'AND updated_at > ?',
     [`${stream}\\_%`, since],
   );
   if (failed.length === 0) return [];

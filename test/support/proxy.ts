@@ -2,7 +2,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** `up`: from the process to its server. */
-export type Direction = 'up' | 'down';
+type Direction = 'up' | 'down';
 
 /** A TCP proxy between processes and their server, for simulating network faults. */
 export type TcpProxy = {

@@ -120,7 +120,7 @@ async function mend({ network, servers, space, livingWorkers }: Fleet): Promise<
 }
 
 /** mulberry32: small, good enough to choose by, the same everywhere. */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { vi } from 'vitest';
 import { type Answer, post, samples } from './client.ts';
 
-export type Accepted = { readonly eventId: string; readonly body: Body };
+type Accepted = { readonly eventId: string; readonly body: Body };
 export type Body = Record<string, unknown> & { readonly conversation_id: string; readonly user_id: string };
 
 /** Clients that post real conversations at a steady rate and repeat each until it is accepted, as the contract asks. */

@@ -22,7 +22,7 @@ export type AuditSources = {
   ) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | { readonly obstacle: string }>;
 };
 
-export type Violation = {
+type Violation = {
   readonly rule: 'open-is-due' | 'closed-is-not-due' | 'overdue' | 'result' | 'friendship' | 'topic' | 'dead-letter';
   readonly event_id?: EventId;
   readonly user_id?: string;
@@ -123,7 +123,8 @@ export async function audit(
       report({ rule: 'dead-letter', event_id: id, detail: 'FAILED, but its dead letter is missing' });
   } else if (letters.missing.length > 0) {
     notes.push(
-      `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); \`afterword events retry\` reaches them`,
+      `${letters.missing.length} FAILED events have no dead letter (purged, or lost with the broker); ` +
+        `\`afterword events retry\` reaches them`,
     );
   }
 

@@ -2,7 +2,7 @@ import { levelOf, unitsPerPoint } from '../../event/friendship.ts';
 import type { UserPage } from './ports.ts';
 import { replayBounds } from './replay-bounds.ts';
 
-export type UserViolation = {
+type UserViolation = {
   readonly rule: 'result' | 'friendship' | 'topic';
   readonly userId: string;
   readonly topicId?: string;

@@ -5,7 +5,7 @@ import type { FriendshipLevel } from '../../event/friendship.ts';
 // sums are exact.
 
 /** The sum of a user's processed events on one topic; a null `topicId` stands for events without a topic. */
-export type TopicSum = {
+type TopicSum = {
   readonly userId: string;
   readonly topicId: string | null;
   readonly events: number;
@@ -20,13 +20,13 @@ export type TopicSum = {
   readonly turns: number | null;
   readonly lastEnd: Date;
 };
-export type HeldFriendship = {
+type HeldFriendship = {
   readonly userId: string;
   readonly score: number;
   readonly level: FriendshipLevel;
   readonly lastInteraction: Date | null;
 };
-export type HeldTopic = {
+type HeldTopic = {
   readonly userId: string;
   readonly topicId: string;
   readonly score: number;

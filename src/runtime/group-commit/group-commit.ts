@@ -13,7 +13,7 @@ import { createLinger, type LingerPolicy } from './linger.ts';
  * 3. It is answered exactly once: by its batch, or at its deadline.
  * 4. At most `maxQueued` items wait.
  */
-export type GroupCommit<T, R> = {
+type GroupCommit<T, R> = {
   /**
    * @param deadlineMs  time after which the promise rejects (transient, `DEADLINE`). An item that is still waiting is
    *   removed and never commits; one that is in a running batch may still commit.
@@ -26,7 +26,7 @@ export type GroupCommit<T, R> = {
   readonly queued: number;
 };
 
-export type GroupCommitOptions<T, R> = {
+type GroupCommitOptions<T, R> = {
   /** Commits a batch and answers for each item, in order. A rejection applies to every item in the batch. */
   readonly commit: (items: readonly T[]) => Promise<readonly PromiseSettledResult<R>[]>;
   readonly batch: BatchLimits<T>;

@@ -16,7 +16,7 @@ const matchers = {
 const minimal = new Set(lexicon.minimal);
 
 /** Signals of engagement and mood. Rates are per user item, so that long and short conversations are comparable. */
-export type Signals = {
+type Signals = {
   readonly items: number;
   readonly meanWords: number;
   /** Mean words per item in the second half divided by the first; below 1, the answers get shorter. */

@@ -76,10 +76,13 @@ function startsWithOpener(clause: string, spoken: readonly string[]): boolean {
 }
 
 /** Without a question mark, only an unmistakable beginning counts: "do you like …", "what is …". */
-const plainStart =
-  /^(?:do|did|are|can|could|will|would|have) (?:you|we|they|i)\b|^(?:what|who|where|why|how) (?:is|are|was|were|do|does|did|can|about|many|much|old|come|long)\b/;
+const plainStarts = [
+  /^(?:do|did|are|can|could|will|would|have) (?:you|we|they|i)\b/,
+  /^(?:what|who|where|why|how) (?:is|are|was|were|do|does|did|can|about|many|much|old|come|long)\b/,
+];
 function startsLikeQuestion(spoken: readonly string[], lead: number): boolean {
-  return plainStart.test(spoken.slice(lead).join(' ')) || plainStart.test(spoken.join(' '));
+  const texts = [spoken.slice(lead).join(' '), spoken.join(' ')];
+  return plainStarts.some((start) => texts.some((text) => start.test(text)));
 }
 
 const vietnameseLetter = /[ăâđêôơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ]/u;

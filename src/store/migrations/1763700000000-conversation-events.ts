@@ -40,11 +40,14 @@ export class ConversationEvents1763700000000 implements MigrationInterface {
         KEY ix_conversation_events_due (next_attempt_at),
         KEY ix_conversation_events_user (user_id, event_id),
         KEY ix_conversation_events_status (status, event_id),
-        CONSTRAINT ck_conversation_events_status CHECK (status IN ('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'SKIPPED')),
-        CONSTRAINT ck_conversation_events_open_is_due CHECK ((status IN ('PENDING', 'PROCESSING')) = (next_attempt_at IS NOT NULL)),
+        CONSTRAINT ck_conversation_events_status CHECK (
+          status IN ('PENDING', 'PROCESSING', 'PROCESSED', 'FAILED', 'SKIPPED')),
+        CONSTRAINT ck_conversation_events_open_is_due CHECK (
+          (status IN ('PENDING', 'PROCESSING')) = (next_attempt_at IS NOT NULL)),
         CONSTRAINT ck_conversation_events_processed CHECK (
           status <> 'PROCESSED'
-          OR (friendship_score_change IS NOT NULL AND new_friendship_level IS NOT NULL AND processed_at IS NOT NULL AND error_code IS NULL)
+          OR (friendship_score_change IS NOT NULL AND new_friendship_level IS NOT NULL AND processed_at IS NOT NULL
+          AND error_code IS NULL)
         ),
         CONSTRAINT ck_conversation_events_failed CHECK (status <> 'FAILED' OR error_code IS NOT NULL),
         CONSTRAINT ck_conversation_events_times CHECK (end_time > start_time)

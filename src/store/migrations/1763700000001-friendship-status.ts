@@ -14,7 +14,8 @@ export class FriendshipStatus1763700000001 implements MigrationInterface {
         updated_at DATETIME(3) NOT NULL,
         PRIMARY KEY (user_id),
         CONSTRAINT ck_friendship_status_score CHECK (friendship_score >= 0),
-        CONSTRAINT ck_friendship_status_level CHECK (friendship_level IN ('PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'))
+        CONSTRAINT ck_friendship_status_level CHECK (
+          friendship_level IN ('PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'))
       ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
     `);
   }

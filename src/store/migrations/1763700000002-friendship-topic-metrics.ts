@@ -14,7 +14,8 @@ export class FriendshipTopicMetrics1763700000002 implements MigrationInterface {
         last_date DATETIME(3) NOT NULL,
         PRIMARY KEY (user_id, topic_id),
         CONSTRAINT ck_friendship_topic_metrics_score CHECK (score >= 0),
-        CONSTRAINT ck_friendship_topic_metrics_level CHECK (level IN ('PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'))
+        CONSTRAINT ck_friendship_topic_metrics_level CHECK (
+          level IN ('PHASE1_STRANGER', 'PHASE2_ACQUAINTANCE', 'PHASE3_FRIEND'))
       ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
     `);
   }

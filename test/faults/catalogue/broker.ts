@@ -162,7 +162,8 @@ export const brokerFaults: readonly Fault[] = [
     async strike({ fleet, traffic, whileBroken }) {
       // Published longer ago than REPUBLISH_AFTER_MS (8 s), yet postponed instead of published again.
       const leftAlone =
-        'SELECT 1 FROM conversation_events WHERE published_at < UTC_TIMESTAMP(3) - INTERVAL 8 SECOND AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 3 SECOND';
+        'SELECT 1 FROM conversation_events WHERE published_at < UTC_TIMESTAMP(3) - INTERVAL 8 SECOND ' +
+        'AND next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL 3 SECOND';
       await backlog(
         fleet,
         () => queued(fleet, 20),

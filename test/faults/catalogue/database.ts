@@ -128,7 +128,8 @@ export const databaseFaults: readonly Fault[] = [
         await traffic.more(10);
         await hand.connection
           .query(
-            "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') ORDER BY event_id LIMIT 50 FOR UPDATE",
+            "SELECT 1 FROM conversation_events WHERE status IN ('PENDING', 'PROCESSING') ORDER BY event_id LIMIT 50 " +
+              'FOR UPDATE',
           )
           .catch(() => ours++);
         await hand.connection.query('ROLLBACK');

@@ -16,7 +16,9 @@ afterEach(() => rm(folder, { recursive: true }));
 
 test('one process has it as long as it runs', async () => {
   const lockUrl = new URL('../../../scripts/lock.ts', import.meta.url).href;
-  const program = `await (await import(${JSON.stringify(lockUrl)})).takeLock(${JSON.stringify(lock)}); console.log('mine'); setInterval(() => {}, 1000);`;
+  const program =
+    `await (await import(${JSON.stringify(lockUrl)})).takeLock(${JSON.stringify(lock)}); ` +
+    `console.log('mine'); setInterval(() => {}, 1000);`;
   const owner = spawn(process.execPath, ['--input-type=module', '-e', program], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
