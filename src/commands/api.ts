@@ -11,7 +11,7 @@ import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { createDryRun } from '../score/index.ts';
 import { topologyOf } from '../start/broker.ts';
-import { checkConnectionBudget, openDatabase, requireRights, requireSchema } from '../start/database.ts';
+import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { startOutbox } from '../start/outbox.ts';
@@ -37,10 +37,9 @@ export async function runApi(config: Config): Promise<void> {
   logStart(config, log);
 
   await using stack = new AsyncDisposableStack();
-  const store = stack.adopt(await openDatabase(config, log, stop.signal, acceptBatches(config)), (s) => s.close());
-  await requireSchema(store);
-  await requireRights(store, log);
-  await checkConnectionBudget(config, store, log);
+  const store = stack.adopt(await openServingDatabase(config, log, stop.signal, acceptBatches(config)), (s) =>
+    s.close(),
+  );
 
   const publisher = stack.adopt(
     createPublisher({

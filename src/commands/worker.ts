@@ -9,7 +9,7 @@ import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { topologyOf } from '../start/broker.ts';
-import { checkConnectionBudget, openDatabase, requireRights, requireSchema } from '../start/database.ts';
+import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { startOutbox } from '../start/outbox.ts';
@@ -29,10 +29,7 @@ export async function runWorker(config: Config): Promise<void> {
 
   // Released in reverse order, also when a later step of the start fails.
   await using stack = new AsyncDisposableStack();
-  const store = stack.adopt(await openDatabase(config, log, stop.signal), (s) => s.close());
-  await requireSchema(store);
-  await requireRights(store, log);
-  await checkConnectionBudget(config, store, log);
+  const store = stack.adopt(await openServingDatabase(config, log, stop.signal), (s) => s.close());
   const pool = stack.adopt(await startPool(config, config.scoringThreads, stop.signal, log), (p) => p.close());
   noteConsumerTimeout(config, pool.waits, log);
 

@@ -51,8 +51,30 @@ function databaseHelp(url: string, code: string): string {
   );
 }
 
+/**
+ * `openDatabase` for a process that serves: schema and rights are checked, too.
+ * @throws {StartError} that says what to do. @throws {StoppedError}
+ */
+export async function openServingDatabase(
+  config: Config,
+  log: Logger,
+  stop: AbortSignal,
+  acceptConnections = 0,
+): Promise<Store> {
+  const store = await openDatabase(config, log, stop, acceptConnections);
+  try {
+    await requireSchema(store);
+    await requireRights(store, log);
+    await checkConnectionBudget(config, store, log);
+    return store;
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
 /** @throws {StartError} if the schema is older than this version. */
-export async function requireSchema(store: Store): Promise<void> {
+async function requireSchema(store: Store): Promise<void> {
   if (await needsMigration(store, statementDeadlineMs)) throw schemaIsOld();
 }
 
@@ -60,7 +82,7 @@ export async function requireSchema(store: Store): Promise<void> {
  * @throws {StartError} if the user of `DATABASE_URL` lacks a right that this process needs. A read-only server is only
  *   logged, because it may accept writes later.
  */
-export async function requireRights(store: Store, log: Logger): Promise<void> {
+async function requireRights(store: Store, log: Logger): Promise<void> {
   try {
     await probeWrites(store, statementDeadlineMs);
   } catch (error) {
@@ -82,7 +104,7 @@ export function schemaIsOld(): StartError {
 }
 
 /** Warns when the fleet may open more connections than the server admits. */
-export async function checkConnectionBudget(config: Config, store: Store, log: Logger): Promise<void> {
+async function checkConnectionBudget(config: Config, store: Store, log: Logger): Promise<void> {
   const admitted = await maxConnections(store, statementDeadlineMs);
   const needed = (config.workerReplicas + 1) * config.databasePoolSize;
   if (needed > admitted) {
