@@ -37,8 +37,8 @@ type Entry = { readonly message: Message; readonly answer: (error: PipelineError
 type Session = {
   readonly model: ChannelModel;
   readonly channel: ConfirmChannel;
-  /** Ids of messages that the broker returned; each is confirmed all the same, a moment later. */
-  readonly returned: Set<string>;
+  /** How often each message was returned. A returned message is confirmed as well, a moment later. */
+  readonly returned: Map<string, number>;
   /** Messages that wait for amqplib's buffer to drain. */
   readonly waiting: Entry[];
   isWritable: boolean;
@@ -83,7 +83,7 @@ export function createPublisher(options: {
   async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
     await declareTopology(model, options.topology);
     const channel = await model.createConfirmChannel({ highWaterMark });
-    const session: Session = { model, channel, returned: new Set(), waiting: [], isWritable: true };
+    const session: Session = { model, channel, returned: new Map(), waiting: [], isWritable: true };
     const isCurrent = () => state.kind !== 'connecting' && state.session === session;
     model.on('blocked', (reason) => {
       if (isCurrent()) state = { kind: 'blocked', session };
@@ -95,7 +95,8 @@ export function createPublisher(options: {
     });
     channel.on('error', (error) => log.warn({ err: error }, 'publish channel failed'));
     channel.on('return', (message) => {
-      session.returned.add(String(message.properties.messageId));
+      const id = String(message.properties.messageId);
+      session.returned.set(id, (session.returned.get(id) ?? 0) + 1);
       // The queue is gone: a new session declares it again.
       restart('message returned: no queue');
     });
@@ -135,8 +136,7 @@ export function createPublisher(options: {
           timestamp: Math.floor(Date.now() / 1_000),
         },
         (error: unknown) => {
-          const isReturned = session.returned.delete(message.messageId);
-          answer(isReturned ? unroutable() : error ? refusedOrLost(error) : null);
+          answer(takeReturn(session, message.messageId) ? unroutable() : error ? refusedOrLost(error) : null);
         },
       );
     } catch (cause) {
@@ -192,6 +192,14 @@ export function createPublisher(options: {
     ],
     close: () => link.close(),
   };
+}
+
+/** Two copies of one event may be under way, so returns are counted. @returns whether one was left. */
+function takeReturn({ returned }: Session, id: string): boolean {
+  const left = (returned.get(id) ?? 0) - 1;
+  if (left > 0) returned.set(id, left);
+  else returned.delete(id);
+  return left >= 0;
 }
 
 function lost(): PipelineError {

@@ -1,9 +1,10 @@
-import { open, writeFile } from 'node:fs/promises';
+import { access, constants, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import type { Config } from '../config.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createStop } from '../runtime/shutdown.ts';
-import { StartError, StoppedError } from '../runtime/start-error.ts';
+import { StoppedError, UsageError } from '../runtime/start-error.ts';
 import * as size from '../size/index.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { quiet } from '../start/tool.ts';
@@ -136,12 +137,13 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
   return advice.shortfall === null ? exitCodes.ok : exitCodes.failed;
 }
 
-/** Checked before minutes of measuring. @throws {StartError} */
+/** Checked before minutes of measuring. @throws {UsageError} */
 async function requireWritable(path: string): Promise<void> {
   try {
-    await (await open(path, 'a')).close();
+    await access(dirname(resolve(path)), constants.W_OK);
+    if ((await stat(path).catch(() => null))?.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
   } catch (cause) {
-    throw new StartError(`--html ${path} cannot be written (${(cause as NodeJS.ErrnoException).code})`, { cause });
+    throw new UsageError(`--html ${path} cannot be written (${(cause as NodeJS.ErrnoException).code})`, { cause });
   }
 }
 

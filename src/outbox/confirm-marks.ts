@@ -1,7 +1,7 @@
 import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
-import type { Publication, StoreMarks } from './ports.ts';
+import type { Moved, Publication, StoreMarks } from './ports.ts';
 
 export type ConfirmMarks = {
   /**
@@ -31,10 +31,12 @@ const maxBatch = 500;
  * 20 s at 5,000 per second. Further marks are dropped; the relay then publishes these events again, which is harmless.
  */
 const maxHeld = 100_000;
-/** Attempts per batch: after a deadlock or a broken connection the next one may succeed. */
+/** Attempts per batch after a deadlock or a broken connection, and per mark whose row another transaction holds. */
 const mostTries = 3;
+/** Writes to a row take milliseconds: showing that it is being processed, counting a start, settling it. */
+const retryHeldMs = 200;
 
-type Held = Publication & { readonly writeAt: number };
+type Held = { readonly mark: Publication; readonly writeAt: number; readonly tries: number };
 
 /**
  * Gathers confirms and writes them in batches, deliberately late. A lost mark costs one duplicate delivery, never an
@@ -49,6 +51,8 @@ export function createConfirmMarks(options: {
   const held: Held[] = [];
   /** Marks of late confirms, which are written first. */
   const late: Held[] = [];
+  /** Marks whose rows were held by another transaction. */
+  const again: Held[] = [];
   let timer: NodeJS.Timeout | undefined;
   let timerAt = Number.POSITIVE_INFINITY;
   let writing: Promise<void> | null = null;
@@ -66,10 +70,13 @@ export function createConfirmMarks(options: {
   async function write(until: number): Promise<void> {
     for (let marks = take(until); marks.length > 0; marks = take(until)) {
       try {
-        await writeBatch(marks);
+        const stored = await writeBatch(marks.map(({ mark }) => mark));
+        const writeAt = performance.now() + retryHeldMs;
+        for (const { mark, tries } of marks)
+          if (stored.held.has(mark.eventId) && tries < mostTries) again.push({ mark, writeAt, tries: tries + 1 });
       } catch (error) {
         // A conflict concerns only this batch. After any other error, later batches would fail as well.
-        const others = isDeadlock(error) ? 0 : held.splice(0).length + late.splice(0).length;
+        const others = isConflict(error) ? 0 : held.splice(0).length + late.splice(0).length;
         const dropped = marks.length + others;
         options.log.debug(
           { err: error, marks: dropped },
@@ -79,13 +86,13 @@ export function createConfirmMarks(options: {
     }
   }
 
-  async function writeBatch(marks: readonly Publication[]): Promise<void> {
+  async function writeBatch(marks: readonly Publication[]): Promise<Moved> {
     for (let tries = 1; ; tries++) {
       try {
         return await options.storeMarks(marks);
       } catch (error) {
-        const isLast = tries === mostTries || !(isDeadlock(error) || isConnectionLost(error));
-        if (isLast) throw error;
+        const mayPass = codeOf(error) === 'DATABASE_DEADLOCK' || codeOf(error) === 'DATABASE_UNAVAILABLE';
+        if (tries === mostTries || !mayPass) throw error;
       }
     }
   }
@@ -96,6 +103,7 @@ export function createConfirmMarks(options: {
     timerAt = Number.POSITIVE_INFINITY;
     writing ??= write(until).finally(() => {
       writing = null;
+      late.push(...again.splice(0));
       const next = late[0] ?? held[0];
       if (next !== undefined) schedule(next.writeAt);
     });
@@ -111,26 +119,25 @@ export function createConfirmMarks(options: {
 
   return {
     add(mark, dueInMs) {
-      if (held.length + late.length >= maxHeld) return;
+      if (held.length + late.length + again.length >= maxHeld) return;
       const now = performance.now();
       const writeAt = now + Math.max(lateLagMs, dueInMs - options.graceMs * (1 - lagOfGrace));
       const isLate = writeAt < (held.at(-1)?.writeAt ?? 0);
-      (isLate ? late : held).push({ ...mark, writeAt });
+      (isLate ? late : held).push({ mark, writeAt, tries: 1 });
       if (writing === null) schedule(writeAt);
     },
     flush() {
       const all = () => start(Number.POSITIVE_INFINITY);
       return writing === null ? all() : writing.then(all);
     },
-    gauge: { name: 'confirm_marks', bound: maxHeld, held: () => held.length + late.length },
+    gauge: { name: 'confirm_marks', bound: maxHeld, held: () => held.length + late.length + again.length },
   };
 }
 
-function isDeadlock(error: unknown): boolean {
-  return error instanceof PipelineError && error.code === 'DATABASE_DEADLOCK';
+function isConflict(error: unknown): boolean {
+  return codeOf(error) === 'DATABASE_DEADLOCK' || codeOf(error) === 'DATABASE_LOCKED';
 }
 
-/** Perhaps only this connection is broken, and the next one works. */
-function isConnectionLost(error: unknown): boolean {
-  return error instanceof PipelineError && error.code === 'DATABASE_UNAVAILABLE';
+function codeOf(error: unknown): string | null {
+  return error instanceof PipelineError ? error.code : null;
 }

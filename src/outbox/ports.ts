@@ -19,12 +19,21 @@ export type ClaimedEvent = EventPointer & { readonly attemptCount: number; reado
 /** Events that this relay is to publish. No other relay takes them until `dueAt`. */
 export type Claim = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
 
+/** What became of publications whose due time was to be moved. The rest was written by another process since. */
+export type Moved = {
+  /** The new due time of those in `moved`. */
+  readonly dueAt: Date;
+  readonly moved: ReadonlySet<EventId>;
+  /** Unchanged, but another transaction held the row: may be tried again. */
+  readonly held: ReadonlySet<EventId>;
+};
+
 /** Claims up to `limit` due events. */
 export type ClaimDue = (limit: number) => Promise<Claim>;
 /** Records that the broker has these publications, so that relays leave them alone while they should be settled. */
-export type StoreMarks = (publications: readonly Publication[]) => Promise<void>;
-/** Keeps relays from taking events for another grace period. Resolves with the new due time of the publications. */
-export type ExtendDue = (publications: readonly Publication[]) => Promise<Date>;
+export type StoreMarks = (publications: readonly Publication[]) => Promise<Moved>;
+/** Keeps relays from taking events for another grace period. */
+export type ExtendDue = (publications: readonly Publication[]) => Promise<Moved>;
 /** Makes claimed events due as late as a confirm would. */
 export type Postpone = (publications: readonly Publication[]) => Promise<void>;
 /** Makes up to `limit` events due that were published long ago and that no worker holds. Resolves with how many. */

@@ -67,8 +67,9 @@ export function createPublications(options: {
     for (const entry of late) entry.extending = promise;
     const asked = performance.now();
     try {
-      const dueAt = await options.extendDue(late.map((entry) => entry.publication));
+      const { dueAt, moved } = await options.extendDue(late.map((entry) => entry.publication));
       for (const entry of late) {
+        if (!moved.has(entry.publication.eventId)) continue; // the next sweep tries again
         entry.publication = { ...entry.publication, dueAt };
         entry.relaysComeAt = asked + graceMs;
       }

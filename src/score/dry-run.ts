@@ -2,7 +2,8 @@ import type { Conversation } from '../event/conversation.ts';
 import { PipelineError } from '../event/fault.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
 import type { Gauge } from '../runtime/gauge.ts';
-import { Problem } from '../runtime/http/index.ts';
+// Not from the folder's index: workers load this file, and need no Express.
+import { Problem } from '../runtime/http/problem.ts';
 import type { ScorePool } from './pool.ts';
 
 const maxWaiting = 100;

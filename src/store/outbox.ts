@@ -1,5 +1,5 @@
 import type { EventId } from '../event/event.ts';
-import type { Claim, Publication } from '../outbox/ports.ts';
+import type { Claim, Moved, Publication } from '../outbox/ports.ts';
 import { type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -63,19 +63,18 @@ type Times = { readonly graceMs: number; readonly deadlineMs: number };
 /**
  * Marks publications as confirmed by the broker: relays leave their events alone for `republishAfterMs`.
  *
- * A mark may come late, and is valid for one publication only. It skips rows that were written since (by a failed
- * attempt or an operator's retry), and rows that are being written now: that transaction settles the event or makes it
- * due again.
+ * A mark may come late, and is valid for one publication only: it skips rows that were written since, by a failed
+ * attempt or an operator's retry.
  *
  * @param options.graceMs  the same that the new events were inserted with.
  */
-export async function markConfirmed(
+export function markConfirmed(
   store: Store,
   publications: readonly Publication[],
   options: Times & { readonly republishAfterMs: number },
-): Promise<void> {
+): Promise<Moved> {
   const also = ', published_at = UTC_TIMESTAMP(3)';
-  await moveDue(store, publications, { ...options, afterMs: options.republishAfterMs, also });
+  return moveDue(store, publications, { ...options, afterMs: options.republishAfterMs, also });
 }
 
 /** Postpones claimed events that may still be queued by another `republishAfterMs`, keeping their `published_at`. */
@@ -87,49 +86,66 @@ export async function postpone(
   await moveDue(store, publications, { ...options, afterMs: options.republishAfterMs });
 }
 
-/**
- * Keeps relays away from events that wait for their confirm, for another `graceMs`.
- * @returns the new due time of these publications. If it throws, none of them has changed.
- */
-export function extendDue(store: Store, publications: readonly Publication[], options: Times): Promise<Date> {
+/** Keeps relays away from events that wait for their confirm, for another `graceMs`. */
+export function extendDue(store: Store, publications: readonly Publication[], options: Times): Promise<Moved> {
   return moveDue(store, publications, { ...options, afterMs: options.graceMs });
 }
 
 /**
- * Sets a new due time on the rows that still have the publication's own, in one transaction that waits for no lock.
- * @returns the new due time, by the server's clock.
+ * Sets a new due time, by the server's clock, on the rows that still have the publication's own. One transaction, which
+ * waits for no lock: one held row would delay the marks of all other events.
  */
 function moveDue(
   store: Store,
   publications: readonly Publication[],
   options: Times & { readonly afterMs: number; readonly also?: string },
-): Promise<Date> {
-  const alike = Map.groupBy(publications, ({ dueAt, attemptCount }) => `${dueAt?.getTime()} ${attemptCount}`);
+): Promise<Moved> {
+  const alike = groupAlike(publications);
   return withConnection(store, options.deadlineMs, async (connection) => {
-    const [, times, ...found] = (await connection.batch([
+    const [, times, ...locked] = (await connection.batch([
       ['START TRANSACTION'],
       ['SELECT UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at', [options.afterMs * 1_000]],
-      ...alike.values().map((some) => lockUnchanged(some, options.graceMs)),
-    ])) as [unknown, { due_at: Date }[], ...{ event_id: EventId }[][]];
+      ...alike.map((some) => findUnchanged(some, options.graceMs, 'FOR UPDATE SKIP LOCKED')),
+    ])) as [unknown, { due_at: Date }[], ...Named[][]];
     const dueAt = times[0]?.due_at ?? new Date(0);
-    const ids = found.flat().map((row) => row.event_id);
+    const moved = idsOf(locked);
+    const rest = groupAlike(publications.filter(({ eventId }) => !moved.has(eventId)));
     const move: Statement = [
       `UPDATE conversation_events FORCE INDEX (PRIMARY) SET next_attempt_at = ?${options.also ?? ''}
         WHERE event_id IN (?)`,
-      [dueAt, ids],
+      [dueAt, [...moved]],
     ];
-    await connection.batch([...(ids.length > 0 ? [move] : []), ['COMMIT']]);
-    return dueAt;
+    const results = (await connection.batch([
+      ...rest.map((some) => findUnchanged(some, options.graceMs, '')),
+      ...(moved.size > 0 ? [move] : []),
+      ['COMMIT'],
+    ])) as Named[][];
+    return { dueAt, moved, held: idsOf(results.slice(0, rest.length)) };
   });
 }
 
-/** Locks the rows that still have the due time and count that these publications share, skipping locked rows. */
-function lockUnchanged(alike: readonly Publication[], graceMs: number): Statement {
+type Named = { readonly event_id: EventId };
+
+function idsOf(results: readonly (readonly Named[])[]): Set<EventId> {
+  return new Set(results.flat().map((row) => row.event_id));
+}
+
+/** By what their rows must still have. */
+function groupAlike(publications: readonly Publication[]): Publication[][] {
+  return [...Map.groupBy(publications, (p) => `${p.dueAt?.getTime()} ${p.attemptCount}`).values()];
+}
+
+/** Finds the rows that still have the due time and count that these publications share. */
+function findUnchanged(
+  alike: readonly Publication[],
+  graceMs: number,
+  locking: '' | 'FOR UPDATE SKIP LOCKED',
+): Statement {
   const { dueAt = null, attemptCount = 0 } = alike[0] ?? {};
   const [due, value] = dueAt === null ? ['created_at + INTERVAL ? MICROSECOND', graceMs * 1_000] : ['?', dueAt];
   return [
     `SELECT event_id FROM conversation_events FORCE INDEX (PRIMARY)
-     WHERE event_id IN (?) AND next_attempt_at = ${due} AND attempt_count = ? FOR UPDATE SKIP LOCKED`,
+     WHERE event_id IN (?) AND next_attempt_at = ${due} AND attempt_count = ? ${locking}`,
     [alike.map(({ eventId }) => eventId).sort(), value, attemptCount],
   ];
 }

@@ -118,12 +118,13 @@ describe('a confirm', () => {
     await operator.query('UPDATE conversation_events SET next_attempt_at = UTC_TIMESTAMP(3) WHERE event_id = ?', [
       held,
     ]);
-    await markConfirmed(
+    const stored = await markConfirmed(
       store,
       [held, free].map((eventId) => ({ eventId: eventId as EventId, dueAt: null, attemptCount: 0 })),
       afterConfirm,
     );
     expect(await dueIn(free)).toBeGreaterThan(3_500);
+    expect(stored).toMatchObject({ moved: new Set([free]), held: new Set([held]) });
     await operator.query('COMMIT');
     operator.release();
     expect(await dueIn(held)).toBeLessThanOrEqual(0);
@@ -190,7 +191,7 @@ test('an event whose confirm takes long is kept from relays; only a mark with it
       'next_attempt_at = next_attempt_at - INTERVAL 1 SECOND',
   );
   const times = { graceMs: 2_000, republishAfterMs, deadlineMs };
-  const dueAt = await extendDue(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);
+  const { dueAt } = await extendDue(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);
   await markConfirmed(store, [{ eventId: event.eventId, dueAt: null, attemptCount: 0 }], times);
   expect((await due())[0]?.in_s, 'of the due time that is gone').toBeLessThan(3);
   await markConfirmed(store, [{ eventId: event.eventId, dueAt, attemptCount: 0 }], times);

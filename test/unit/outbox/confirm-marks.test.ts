@@ -3,11 +3,17 @@ import { afterEach, expect, test, vi } from 'vitest';
 import type { EventId } from '../../../src/event/event.ts';
 import { PipelineError } from '../../../src/event/fault.ts';
 import { createConfirmMarks } from '../../../src/outbox/confirm-marks.ts';
-import type { Publication } from '../../../src/outbox/ports.ts';
+import type { Moved, Publication } from '../../../src/outbox/ports.ts';
 
 const mark = (n: number): Publication => ({ eventId: `e${n}` as EventId, dueAt: null, attemptCount: 0 });
 const plain = (marks: readonly Publication[]): Publication[] =>
   marks.map(({ eventId, dueAt, attemptCount }) => ({ eventId, dueAt, attemptCount }));
+/** What storing answers: all marked, but these. */
+const stored = (...held: number[]): Moved => ({
+  dueAt: new Date(0),
+  moved: new Set(),
+  held: new Set(held.map((n) => mark(n).eventId)),
+});
 const log = pino({ level: 'silent' });
 const graceMs = 1_000_000;
 const conflict = () => new PipelineError('transient', 'DATABASE_DEADLOCK', 'somebody else won');
@@ -20,7 +26,7 @@ test('marks are written in batches, one writer at a time, and only a bounded num
   const marks = createConfirmMarks({
     storeMarks: (batch) => {
       sizes.push(batch.length);
-      return new Promise((resolve) => writing.push(resolve));
+      return new Promise((resolve) => writing.push(() => resolve(stored())));
     },
     graceMs,
     log,
@@ -46,6 +52,7 @@ test('while the database is down marks are dropped, and later ones are written',
     storeMarks: async (batch) => {
       if (fails) throw new Error('away');
       written.push(...plain(batch));
+      return stored();
     },
     graceMs,
     log,
@@ -65,6 +72,7 @@ test('a broken connection costs no mark', async () => {
     storeMarks: async (batch) => {
       if (breaks-- > 0) throw new PipelineError('transient', 'DATABASE_UNAVAILABLE', 'ECONNRESET');
       written.push(...plain(batch));
+      return stored();
     },
     graceMs,
     log,
@@ -83,6 +91,7 @@ test('a batch that loses a deadlock is retried, and one that loses every time do
       const isUnlucky = batch.some(({ eventId }) => eventId === `e${unlucky}`);
       if (isUnlucky || conflicts++ === 0) throw conflict();
       written.push(...plain(batch));
+      return stored();
     },
     graceMs,
     log,
@@ -98,7 +107,10 @@ test('a confirm late in the grace period is marked before the relays claim the e
   vi.useFakeTimers();
   const written: Publication[] = [];
   const marks = createConfirmMarks({
-    storeMarks: async (batch) => void written.push(...plain(batch)),
+    storeMarks: async (batch) => {
+      written.push(...plain(batch));
+      return stored();
+    },
     graceMs: 5_000,
     log,
   });
@@ -114,7 +126,10 @@ test('marks are written when they are due, not before', async () => {
   vi.useFakeTimers();
   const written: Publication[] = [];
   const marks = createConfirmMarks({
-    storeMarks: async (batch) => void written.push(...plain(batch)),
+    storeMarks: async (batch) => {
+      written.push(...plain(batch));
+      return stored();
+    },
     graceMs: 5_000,
     log,
   });
@@ -127,4 +142,21 @@ test('marks are written when they are due, not before', async () => {
   expect(written.length).toBeLessThanOrEqual(7);
   await vi.advanceTimersByTimeAsync(5_000);
   expect(written).toEqual(Array.from({ length: 30 }, (_, i) => mark(i)));
+});
+
+test('a mark whose row another transaction holds is written again soon, a few times', async () => {
+  vi.useFakeTimers();
+  const written: number[][] = [];
+  const marks = createConfirmMarks({
+    storeMarks: async (batch) => {
+      written.push(batch.map(({ eventId }) => Number(eventId.slice(1))));
+      return stored(1, ...(written.length === 1 ? [2] : []));
+    },
+    graceMs: 5_000,
+    log,
+  });
+  for (const n of [1, 2, 3]) marks.add(mark(n), 100);
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(written).toEqual([[1, 2, 3], [1, 2], [1]]);
+  expect(marks.gauge.held()).toBe(0);
 });

@@ -3,7 +3,10 @@ import { runInNewContext } from 'node:vm';
 import { pino } from 'pino';
 import { expect, test, vi } from 'vitest';
 import { createOutbox } from '../../../src/outbox/index.ts';
+import type { Moved } from '../../../src/outbox/ports.ts';
 import { newEvent } from '../../support/new-event.ts';
+
+const nothingMoved: Moved = { dueAt: new Date(0), moved: new Set(), held: new Set() };
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
@@ -14,8 +17,8 @@ test('while a confirm is pending, the ids of its event are kept in memory, not i
     publish: (message) => new Promise((...settle) => void unconfirmed.push(message, settle)),
     brokerReady: () => false,
     claimDue: async () => ({ events: [], dueAt: new Date() }),
-    storeMarks: async () => {},
-    extendDue: async () => new Date(),
+    storeMarks: async () => nothingMoved,
+    extendDue: async () => nothingMoved,
     postpone: async () => {},
     countQueue: async () => null,
     makeLostDue: async () => 0,

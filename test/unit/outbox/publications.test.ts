@@ -1,11 +1,18 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { EventId, EventPointer } from '../../../src/event/event.ts';
-import type { ExtendDue, Publication } from '../../../src/outbox/ports.ts';
+import type { ExtendDue, Moved, Publication } from '../../../src/outbox/ports.ts';
 import { createPublications } from '../../../src/outbox/publications.ts';
 
 const graceMs = 5_000;
 const event: EventPointer = { eventId: 'e1' as EventId, conversationId: 'c1', userId: 'u1', botId: 'b1' };
+
+/** Extended until `time`, but for those whose rows are held. */
+const until = (time: number, ...held: string[]): Moved => ({
+  dueAt: new Date(time),
+  moved: new Set(['e1' as EventId].filter((id) => !held.includes(id))),
+  held: new Set(held as EventId[]),
+});
 
 function setUp(extendDue: ExtendDue) {
   const marked: Publication[] = [];
@@ -44,7 +51,7 @@ test('a confirm after three times the grace: relays are kept off, the mark match
   const extendDue: ExtendDue = async () => {
     expect(performance.now(), 'extended in time').toBeLessThan(relaysComeAt);
     relaysComeAt = performance.now() + graceMs;
-    return new Date(relaysComeAt);
+    return until(relaysComeAt);
   };
   const { publications, marked, unconfirmed } = setUp(extendDue);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
@@ -56,14 +63,14 @@ test('a confirm after three times the grace: relays are kept off, the mark match
 });
 
 test('a confirm that comes while the due time is being extended waits for the new one', async () => {
-  const extending = Promise.withResolvers<Date>();
+  const extending = Promise.withResolvers<Moved>();
   const { publications, marked, unconfirmed } = setUp(() => extending.promise);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(3_800);
   unconfirmed[0]?.confirm();
   await vi.advanceTimersByTimeAsync(1);
   expect(marked).toEqual([]);
-  extending.resolve(new Date(77));
+  extending.resolve(until(77));
   await published;
   expect(marked).toEqual([{ eventId: 'e1', dueAt: new Date(77), attemptCount: 0 }]);
 });
@@ -72,7 +79,7 @@ test('relays are kept off for a minute; the copy they publish after that is a pu
   let lastExtension = 0;
   const extendDue = vi.fn<ExtendDue>(async () => {
     lastExtension = performance.now();
-    return new Date(lastExtension);
+    return until(lastExtension);
   });
   const started = performance.now();
   const { publications, marked, unconfirmed } = setUp(extendDue);
@@ -103,7 +110,7 @@ test('a retry published while the first confirm is pending is marked only by its
 });
 
 test('a failed extension is retried with the due time last known', async () => {
-  const extendDue = vi.fn<ExtendDue>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(new Date(5));
+  const extendDue = vi.fn<ExtendDue>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(until(5));
   const { publications, marked, unconfirmed } = setUp(extendDue);
   const published = publications.publish(event, { dueAt: null, attemptCount: 0 });
   await vi.advanceTimersByTimeAsync(graceMs);

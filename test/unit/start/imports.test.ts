@@ -1,0 +1,23 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const run = promisify(execFile);
+
+/** What a command loads when it starts, of the packages that are large. */
+async function packagesOf(command: string): Promise<string[]> {
+  const program = `
+    const loaded = new Set();
+    (await import('node:module')).registerHooks({
+      load: (url, context, next) => (loaded.add(/node_modules.(express|typeorm|mysql2|amqplib)/.exec(url)?.[1]), next(url, context)),
+    });
+    await import(${JSON.stringify(new URL(`../../../src/commands/${command}.ts`, import.meta.url).href)});
+    console.log(JSON.stringify([...loaded].filter(Boolean).sort()));`;
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program]);
+  return JSON.parse(stdout) as string[];
+}
+
+test('a worker loads neither an HTTP framework nor an ORM; an API loads no ORM', async () => {
+  expect(await packagesOf('worker')).toEqual(['amqplib', 'mysql2']);
+  expect(await packagesOf('api')).toEqual(['amqplib', 'express', 'mysql2']);
+});
