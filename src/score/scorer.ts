@@ -11,9 +11,9 @@ export type ScoreWeights = {
 
 /**
  * What a scorer returns. `change` is added to the user's friendship score; it must be finite and within ±10⁹, and is
- * rounded to four decimals. `details` is stored and returned to callers unchanged (at most 64 KiB of JSON); it must not
- * repeat what was said. An answer that breaks these rules fails the event permanently (`SCORER_ANSWER`), with the
- * reason in its error.
+ * rounded to four decimals. `details` is stored and returned to callers, with `scorer` added (at most 64 KiB of JSON);
+ * it must not repeat what was said. An answer that breaks these rules fails the event permanently (`SCORER_ANSWER`),
+ * with the reason in its error.
  */
 export type Score = {
   readonly change: number;
