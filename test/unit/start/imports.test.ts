@@ -8,9 +8,11 @@ const run = promisify(execFile);
 async function packagesOf(command: string): Promise<string[]> {
   const program = `
     const loaded = new Set();
-    (await import('node:module')).registerHooks({
-      load: (url, context, next) => (loaded.add(/node_modules.(express|typeorm|mysql2|amqplib)/.exec(url)?.[1]), next(url, context)),
-    });
+    const load = (url, context, next) => {
+      loaded.add(/node_modules.(express|typeorm|mysql2|amqplib)/.exec(url)?.[1]);
+      return next(url, context);
+    };
+    (await import('node:module')).registerHooks({ load });
     await import(${JSON.stringify(new URL(`../../../src/commands/${command}.ts`, import.meta.url).href)});
     console.log(JSON.stringify([...loaded].filter(Boolean).sort()));`;
   const { stdout } = await run(process.execPath, ['--input-type=module', '-e', program]);
