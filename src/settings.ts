@@ -67,6 +67,16 @@ export const settings = {
   SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
   HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
   PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
+  METRICS_HOST: {
+    parse: z.string().min(1).default('127.0.0.1'),
+    help: 'Address of METRICS_PORT; 0.0.0.0 for all.',
+  },
+  METRICS_PORT: {
+    parse: int(0, 65_535).default(0),
+    help:
+      'Port for /metrics, /healthz and /readyz of any process; 0: none. ' +
+      'A fleet uses it for all of its members together, and the ports after it for each of them.',
+  },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
   ACCEPT_DEADLINE_MS: {
     parse: int(50, 60_000).default(2_000),

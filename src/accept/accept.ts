@@ -3,6 +3,7 @@ import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
+import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { requestDigest } from './digest.ts';
 import type { Stored, StoreEvents } from './ports.ts';
 import type { ConversationRequest } from './request.ts';
@@ -44,6 +45,7 @@ export function createAcceptor(options: {
   readonly maxBatchesInFlight: number;
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
+    name: 'accept',
     commit: options.storeEvents,
     batch: { maxItems: maxBatch, sizes: batchSizes, weight: { max: maxBatchBytes, of: bytesOf } },
     maxInFlight: options.maxBatchesInFlight,
@@ -54,9 +56,11 @@ export function createAcceptor(options: {
   return {
     async accept(request) {
       const event = toNewEvent(request);
+      const began = performance.now();
       const stored = await group.submit(event, options.deadlineMs).catch((error: unknown) => {
         throw refusedRow(error) ?? error;
       });
+      telemetry.accepted.tell({ result: stored.kind, ms: msSince(began) });
       switch (stored.kind) {
         case 'new':
           options.publish(event);

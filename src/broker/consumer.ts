@@ -9,6 +9,8 @@ import { declareTopology, type TopologyOptions } from './topology.ts';
 type Consumer = {
   /** basic.cancel: nothing new arrives, the channel stays open for answers. */
   stopTaking(): Promise<void>;
+  /** Deliveries arrive, or would if there were any. */
+  readonly isConsuming: boolean;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
   /** Unanswered deliveries go back to the queue. */
@@ -56,6 +58,7 @@ export function createConsumer(options: {
   let state: State = { kind: 'connecting' };
 
   const link = createLink({
+    kind: 'consume',
     url: options.url,
     name: options.name,
     log,
@@ -123,6 +126,9 @@ export function createConsumer(options: {
       const session = current();
       state = { kind: 'draining', session };
       await withinFarewell(session?.channel.cancel(consumerTag));
+    },
+    get isConsuming() {
+      return state.kind === 'consuming';
     },
     firstSession: link.firstSession,
     async close() {

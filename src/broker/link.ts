@@ -2,6 +2,7 @@ import type { ChannelModel } from 'amqplib';
 import { faultOf, PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted } from '../runtime/shutdown.ts';
+import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 
@@ -36,6 +37,8 @@ const stableMs = 10_000;
  * (docs/decisions/0005).
  */
 export function createLink(options: {
+  /** For metrics. */
+  kind: 'consume' | 'publish';
   url: string;
   name: string;
   log: Logger;
@@ -77,7 +80,9 @@ export function createLink(options: {
         first.resolve();
         const since = performance.now();
         log.info({ link: name }, 'broker connected');
+        telemetry.brokerSession.tell({ link: options.kind, isUp: true });
         await aborted(AbortSignal.any([lost.signal, stop.signal]));
+        telemetry.brokerSession.tell({ link: options.kind, isUp: false });
         // A session that is set up without error and dies at its first use must not make a hot loop.
         if (performance.now() - since > stableMs) backoff.reset();
         if (!stop.signal.aborted) log.warn({ link: name, reason: String(lost.signal.reason) }, 'broker session lost');

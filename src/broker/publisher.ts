@@ -5,7 +5,7 @@ import type { QueueCounts } from '../outbox/ports.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { createLink } from './link.ts';
-import { declareTopology, type TopologyOptions } from './topology.ts';
+import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';
 
 export type Publisher = {
   /**
@@ -18,7 +18,7 @@ export type Publisher = {
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
   /** The broker's counts for the queue; null while the connection is down or blocked. */
-  countQueue(): Promise<QueueCounts | null>;
+  countQueue(queue?: 'main' | 'dead'): Promise<QueueCounts | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
   readonly gauges: readonly Gauge[];
@@ -69,10 +69,12 @@ export function createPublisher(options: {
   readonly name: string;
 }): Publisher {
   const { log } = options;
+  const names = topologyNames(options.topology.queueName);
   const unconfirmed = { messages: 0, bytes: 0 };
   let state: State = { kind: 'connecting' };
 
   const link = createLink({
+    kind: 'publish',
     url: options.url,
     name: options.name,
     log,
@@ -172,13 +174,13 @@ export function createPublisher(options: {
         else session.waiting.push({ message, answer });
       });
     },
-    async countQueue() {
+    async countQueue(queue = 'main') {
       // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
       if (state.kind !== 'open') return null;
       // A channel of its own: a queue that is gone closes the channel that asks for it.
       const asking = await state.session.model.createChannel();
       asking.on('error', () => {});
-      const { messageCount, consumerCount } = await asking.checkQueue(options.topology.queueName);
+      const { messageCount, consumerCount } = await asking.checkQueue(queue === 'main' ? names.queue : names.deadQueue);
       await asking.close();
       return { messages: messageCount, consumers: consumerCount };
     },

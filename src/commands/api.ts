@@ -1,7 +1,9 @@
 import { Router } from 'express';
 import { acceptRouter, createAcceptor } from '../accept/index.ts';
-import { createPublisher } from '../broker/index.ts';
+import { createPublisher, type Publisher } from '../broker/index.ts';
 import type { Config } from '../config.ts';
+import { startMetrics } from '../metrics/index.ts';
+import { metricsRouter } from '../metrics/router.ts';
 import { operateRouter } from '../operate/index.ts';
 import { createClosedWatch, createReads, healthRouter, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
@@ -14,6 +16,7 @@ import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
 import {
@@ -23,6 +26,7 @@ import {
   findText,
   insertEvents,
   listEvents,
+  oldestOpenAt,
   probeWrites,
   retryEvent,
   retryFailed,
@@ -89,9 +93,18 @@ export async function runApi(config: Config): Promise<void> {
   ];
   stack.defer(warnWhenNearlyFull(gauges, log));
 
+  const metrics = startMetrics({
+    role: 'api',
+    version,
+    gauges,
+    connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
+    queues: () => countQueues(publisher),
+    oldestOpenS: async () => ageS(await oldestOpenAt(store, deadlineMs)),
+  });
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
+      metricsRouter(metrics),
       acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, budget }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
@@ -123,6 +136,7 @@ export async function runApi(config: Config): Promise<void> {
       error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
+  await openMetricsPort(config, metrics, () => !stop.signal.aborted, log);
   log.info({ url }, 'accepting');
   tellParent({ ready: true, url });
 
@@ -137,6 +151,22 @@ export async function runApi(config: Config): Promise<void> {
   await settlesWithin(acceptor.idle(), deadlineMs);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info('stopped');
+}
+
+async function countQueues(publisher: Publisher) {
+  const [main, dead] = await Promise.all([publisher.countQueue('main'), publisher.countQueue('dead')]);
+  return (
+    main &&
+    dead && [
+      { queue: 'main' as const, ...main },
+      { queue: 'dead' as const, ...dead },
+    ]
+  );
+}
+
+/** Seconds; 0 for null. */
+function ageS(at: number | null): number {
+  return at === null ? 0 : Math.max(0, Date.now() - at) / 1_000;
 }
 
 /** Measured: a third and fourth batch hide round trips, more do not (docs/decisions/0002). */

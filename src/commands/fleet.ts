@@ -7,6 +7,7 @@ import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
+import { memberPort, serveFleetMetrics } from '../start/fleet-metrics.ts';
 import { compileCache, leanWorker, threadsEach } from '../start/lean-start.ts';
 import { logStart, processLogger } from '../start/log.ts';
 
@@ -41,8 +42,16 @@ export async function runFleet(given: Config): Promise<void> {
     tellParent({ ready: true });
   };
 
-  const members = names.map((name) =>
-    supervise(name, { config, log, until, onReady, onHopeless: () => hopeless.abort('bad start') }),
+  await serveFleetMetrics(config, names, () => waitingForReady.size === 0, log);
+  const members = names.map((name, i) =>
+    supervise(name, {
+      config,
+      log,
+      until,
+      onReady,
+      onHopeless: () => hopeless.abort('bad start'),
+      metricsPort: memberPort(config, i),
+    }),
   );
   await aborted(until);
   await Promise.all(members);
@@ -59,6 +68,7 @@ async function supervise(
     readonly until: AbortSignal;
     readonly onReady: (name: string, message: { url?: string }) => void;
     readonly onHopeless: () => void;
+    readonly metricsPort: number;
   },
 ): Promise<void> {
   const { config, log, until } = options;
@@ -66,7 +76,7 @@ async function supervise(
   let wasReady = false;
   while (!until.aborted) {
     const startedAt = performance.now();
-    const child = start(name, config, (message) => {
+    const child = start(name, { ...config, metricsPort: options.metricsPort }, (message) => {
       wasReady = true;
       options.onReady(name, message);
     });
@@ -113,6 +123,7 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
       ...(role === 'worker' && leanWorker),
       ...process.env,
       SCORING_THREADS: String(config.scoringThreads),
+      METRICS_PORT: String(config.metricsPort),
       AFTERWORD_ROLE: name,
       LOG_FORMAT: config.logFormat,
     },

@@ -1,8 +1,10 @@
 import { hostname } from 'node:os';
+import { basename } from 'node:path';
 import { createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
 import { createInFlight, createIntake, createLoader, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
+import type { Metrics, Sources } from '../metrics/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
@@ -12,9 +14,11 @@ import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
 import { countStart, loadEvents, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
+import { version } from '../version.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
 const settleDeadlineMs = 10_000;
@@ -79,6 +83,12 @@ export async function runWorker(config: Config): Promise<void> {
       uncountStart: steps.uncountStart,
     },
   });
+  const metrics = await countFor(config, {
+    gauges: [...publisher.gauges, outbox.gauge],
+    connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
+    deliveries: () => ({ inFlight: inFlight.size, prefetch: config.concurrency }),
+    threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
+  });
   const consumer = stack.adopt(
     createConsumer({
       ...broker,
@@ -89,6 +99,7 @@ export async function runWorker(config: Config): Promise<void> {
     }),
     (c) => c.close(),
   );
+  if (metrics !== null) await openMetricsPort(config, metrics, () => consumer.isConsuming && !stop.signal.aborted, log);
   // A broker that is down is waited for. A broker that is set up differently is a mistake to report at once.
   let misconfigured: unknown;
   consumer.firstSession.then(
@@ -115,6 +126,17 @@ export async function runWorker(config: Config): Promise<void> {
   clearInterval(reporting);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info(notZero(intake.counters), 'stopped');
+}
+
+/** Null without `METRICS_PORT`: then what counts is not even loaded. */
+async function countFor(
+  config: Config,
+  sources: Omit<Sources, 'role' | 'version' | 'scorer'>,
+): Promise<Metrics | null> {
+  if (config.metricsPort === 0) return null;
+  const { startMetrics } = await import('../metrics/index.ts');
+  const scorer = config.scorerModule === null ? 'friendship' : basename(config.scorerModule);
+  return startMetrics({ role: 'worker', version, scorer, ...sources });
 }
 
 function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {

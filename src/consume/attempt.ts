@@ -3,6 +3,7 @@ import { type EventRef, isOpen } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
+import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { pause } from '../runtime/wait.ts';
 import type { Running } from './in-flight.ts';
 import type { Received } from './ports.ts';
@@ -53,7 +54,9 @@ export function createAttempt(options: {
   async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {
     let isNamed = false;
     for (const ref of refsOf(delivery)) {
+      const began = performance.now();
       const event = await steps.load(ref);
+      telemetry.stepped.tell({ step: 'load', ms: msSince(began) });
       if (event !== null) return event;
       isNamed = true;
     }
@@ -96,7 +99,10 @@ export function createAttempt(options: {
     running.settling = true;
     await running.marking;
     const runningMs = options.now() - running.startedAt;
-    return steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs });
+    const began = performance.now();
+    const settled = await steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs });
+    telemetry.stepped.tell({ step: 'settle', ms: msSince(began) });
+    return settled;
   }
 }
 

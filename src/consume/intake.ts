@@ -1,8 +1,9 @@
-import type { EventId } from '../event/event.ts';
+import { type EventId, timeOfEventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
 import { refOfId } from '../event/message.ts';
 import type { Settled } from '../event/outcome.ts';
 import { type Logger, withCorrelation } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { type AttemptSteps, createAttempt } from './attempt.ts';
 import type { InFlight, Running } from './in-flight.ts';
@@ -89,6 +90,7 @@ export function createIntake(options: {
 
   function answer(delivery: Delivery, settled: Settled, running: Running): void {
     counters[settled.as]++;
+    tell(settled, delivery, running);
     const fields = {
       event_id: running.eventId ?? undefined,
       took_ms: Math.round(now() - running.startedAt),
@@ -105,10 +107,20 @@ export function createIntake(options: {
     }
   }
 
+  function tell(
+    settled: Settled | { readonly as: 'bug' | 'requeued' },
+    { redelivered }: Delivery,
+    running: Running,
+  ): void {
+    const acceptedAt = running.eventId === null ? null : timeOfEventId(running.eventId);
+    telemetry.answered.tell({ settled, redelivered, acceptedAt, ms: now() - running.startedAt });
+  }
+
   async function giveBack(delivery: Delivery, running: Running, error: unknown): Promise<void> {
     const event_id = running.eventId ?? undefined;
     if (faultOf(error) === 'transient') {
       counters.requeued++;
+      tell({ as: 'requeued' }, delivery, running);
       log.warn({ err: error, event_id }, 'delivery goes back to the queue');
       await takeBack([running]);
       delivery.requeue();
@@ -116,6 +128,7 @@ export function createIntake(options: {
     }
     // A bug of ours: a requeue would loop. The row stays open, and the relay publishes it again later.
     counters.bug++;
+    tell({ as: 'bug' }, delivery, running);
     log.error({ err: error, event_id }, 'a bug while handling a delivery; dead-lettered');
     delivery.deadLetter();
   }

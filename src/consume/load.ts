@@ -27,6 +27,7 @@ export function createLoader(options: {
 }): AttemptSteps['load'] {
   const { loadEvents, giveUp, log } = options;
   const group = createGroupCommit<EventRef, LoadedEvent | null>({
+    name: 'load',
     commit: (refs) =>
       hold(() => loadApart(loadEvents, refs), {
         mayPass: () => true,

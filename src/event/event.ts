@@ -53,6 +53,11 @@ export function firstEventIdAt(time: Date): EventId {
   return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000` as EventId;
 }
 
+/** When an event was accepted, by its API's clock: milliseconds since the epoch. Null for ids that are not UUIDv7. */
+export function timeOfEventId(id: EventId): number | null {
+  return id[14] === '7' ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : null;
+}
+
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** @returns the id, or null if the value is not a lower-case UUID. */

@@ -27,3 +27,8 @@ export class PipelineError extends Error {
 export function faultOf(error: unknown): FaultKind {
   return error instanceof PipelineError ? error.kind : 'bug';
 }
+
+/** The code of an error of ours; `UNKNOWN` for any other. */
+export function codeOf(error: unknown): string {
+  return error instanceof PipelineError ? error.code : 'UNKNOWN';
+}

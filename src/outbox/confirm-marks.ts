@@ -1,4 +1,4 @@
-import { PipelineError } from '../event/fault.ts';
+import { codeOf } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Moved, Publication, StoreMarks } from './ports.ts';
@@ -136,8 +136,4 @@ export function createConfirmMarks(options: {
 
 function isConflict(error: unknown): boolean {
   return codeOf(error) === 'DATABASE_DEADLOCK' || codeOf(error) === 'DATABASE_LOCKED';
-}
-
-function codeOf(error: unknown): string | null {
-  return error instanceof PipelineError ? error.code : null;
 }

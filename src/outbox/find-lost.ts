@@ -1,4 +1,5 @@
 import type { Logger } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
 import { pause } from '../runtime/wait.ts';
 import type { CountQueue, MakeLostDue, QueueCounts } from './ports.ts';
 
@@ -46,6 +47,7 @@ export async function findLost(options: {
     try {
       if (!isSurelyEmpty(await options.countQueue(), performance.now())) continue;
       const found = await makeAllDue();
+      if (found > 0) telemetry.foundLost.tell({ events: found });
       if (found > 0)
         log.warn(
           { events: found },

@@ -1,6 +1,8 @@
 import type { EventPointer } from '../event/event.ts';
+import { codeOf } from '../event/fault.ts';
 import { encodeMessage, type Message } from '../event/message.ts';
 import type { Logger } from '../runtime/log.ts';
+import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { ConfirmMarks } from './confirm-marks.ts';
 import type { ExtendDue, Publication, PublishMessage } from './ports.ts';
 
@@ -84,11 +86,16 @@ export function createPublications(options: {
   }
 
   async function confirm(message: Message, entry: UnderWay): Promise<void> {
+    const began = performance.now();
     try {
       await options.publish(message);
+      telemetry.published.tell({ code: null, ms: msSince(began) });
       // The mark must contain the due time that a pending extension sets.
       await entry.extending;
       marks.add(entry.publication, entry.relaysComeAt - performance.now());
+    } catch (error) {
+      telemetry.published.tell({ code: codeOf(error), ms: msSince(began) });
+      throw error;
     } finally {
       underWay.delete(entry);
     }

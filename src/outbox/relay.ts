@@ -1,4 +1,5 @@
 import type { Logger } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import type { ClaimDue, ClaimedEvent, Postpone } from './ports.ts';
 import type { Publications } from './publications.ts';
@@ -31,6 +32,8 @@ export async function runRelay(options: {
       try {
         const { events, dueAt } = await options.claimDue(claimLimit);
         const missing = await leaveQueued(events, dueAt);
+        if (events.length > 0)
+          telemetry.claimed.tell({ events: events.length, postponed: events.length - missing.length });
         const failed = await publish(missing, dueAt);
         if (failed > 0) {
           waitMs = backoff.next();

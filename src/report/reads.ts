@@ -43,6 +43,7 @@ export function createReads(options: {
   }
 
   const group = createGroupCommit<string, EventView | null>({
+    name: 'read',
     async commit(ids) {
       const found = new Map(
         (await inTurn(() => options.findEvents(ids))).map((event) => [event.conversation_id, event]),

@@ -1,5 +1,6 @@
 import type { ConversationText } from '../event/conversation.ts';
 import type { Logger } from '../runtime/log.ts';
+import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
 import { startThreadSet } from './thread-set.ts';
@@ -11,6 +12,8 @@ type HandOver = {
   submit(text: ConversationText): Promise<Scored>;
   /** Number of conversations that no thread has taken yet. */
   readonly waiting: number;
+  /** Threads that hold a conversation. */
+  readonly busyThreads: number;
   /** Rejects everything, aborts running scorings, and ends the threads. */
   close(reason: Error): Promise<void>;
 };
@@ -124,7 +127,10 @@ export async function startHandOver(options: {
       if (n > 0 && (n >= most || total > mostBytes)) break;
       n++;
     }
-    return queued.splice(0, n);
+    const taken = queued.splice(0, n);
+    const now = performance.now();
+    for (const entry of taken) entry.takenAt = now;
+    return taken;
   }
 
   return {
@@ -133,12 +139,27 @@ export async function startHandOver(options: {
       if (closed !== null) return Promise.reject(closed);
       return new Promise((resolve, reject) => {
         const bytes = text.reduce((sum, piece) => sum + piece.length, 0);
-        queued.push({ text, bytes, resolve, reject });
+        const queuedAt = performance.now();
+        const entry: Entry = {
+          text,
+          bytes,
+          takenAt: queuedAt,
+          resolve(scored) {
+            telemetry.stepped.tell({ step: 'score_wait', ms: entry.takenAt - queuedAt });
+            telemetry.stepped.tell({ step: 'score', ms: msSince(entry.takenAt) });
+            resolve(scored);
+          },
+          reject,
+        };
+        queued.push(entry);
         schedule();
       });
     },
     get waiting() {
       return queued.length;
+    },
+    get busyThreads() {
+      return [...set.ready].filter((thread) => thread.held > 0).length;
     },
     async close(reason) {
       closed = reason;

@@ -11,6 +11,8 @@ export type Entry = {
   readonly text: ConversationText;
   /** Length of the text. */
   readonly bytes: number;
+  /** When a thread took it last, as `performance.now()` counts. */
+  takenAt: number;
   readonly resolve: (scored: Scored) => void;
   readonly reject: (error: unknown) => void;
 };

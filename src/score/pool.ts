@@ -20,6 +20,8 @@ export type ScorePool = {
   score(text: ConversationText): Promise<Outcome>;
   /** Number of conversations that are waiting for a thread. */
   readonly waiting: number;
+  /** Threads that are scoring. */
+  readonly busyThreads: number;
   /** Rejects what is waiting or running (transient, `POOL_CLOSED`), aborts it in the threads, and ends them. */
   close(): Promise<void>;
 };
@@ -76,6 +78,9 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
     score: async (text) => toOutcome(await handOver.submit(text), timeoutMs),
     get waiting() {
       return handOver.waiting;
+    },
+    get busyThreads() {
+      return handOver.busyThreads;
     },
     close() {
       closing ??= handOver.close(new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended'));

@@ -1,4 +1,4 @@
-import { faultOf, PipelineError } from '../event/fault.ts';
+import { codeOf, faultOf, PipelineError } from '../event/fault.ts';
 import type { AttemptResult, Settled } from '../event/outcome.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { hold } from '../runtime/hold.ts';
@@ -124,6 +124,7 @@ export function createSettler(options: {
   }
 
   const group = createGroupCommit<AttemptResult, Settled>({
+    name: 'settle',
     commit,
     batch: { maxItems: maxBatch, weight: { max: maxBatchBytes, of: bytesOf } },
     maxInFlight: maxBatchesInFlight,
@@ -169,8 +170,4 @@ function again(attempt: AttemptResult): AttemptResult {
 function isOfOne(error: unknown, failures: number): boolean {
   const code = codeOf(error);
   return code === 'DATABASE_LOCKED' || (failures >= 2 && code !== 'DATABASE_UNAVAILABLE');
-}
-
-function codeOf(error: unknown): string | null {
-  return error instanceof PipelineError ? error.code : null;
 }

@@ -34,11 +34,15 @@ export function withConnection<T>(
   work: (connection: Connection) => Promise<T>,
   from: 'pool' | 'accepts' = 'pool',
 ): Promise<T> {
+  const { usage } = store;
+  usage.waiting++;
   return new Promise<T>((resolve, reject) => {
     let raw: PoolConnection | undefined;
     let done = false;
     const timer = setTimeout(() => {
       done = true;
+      if (raw === undefined) usage.waiting--;
+      else usage.inUse--;
       raw?.destroy();
       reject(deadlineMissed(deadlineMs));
     }, deadlineMs);
@@ -47,6 +51,8 @@ export function withConnection<T>(
       clearTimeout(timer);
       if (done) return;
       done = true;
+      if (raw === undefined) usage.waiting--;
+      else usage.inUse--;
       settle();
     }
 
@@ -54,6 +60,8 @@ export function withConnection<T>(
       if (error) return finish(() => reject(classify(error)));
       if (done) return connection.release();
       raw = connection;
+      usage.waiting--;
+      usage.inUse++;
       work(speak(connection)).then(
         (result) =>
           finish(() => {

@@ -1,4 +1,4 @@
-import type { EventRef, EventStatus } from '../event/event.ts';
+import { type EventId, type EventRef, type EventStatus, timeOfEventId } from '../event/event.ts';
 import type { EventView, FriendshipRow, FriendshipView, TextView, TopicRow } from '../report/ports.ts';
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
@@ -126,6 +126,19 @@ export function findFriendship(store: Store, userId: string, deadlineMs: number)
     );
     return { status, topics };
   });
+}
+
+/** When the oldest open event was accepted, milliseconds since the epoch; null if none is open. Two index look-ups. */
+export async function oldestOpenAt(store: Store, deadlineMs: number): Promise<number | null> {
+  const oldest = (status: string) => `(SELECT event_id FROM conversation_events
+     FORCE INDEX (ix_conversation_events_status) WHERE status = '${status}' ORDER BY event_id LIMIT 1)`;
+  const [row] = await withConnection(store, deadlineMs, (connection) =>
+    connection.query<{ pending: EventId | null; processing: EventId | null }[]>(
+      `SELECT ${oldest('PENDING')} AS pending, ${oldest('PROCESSING')} AS processing`,
+    ),
+  );
+  const times = [row?.pending, row?.processing].flatMap((id) => (id ? [timeOfEventId(id)] : []));
+  return times.reduce((least, at) => (at !== null && (least === null || at < least) ? at : least), null);
 }
 
 /** The server's `max_connections`, for the budget check at start-up. */

@@ -17,6 +17,7 @@ export {
   findText,
   listEvents,
   maxConnections,
+  oldestOpenAt,
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';

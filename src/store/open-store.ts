@@ -4,6 +4,8 @@ import { settlesWithin } from '../runtime/wait.ts';
 
 /** One process's access to the database. */
 export type Store = {
+  /** Work that waits for a connection, and that has one. */
+  readonly usage: { waiting: number; inUse: number };
   readonly pool: mysql2.Pool;
   /** Connections without autocommit, used to store accepts: their transactions need no round trip to begin. */
   readonly accepts: mysql2.Pool;
@@ -58,6 +60,7 @@ export async function openStore(
   ]);
   let orm: Promise<DataSource> | null = null;
   return {
+    usage: { waiting: 0, inUse: 0 },
     pool,
     accepts,
     orm() {

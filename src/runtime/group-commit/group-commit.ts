@@ -1,4 +1,5 @@
 import { PipelineError } from '../../event/fault.ts';
+import { msSince, telemetry } from '../telemetry.ts';
 import { type BatchLimits, batchSize } from './batch.ts';
 import { createLinger, type LingerPolicy } from './linger.ts';
 
@@ -27,6 +28,8 @@ type GroupCommit<T, R> = {
 };
 
 type GroupCommitOptions<T, R> = {
+  /** Of the group, for metrics. */
+  readonly name: string;
   /** Commits a batch and answers for each item, in order. A rejection applies to every item in the batch. */
   readonly commit: (items: readonly T[]) => Promise<readonly PromiseSettledResult<R>[]>;
   readonly batch: BatchLimits<T>;
@@ -102,8 +105,11 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
     inFlight.batches++;
     inFlight.items += batch.length;
     const endsInTime = watchLateness();
+    const began = performance.now();
+    let ok = false;
     try {
       const results = await options.commit(batch.map((entry) => entry.item));
+      ok = true;
       for (const [i, entry] of batch.entries()) answer(entry, results[i]);
     } catch (error) {
       for (const entry of batch) entry.reject(error);
@@ -111,6 +117,7 @@ export function createGroupCommit<T, R>(options: GroupCommitOptions<T, R>): Grou
       inFlight.batches--;
       inFlight.items -= batch.length;
       endsInTime();
+      telemetry.committed.tell({ group: options.name, items: batch.length, ms: msSince(began), ok });
       wake();
       notifyIdle();
     }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response, type Router } from 'express';
 import { PipelineError } from '../../event/fault.ts';
 import { type Logger, withCorrelation } from '../log.ts';
+import { telemetry } from '../telemetry.ts';
 import { allowedMethods } from './allowed-methods.ts';
 import { Problem, sendProblem } from './problem.ts';
 import { answerRefusals } from './refusals.ts';
@@ -42,6 +43,7 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
     const problem = toProblem(error, request);
+    telemetry.refused.tell({ status: problem.status, code: problem.code });
     if (problem.status >= 500)
       log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
     // The client is gone, or half of an answer is out: nothing can be said any more.

@@ -17,6 +17,7 @@ function createStage(
 ) {
   const batches: { items: readonly number[]; finish: () => void; fail: (error: Error) => void }[] = [];
   const group = createGroupCommit<number, string>({
+    name: 'test',
     batch: {
       maxItems: options.maxItems ?? 100,
       ...(options.sizes && { sizes: options.sizes }),

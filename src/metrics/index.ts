@@ -1,0 +1,2 @@
+export { type Metrics, startMetrics } from './metrics.ts';
+export type { Sources } from './process-metrics.ts';

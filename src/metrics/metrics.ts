@@ -1,0 +1,23 @@
+import { Registry } from 'prom-client';
+import { recordPipeline } from './pipeline-metrics.ts';
+import { recordProcess, type Sources } from './process-metrics.ts';
+
+export type Metrics = {
+  /** Prometheus' text format. */
+  render(): Promise<string>;
+  readonly contentType: string;
+  /** Of every metric, for the documentation. */
+  readonly names: () => string[];
+};
+
+/** Starts counting. Once per process: what the pipeline tells goes to every listener. */
+export function startMetrics(sources: Sources): Metrics {
+  const registry = new Registry();
+  recordPipeline([registry]);
+  recordProcess(sources, [registry]);
+  return {
+    render: () => registry.metrics(),
+    contentType: registry.contentType,
+    names: () => registry.getMetricsAsArray().map(({ name }) => name),
+  };
+}

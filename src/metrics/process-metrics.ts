@@ -1,0 +1,129 @@
+import { collectDefaultMetrics, Gauge as Metric, type Registry } from 'prom-client';
+import type { Gauge } from '../runtime/gauge.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+
+/** What a process says of itself when it is asked. All of it is optional: roles differ. */
+export type Sources = {
+  readonly role: string;
+  readonly version: string;
+  readonly scorer?: string;
+  /** Bounded queues (docs/bounds.md). */
+  readonly gauges?: readonly Gauge[];
+  readonly connections?: () => { readonly waiting: number; readonly inUse: number; readonly limit: number };
+  readonly deliveries?: () => { readonly inFlight: number; readonly prefetch: number };
+  readonly threads?: () => { readonly total: number; readonly busy: number; readonly waiting: number };
+  /** Null if the broker cannot be asked. */
+  readonly queues?: () => Promise<readonly QueueCount[] | null>;
+  /** Seconds since the oldest open event was accepted; 0 if there is none. Null if the database cannot be asked. */
+  readonly oldestOpenS?: () => Promise<number | null>;
+};
+
+type QueueCount = { readonly queue: 'main' | 'dead'; readonly messages: number; readonly consumers: number };
+
+/** A server that says nothing must not hold up a scrape. */
+const answerMs = 2_000;
+
+export function recordProcess(sources: Sources, registers: Registry[]): void {
+  for (const register of registers) collectDefaultMetrics({ register });
+  const metric = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collect: (this: Metric<L>) => void | Promise<void>,
+  ) => new Metric({ name, help, labelNames, registers, collect });
+
+  const { role, version, scorer = '' } = sources;
+  metric(
+    'afterword_build_info',
+    'Always 1; what runs here is in the labels.',
+    ['version', 'role', 'scorer'],
+    function () {
+      this.set({ version, role, scorer }, 1);
+    },
+  );
+  const { gauges, connections, deliveries, threads, queues, oldestOpenS } = sources;
+  if (gauges) {
+    metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
+      for (const { name, held } of gauges) this.set({ queue: name }, held());
+    });
+    metric('afterword_bounded_queue_limit', 'The bound of that queue.', ['queue'], function () {
+      for (const { name, bound } of gauges) this.set({ queue: name }, bound);
+    });
+  }
+  if (connections) {
+    metric(
+      'afterword_database_connections',
+      'Connections in use, and work that waits for one.',
+      ['state'],
+      function () {
+        const { waiting, inUse } = connections();
+        this.set({ state: 'in_use' }, inUse);
+        this.set({ state: 'waiting' }, waiting);
+      },
+    );
+    metric('afterword_database_connections_limit', 'DATABASE_POOL_SIZE.', [], function () {
+      this.set(connections().limit);
+    });
+  }
+  if (deliveries) {
+    metric('afterword_in_flight', 'Deliveries that are being processed.', [], function () {
+      this.set(deliveries().inFlight);
+    });
+    metric('afterword_prefetch', 'MESSAGE_CONCURRENCY_PER_WORKER.', [], function () {
+      this.set(deliveries().prefetch);
+    });
+  }
+  if (threads) {
+    metric('afterword_scoring_threads', 'Scoring threads by state.', ['state'], function () {
+      const { total, busy } = threads();
+      this.set({ state: 'busy' }, busy);
+      this.set({ state: 'idle' }, Math.max(0, total - busy));
+    });
+    metric('afterword_scoring_waiting', 'Conversations that wait for a scoring thread.', [], function () {
+      this.set(threads().waiting);
+    });
+  }
+  if (queues) recordQueues(queues, metric);
+  if (oldestOpenS)
+    metric('afterword_oldest_open_event_age_seconds', 'Age of the oldest open event; 0: none.', [], async function () {
+      const seconds = await inTime(oldestOpenS());
+      if (seconds === null) this.remove();
+      else this.set(seconds);
+    });
+}
+
+function recordQueues(
+  queues: NonNullable<Sources['queues']>,
+  metric: <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    collect: (this: Metric<L>) => void | Promise<void>,
+  ) => Metric<L>,
+): void {
+  let asked: Promise<readonly QueueCount[] | null> | null = null;
+  /** One question per scrape. */
+  const ask = () => {
+    asked ??= inTime(queues()).finally(() => {
+      asked = null;
+    });
+    return asked;
+  };
+  metric('afterword_queue_messages', 'Messages ready in the broker, by queue.', ['queue'], async function () {
+    this.reset();
+    for (const { queue, messages } of (await ask()) ?? []) this.set({ queue }, messages);
+  });
+  metric('afterword_queue_consumers', 'Consumers of the queue.', ['queue'], async function () {
+    this.reset();
+    for (const { queue, consumers } of (await ask()) ?? []) this.set({ queue }, consumers);
+  });
+  metric('afterword_broker_up', '1 if the broker answered this scrape.', [], async function () {
+    this.set((await ask()) === null ? 0 : 1);
+  });
+}
+
+/** Null if there is no answer in time, or it is an error. */
+async function inTime<T>(answer: Promise<T | null>): Promise<T | null> {
+  const safe = answer.catch(() => null);
+  return (await settlesWithin(safe, answerMs)) ? safe : null;
+}

@@ -1,0 +1,63 @@
+import { channel } from 'node:diagnostics_channel';
+import type { Settled } from '../event/outcome.ts';
+
+/**
+ * What the pipeline says about itself, as it happens. Stages tell, and know nothing of who listens (metrics/): without a
+ * listener, telling costs a comparison. Never contains ids of users or conversations, or text.
+ */
+type Signal<T> = {
+  tell(value: T): void;
+  /** The listener runs inside `tell`; what it throws is reported as an uncaught exception, and not to the stage. */
+  listen(listener: (value: T) => void): void;
+};
+
+function signal<T extends object>(name: string): Signal<T> {
+  const told = channel(`afterword:${name}`);
+  return {
+    tell(value) {
+      if (told.hasSubscribers) told.publish(value);
+    },
+    listen(listener) {
+      told.subscribe((value) => listener(value as T));
+    },
+  };
+}
+
+/** Parts of an attempt. `score_wait`: until a thread takes the conversation. */
+export type Step = 'load' | 'score_wait' | 'score' | 'settle';
+
+export const telemetry = {
+  /** A request to accept was answered. */
+  accepted: signal<{ readonly result: 'new' | 'replay' | 'conflict'; readonly ms: number }>('accepted'),
+  /** A request was answered with a problem document. */
+  refused: signal<{ readonly status: number; readonly code: string }>('refused'),
+  /** A group commit has ended. */
+  committed: signal<{
+    readonly group: string;
+    readonly items: number;
+    readonly ms: number;
+    readonly ok: boolean;
+  }>('committed'),
+  /** A publication was confirmed, or failed with `code`. */
+  published: signal<{ readonly code: string | null; readonly ms: number }>('published'),
+  /** A relay has claimed due events; some of them are probably queued, and were postponed. */
+  claimed: signal<{ readonly events: number; readonly postponed: number }>('claimed'),
+  /** Events that the broker lost were made due. */
+  foundLost: signal<{ readonly events: number }>('found-lost'),
+  /** A part of an attempt has ended. */
+  stepped: signal<{ readonly step: Step; readonly ms: number }>('stepped'),
+  /** A delivery was answered. `acceptedAt`: milliseconds since the epoch, from the event's id; null if it has none. */
+  answered: signal<{
+    readonly settled: Settled | { readonly as: 'bug' | 'requeued' };
+    readonly redelivered: boolean;
+    readonly acceptedAt: number | null;
+    readonly ms: number;
+  }>('answered'),
+  /** A broker session has begun or ended. */
+  brokerSession: signal<{ readonly link: 'consume' | 'publish'; readonly isUp: boolean }>('broker-session'),
+} as const;
+
+/** Milliseconds since `began`, as `performance.now()` counts. */
+export function msSince(began: number): number {
+  return performance.now() - began;
+}

@@ -1,0 +1,42 @@
+import type { Config } from '../config.ts';
+import { mergeMetrics } from '../metrics/merge.ts';
+import type { Logger } from '../runtime/log.ts';
+import { openMetricsPort } from './metrics.ts';
+
+/** A member that is starting or hanging is left out of a scrape. */
+const answerMs = 2_000;
+const contentType = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** The port of a member: the ones after the fleet's own. */
+export function memberPort({ metricsPort }: Config, index: number): number {
+  return metricsPort === 0 ? 0 : metricsPort + 1 + index;
+}
+
+/** Serves the metrics of all members on the fleet's `METRICS_PORT`, told apart by the label `member`. */
+export async function serveFleetMetrics(
+  config: Config,
+  names: readonly string[],
+  ready: () => boolean,
+  log: Logger,
+): Promise<void> {
+  const host = config.metricsHost === '0.0.0.0' || config.metricsHost === '::' ? '127.0.0.1' : config.metricsHost;
+  async function ask(index: number): Promise<string | null> {
+    const url = `http://${host}:${memberPort(config, index)}/metrics`;
+    try {
+      const answer = await fetch(url, { signal: AbortSignal.timeout(answerMs) });
+      return answer.ok ? await answer.text() : null;
+    } catch {
+      return null;
+    }
+  }
+  async function render(): Promise<string> {
+    const texts = await Promise.all(names.map((_, i) => ask(i)));
+    const members = new Map(names.flatMap((name, i) => (texts[i] ? [[name, texts[i]] as const] : [])));
+    const up = names.map((name) => `afterword_member_up{member="${name}"} ${members.has(name) ? 1 : 0}\n`);
+    return (
+      '# HELP afterword_member_up 1 if the member of the fleet answered this scrape.\n' +
+      `# TYPE afterword_member_up gauge\n${up.join('')}${mergeMetrics(members)}`
+    );
+  }
+  await openMetricsPort(config, { render, contentType }, ready, log);
+}
