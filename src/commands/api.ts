@@ -24,9 +24,9 @@ import {
   findEvents,
   findFriendship,
   findText,
+  glance,
   insertEvents,
   listEvents,
-  oldestOpenAt,
   probeWrites,
   retryEvent,
   retryFailed,
@@ -99,7 +99,7 @@ export async function runApi(config: Config): Promise<void> {
     gauges,
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
     queues: () => countQueues(publisher),
-    oldestOpenS: async () => ageS(await oldestOpenAt(store, deadlineMs)),
+    database: () => glance(store, deadlineMs),
   });
   const app = createApp(
     [
@@ -162,11 +162,6 @@ async function countQueues(publisher: Publisher) {
       { queue: 'dead' as const, ...dead },
     ]
   );
-}
-
-/** Seconds; 0 for null. */
-function ageS(at: number | null): number {
-  return at === null ? 0 : Math.max(0, Date.now() - at) / 1_000;
 }
 
 /** Measured: a third and fourth batch hide round trips, more do not (docs/decisions/0002). */

@@ -14,8 +14,8 @@ export type Sources = {
   readonly threads?: () => { readonly total: number; readonly busy: number; readonly waiting: number };
   /** Null if the broker cannot be asked. */
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
-  /** Seconds since the oldest open event was accepted; 0 if there is none. Null if the database cannot be asked. */
-  readonly oldestOpenS?: () => Promise<number | null>;
+  /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
+  readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
 };
 
 type QueueCount = { readonly queue: 'main' | 'dead'; readonly messages: number; readonly consumers: number };
@@ -41,7 +41,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set({ version, role, scorer }, 1);
     },
   );
-  const { gauges, connections, deliveries, threads, queues, oldestOpenS } = sources;
+  const { gauges, connections, deliveries, threads, queues, database } = sources;
   if (gauges) {
     metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
       for (const { name, held } of gauges) this.set({ queue: name }, held());
@@ -84,31 +84,35 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
     });
   }
   if (queues) recordQueues(queues, metric);
-  if (oldestOpenS)
-    metric('afterword_oldest_open_event_age_seconds', 'Age of the oldest open event; 0: none.', [], async function () {
-      const seconds = await inTime(oldestOpenS());
-      if (seconds === null) this.remove();
-      else this.set(seconds);
-    });
+  if (database) recordDatabase(database, metric);
 }
 
-function recordQueues(
-  queues: NonNullable<Sources['queues']>,
-  metric: <L extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly L[],
-    collect: (this: Metric<L>) => void | Promise<void>,
-  ) => Metric<L>,
-): void {
-  let asked: Promise<readonly QueueCount[] | null> | null = null;
-  /** One question per scrape. */
-  const ask = () => {
-    asked ??= inTime(queues()).finally(() => {
-      asked = null;
-    });
-    return asked;
-  };
+type MakeMetric = <L extends string>(
+  name: string,
+  help: string,
+  labelNames: readonly L[],
+  collect: (this: Metric<L>) => void | Promise<void>,
+) => Metric<L>;
+
+function recordDatabase(database: NonNullable<Sources['database']>, metric: MakeMetric): void {
+  const ask = oncePerScrape(database);
+  metric('afterword_database_up', '1 if the database answered this scrape.', [], async function () {
+    this.set((await ask()) === null ? 0 : 1);
+  });
+  metric('afterword_oldest_open_event_age_seconds', 'Age of the oldest open event; 0: none.', [], async function () {
+    const answer = await ask();
+    if (answer === null) return this.remove();
+    this.set(answer.oldestOpenAt === null ? 0 : Math.max(0, Date.now() - answer.oldestOpenAt) / 1_000);
+  });
+  metric('afterword_database_clock_skew_seconds', "The database's clock minus ours.", [], async function () {
+    const answer = await ask();
+    if (answer === null) this.remove();
+    else this.set(answer.clockSkewMs / 1_000);
+  });
+}
+
+function recordQueues(queues: NonNullable<Sources['queues']>, metric: MakeMetric): void {
+  const ask = oncePerScrape(queues);
   metric('afterword_queue_messages', 'Messages ready in the broker, by queue.', ['queue'], async function () {
     this.reset();
     for (const { queue, messages } of (await ask()) ?? []) this.set({ queue }, messages);
@@ -120,6 +124,17 @@ function recordQueues(
   metric('afterword_broker_up', '1 if the broker answered this scrape.', [], async function () {
     this.set((await ask()) === null ? 0 : 1);
   });
+}
+
+/** Metrics that are collected at the same time share one question. */
+function oncePerScrape<T>(question: () => Promise<T | null>): () => Promise<T | null> {
+  let asked: Promise<T | null> | null = null;
+  return () => {
+    asked ??= inTime(question()).finally(() => {
+      asked = null;
+    });
+    return asked;
+  };
 }
 
 /** Null if there is no answer in time, or it is an error. */

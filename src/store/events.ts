@@ -128,17 +128,30 @@ export function findFriendship(store: Store, userId: string, deadlineMs: number)
   });
 }
 
-/** When the oldest open event was accepted, milliseconds since the epoch; null if none is open. Two index look-ups. */
-export async function oldestOpenAt(store: Store, deadlineMs: number): Promise<number | null> {
+/**
+ * A look at the database for metrics: two index look-ups.
+ * @returns when the oldest open event was accepted (milliseconds since the epoch; null if none is open), and the
+ *   server's clock minus ours in milliseconds, accurate to half a round trip.
+ */
+export async function glance(
+  store: Store,
+  deadlineMs: number,
+): Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }> {
   const oldest = (status: string) => `(SELECT event_id FROM conversation_events
      FORCE INDEX (ix_conversation_events_status) WHERE status = '${status}' ORDER BY event_id LIMIT 1)`;
-  const [row] = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<{ pending: EventId | null; processing: EventId | null }[]>(
-      `SELECT ${oldest('PENDING')} AS pending, ${oldest('PROCESSING')} AS processing`,
-    ),
-  );
-  const times = [row?.pending, row?.processing].flatMap((id) => (id ? [timeOfEventId(id)] : []));
-  return times.reduce((least, at) => (at !== null && (least === null || at < least) ? at : least), null);
+  return withConnection(store, deadlineMs, async (connection) => {
+    const asked = Date.now();
+    const [row] = await connection.query<{ pending: EventId | null; processing: EventId | null; now: Date }[]>(
+      `SELECT ${oldest('PENDING')} AS pending, ${oldest('PROCESSING')} AS processing, UTC_TIMESTAMP(3) AS now`,
+    );
+    const between = (asked + Date.now()) / 2;
+    const ids = [row?.pending, row?.processing].filter((id) => id != null);
+    const times = ids.map(timeOfEventId).filter((at) => at !== null);
+    return {
+      oldestOpenAt: times.length === 0 ? null : Math.min(...times),
+      clockSkewMs: (row?.now.getTime() ?? between) - between,
+    };
+  });
 }
 
 /** The server's `max_connections`, for the budget check at start-up. */

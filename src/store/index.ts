@@ -15,9 +15,9 @@ export {
   findEvents,
   findFriendship,
   findText,
+  glance,
   listEvents,
   maxConnections,
-  oldestOpenAt,
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';

@@ -4,7 +4,7 @@ import { type Metrics, startMetrics } from '../../../src/metrics/index.ts';
 import { telemetry } from '../../../src/runtime/telemetry.ts';
 
 let metrics: Metrics;
-let oldest: number | null = 12;
+let database: { oldestOpenAt: number | null; clockSkewMs: number } | null = { oldestOpenAt: null, clockSkewMs: 1_500 };
 let broker: 'up' | 'down' | 'silent' = 'up';
 beforeAll(() => {
   metrics = startMetrics({
@@ -19,7 +19,10 @@ beforeAll(() => {
       broker === 'silent'
         ? new Promise(() => {})
         : Promise.resolve(broker === 'up' ? [{ queue: 'main', messages: 5, consumers: 2 }] : null),
-    oldestOpenS: async () => oldest,
+    database: async () => {
+      if (database === null) throw new Error('away');
+      return database;
+    },
   });
 });
 
@@ -62,7 +65,9 @@ test('what the pipeline tells is counted', async () => {
     'afterword_bounded_queue_items{queue="reads_waiting"} 7',
     'afterword_queue_messages{queue="main"} 5',
     'afterword_broker_up 1',
-    'afterword_oldest_open_event_age_seconds 12',
+    'afterword_oldest_open_event_age_seconds 0',
+    'afterword_database_clock_skew_seconds 1.5',
+    'afterword_database_up 1',
     'afterword_build_info{version="1.2.3",role="worker",scorer="friendship"} 1',
   ])
     expect(text.split('\n')).toContain(line);
@@ -70,9 +75,10 @@ test('what the pipeline tells is counted', async () => {
 
 test('what cannot be asked is missing, and does not hold up the rest', async () => {
   broker = 'down';
-  oldest = null;
+  database = null;
   const away = await metrics.render();
   expect(away).toContain('afterword_broker_up 0');
+  expect(away).toContain('afterword_database_up 0');
   expect(away).not.toMatch(/^afterword_(?:queue_messages|oldest_open_event_age_seconds)[ {]/m);
   broker = 'silent';
   expect(await metrics.render()).toContain('afterword_broker_up 0');
