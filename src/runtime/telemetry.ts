@@ -2,8 +2,8 @@ import { channel } from 'node:diagnostics_channel';
 import type { Settled } from '../event/outcome.ts';
 
 /**
- * What the pipeline says about itself, as it happens. Stages tell, and know nothing of who listens (metrics/): without a
- * listener, telling costs a comparison. Never contains ids of users or conversations, or text.
+ * What the pipeline says about itself, as it happens. Stages tell, and know nothing of who listens (metrics/): without
+ * a listener, telling costs a comparison. Never contains ids of users or conversations, or text.
  */
 type Signal<T> = {
   tell(value: T): void;

@@ -53,7 +53,8 @@ test('what the pipeline tells is counted', async () => {
     'afterword_accepts_total{result="new"} 1',
     'afterword_accept_duration_seconds_bucket{le="0.025"} 1',
     'afterword_batch_items_bucket{le="20",group="settle"} 1',
-    'messaging_client_sent_messages_total{messaging_system="rabbitmq",messaging_operation_name="publish",error_type="BROKER_DOWN"} 1',
+    'messaging_client_sent_messages_total{' +
+      'messaging_system="rabbitmq",messaging_operation_name="publish",error_type="BROKER_DOWN"} 1',
     'afterword_step_duration_seconds_count{step="score"} 1',
     'afterword_deliveries_total{result="processed"} 1',
     'afterword_failures_total{result="retry",code="SCORER_FAILED"} 1',
