@@ -18,6 +18,18 @@ export function addTools(program: Command): void {
     .action(run(async (config, options) => (await import('./commands/audit.ts')).runAudit(config, options)));
 
   program
+    .command('ps')
+    .description('show the members of the fleet, on all hosts; exit code 1 if one is lost')
+    .option('--watch', 'show them again every two seconds', false)
+    .option('--all', 'also those that stopped within a day', false)
+    .option('--json', 'print JSON', false)
+    .action(
+      run(async (config, options: Json & { watch: boolean; all: boolean }) =>
+        (await import('./commands/ps.ts')).runPs(config, options),
+      ),
+    );
+
+  program
     .command('doctor')
     .description('check configuration, database, broker and this machine, and advise what to do')
     .option('--json', 'print the findings as JSON', false)

@@ -16,6 +16,7 @@ import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
@@ -101,6 +102,24 @@ export async function runApi(config: Config): Promise<void> {
     queues: () => countQueues(publisher),
     database: () => glance(store, deadlineMs),
   });
+  let isListening = false;
+  const membership = stack.adopt(
+    startMembership(
+      store,
+      'api',
+      null,
+      () => ({
+        state: stop.signal.aborted ? 'draining' : isListening ? 'running' : 'starting',
+        concurrency: null,
+        inFlight: null,
+        threads: null,
+        busyThreads: null,
+        processed: null,
+      }),
+      log,
+    ),
+    (m) => m.stop(),
+  );
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
@@ -138,10 +157,13 @@ export async function runApi(config: Config): Promise<void> {
   });
   await openMetricsPort(config, metrics, () => !stop.signal.aborted, log);
   log.info({ url }, 'accepting');
+  isListening = true;
+  void membership.beat();
   tellParent({ ready: true, url });
 
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason) }, 'draining');
+  void membership.beat();
   const drained = new Promise((resolve) => server.close(resolve));
   // Keep-alive connections become idle again after their last answer, so they are swept until none is left.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);

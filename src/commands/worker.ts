@@ -14,10 +14,19 @@ import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
-import { countStart, loadEvents, markProcessing, type Store, settleTransaction, uncountStart } from '../store/index.ts';
+import {
+  countStart,
+  loadEvents,
+  markProcessing,
+  type Store,
+  settleTransaction,
+  uncountStart,
+  workerName,
+} from '../store/index.ts';
 import { version } from '../version.ts';
 
 /** A settling transaction is a few milliseconds; one that takes this long hangs. */
@@ -47,7 +56,7 @@ export async function runWorker(config: Config): Promise<void> {
   const giveUp = new AbortController();
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
-  const steps = databaseSteps(store, `${hostname()}:${process.pid}`.slice(-100));
+  const steps = databaseSteps(store, workerName({ host: hostname(), pid: process.pid }));
   // Often enough that one missed write does not make a running attempt look lost.
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: config.lostAfterMs / 3, log });
   const settler = createSettler({
@@ -99,6 +108,23 @@ export async function runWorker(config: Config): Promise<void> {
     }),
     (c) => c.close(),
   );
+  const membership = stack.adopt(
+    startMembership(
+      store,
+      'worker',
+      scorerName(config),
+      () => ({
+        state: stop.signal.aborted ? 'draining' : consumer.isConsuming ? 'running' : 'starting',
+        concurrency: config.concurrency,
+        inFlight: inFlight.size,
+        threads: config.scoringThreads,
+        busyThreads: pool.busyThreads,
+        processed: intake.counters.processed,
+      }),
+      log,
+    ),
+    (m) => m.stop(),
+  );
   if (metrics !== null) await openMetricsPort(config, metrics, () => consumer.isConsuming && !stop.signal.aborted, log);
   // A broker that is down is waited for. A broker that is set up differently is a mistake to report at once.
   let misconfigured: unknown;
@@ -107,6 +133,7 @@ export async function runWorker(config: Config): Promise<void> {
       const concurrent = maxConcurrent(config, pool.waits);
       const { queueName: queue, concurrency: prefetch, scoringThreads: threads } = config;
       log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads }, 'consuming');
+      void membership.beat();
       tellParent({ ready: true });
     },
     (error: unknown) => {
@@ -119,6 +146,7 @@ export async function runWorker(config: Config): Promise<void> {
 
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason), inFlight: inFlight.size }, 'draining');
+  void membership.beat();
   await consumer.stopTaking(); // nothing new arrives, but the channel stays open for acks
   const givenBack = await intake.drain(config.drainMs);
   if (givenBack.length > 0)
@@ -135,8 +163,11 @@ async function countFor(
 ): Promise<Metrics | null> {
   if (config.metricsPort === 0) return null;
   const { startMetrics } = await import('../metrics/index.ts');
-  const scorer = config.scorerModule === null ? 'friendship' : basename(config.scorerModule);
-  return startMetrics({ role: 'worker', version, scorer, ...sources });
+  return startMetrics({ role: 'worker', version, scorer: scorerName(config), ...sources });
+}
+
+function scorerName({ scorerModule }: Config): string {
+  return scorerModule === null ? 'friendship' : basename(scorerModule);
 }
 
 function noteConsumerTimeout(config: Config, waits: boolean | null, log: Logger): void {

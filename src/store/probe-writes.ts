@@ -9,11 +9,13 @@ const inserted = {
   conversation_logs: 'event_id, conversation_log',
   friendship_status: 'user_id, updated_at',
   friendship_topic_metrics: 'user_id, topic_id, score, turns, level, last_date',
+  fleet_members: 'member_id, role, name, host, pid, version, state, started_at, seen_at, cpu_percent, rss_bytes',
 } as const;
 const updated = {
   conversation_events: 'status = status WHERE event_id',
   friendship_status: 'updated_at = updated_at WHERE user_id',
   friendship_topic_metrics: 'last_date = last_date WHERE user_id',
+  fleet_members: 'seen_at = seen_at WHERE member_id',
 } as const;
 
 const statements = [

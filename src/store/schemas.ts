@@ -83,4 +83,28 @@ const LogSchema = new EntitySchema<LogRow>({
   },
 });
 
-export const schemas = [EventSchema, LogSchema, FriendshipSchema, TopicSchema];
+const MemberSchema = new EntitySchema<object>({
+  name: 'FleetMember',
+  tableName: 'fleet_members',
+  columns: {
+    member_id: { type: 'char', length: 36, primary: true },
+    role: { type: 'varchar', length: 10 },
+    name: { type: 'varchar', length: 100 },
+    host: { type: 'varchar', length: 255 },
+    pid: { type: 'int', unsigned: true },
+    version: { type: 'varchar', length: 50 },
+    scorer: { type: 'varchar', length: 255, nullable: true },
+    state: { type: 'varchar', length: 10 },
+    started_at: moment,
+    seen_at: moment,
+    concurrency: { type: 'smallint', unsigned: true, nullable: true },
+    in_flight: { type: 'smallint', unsigned: true, nullable: true },
+    threads: { type: 'smallint', unsigned: true, nullable: true },
+    busy_threads: { type: 'smallint', unsigned: true, nullable: true },
+    processed: { type: 'bigint', unsigned: true, nullable: true },
+    cpu_percent: { type: 'decimal', precision: 7, scale: 1 },
+    rss_bytes: { type: 'bigint', unsigned: true },
+  },
+});
+
+export const schemas = [EventSchema, LogSchema, FriendshipSchema, TopicSchema, MemberSchema];

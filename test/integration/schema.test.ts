@@ -90,6 +90,7 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'afterword_migrations',
     'conversation_events',
     'conversation_logs',
+    'fleet_members',
     'friendship_status',
     'friendship_topic_metrics',
   ]);

@@ -2,6 +2,7 @@ import { ConversationEvents1763700000000 } from './1763700000000-conversation-ev
 import { FriendshipStatus1763700000001 } from './1763700000001-friendship-status.ts';
 import { FriendshipTopicMetrics1763700000002 } from './1763700000002-friendship-topic-metrics.ts';
 import { ConversationLogs1763700000003 } from './1763700000003-conversation-logs.ts';
+import { FleetMembers1764100000000 } from './1764100000000-fleet-members.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -11,4 +12,5 @@ export const migrations = [
   FriendshipStatus1763700000001,
   FriendshipTopicMetrics1763700000002,
   ConversationLogs1763700000003,
+  FleetMembers1764100000000,
 ];

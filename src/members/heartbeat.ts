@@ -1,0 +1,78 @@
+import type { Logger } from '../runtime/log.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import type { JoinFleet, Member, SendHeartbeat, Vitals } from './ports.ts';
+
+/** One small statement per member. A member counts as lost after three that are missing (`lostAfterMs`). */
+const heartbeatMs = 5_000;
+export const lostAfterMs = 3 * heartbeatMs;
+/** A member that ends should not wait for a database that is away. */
+const farewellMs = 1_000;
+
+export type Heartbeat = {
+  /** A heartbeat now: the state has changed. */
+  beat(): Promise<void>;
+  /** The last one, as `stopped`. */
+  stop(): Promise<void>;
+};
+
+/**
+ * Shows this process in the fleet's table until `stop`. A database that is away costs heartbeats and nothing else; the
+ * next one that gets through brings the row up to date.
+ */
+export function startHeartbeat(options: {
+  readonly member: Member;
+  readonly joinFleet: JoinFleet;
+  readonly sendHeartbeat: SendHeartbeat;
+  readonly vitals: () => Omit<Vitals, 'cpuPercent' | 'rssBytes'>;
+  readonly log: Logger;
+}): Heartbeat {
+  const { member, log } = options;
+  let cpu = process.cpuUsage();
+  let since = performance.now();
+  let isJoined = false;
+  let isStopped = false;
+  /** One at a time, in order. */
+  let last: Promise<void> = Promise.resolve();
+
+  function measure(): Vitals {
+    const { user, system } = process.cpuUsage(cpu);
+    const now = performance.now();
+    const cpuPercent = Math.round(((user + system) / 10 / Math.max(1, now - since)) * 10) / 10;
+    cpu = process.cpuUsage();
+    since = now;
+    return {
+      ...options.vitals(),
+      ...(isStopped && { state: 'stopped' }),
+      cpuPercent,
+      rssBytes: process.memoryUsage.rss(),
+    };
+  }
+
+  async function send(): Promise<void> {
+    const vitals = measure();
+    try {
+      if (isJoined && (await options.sendHeartbeat(member.memberId, vitals))) return;
+      await options.joinFleet(member, vitals);
+      isJoined = true;
+    } catch (error) {
+      log.debug({ err: error }, 'no heartbeat');
+    }
+  }
+
+  function beat(): Promise<void> {
+    last = last.then(send);
+    return last;
+  }
+
+  void beat();
+  const timer = setInterval(() => void beat(), heartbeatMs);
+  timer.unref();
+  return {
+    beat,
+    async stop() {
+      clearInterval(timer);
+      isStopped = true;
+      await settlesWithin(beat(), farewellMs);
+    },
+  };
+}

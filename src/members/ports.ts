@@ -1,0 +1,43 @@
+export type MemberState = 'starting' | 'running' | 'draining' | 'stopped';
+
+/** A process of the fleet, as it introduces itself. */
+export type Member = {
+  readonly memberId: string;
+  readonly role: 'api' | 'worker';
+  /** `worker-1` in a fleet; otherwise the role. */
+  readonly name: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly scorer: string | null;
+};
+
+/** What it says with each heartbeat. Null: not of this role. */
+export type Vitals = {
+  readonly state: MemberState;
+  readonly concurrency: number | null;
+  readonly inFlight: number | null;
+  readonly threads: number | null;
+  readonly busyThreads: number | null;
+  /** Events processed since it started. */
+  readonly processed: number | null;
+  /** Of one core, since the last heartbeat. */
+  readonly cpuPercent: number;
+  readonly rssBytes: number;
+};
+
+/** Adds the member, or lets it have the row of one that was last seen over a day ago: rows are never deleted. */
+export type JoinFleet = (member: Member, vitals: Vitals) => Promise<void>;
+/** Resolves with false if the member's row is gone: another member has it. */
+export type SendHeartbeat = (memberId: string, vitals: Vitals) => Promise<boolean>;
+
+/** A member as `afterword ps` shows it. */
+export type SeenMember = Member &
+  Vitals & {
+    readonly startedAt: Date;
+    readonly seenAt: Date;
+    /** Milliseconds since `seenAt`, by the database's clock. */
+    readonly silentMs: number;
+    /** Its attempts that are shown as PROCESSING. */
+    readonly processing: number;
+  };

@@ -1,0 +1,78 @@
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { startHeartbeat } from '../../../src/members/index.ts';
+import type { JoinFleet, Member, MemberState, SendHeartbeat } from '../../../src/members/ports.ts';
+
+const member: Member = {
+  memberId: 'm1',
+  role: 'worker',
+  name: 'worker-1',
+  host: 'h',
+  pid: 1,
+  version: '1',
+  scorer: null,
+};
+
+function start(joinFleet: JoinFleet, sendHeartbeat: SendHeartbeat, state: () => MemberState = () => 'running') {
+  const vitals = () => ({ state: state(), concurrency: 10, inFlight: 0, threads: 1, busyThreads: 0, processed: 0 });
+  return startHeartbeat({ member, joinFleet, sendHeartbeat, vitals, log: pino({ level: 'silent' }) });
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test('it joins once, says how it is every five seconds, and goodbye at the end', async () => {
+  const states: string[] = [];
+  const joinFleet = vi.fn<JoinFleet>(async (_member, { state }) => void states.push(`join ${state}`));
+  const heartbeat = start(joinFleet, async (_id, { state }) => states.push(state) > 0);
+  await vi.advanceTimersByTimeAsync(15_000);
+  await heartbeat.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(states).toEqual(['join running', 'running', 'running', 'running', 'stopped']);
+});
+
+test('a database that is away costs heartbeats; the next that gets through joins', async () => {
+  const joinFleet = vi.fn<JoinFleet>().mockRejectedValueOnce(new Error('away')).mockResolvedValue();
+  const sendHeartbeat = vi.fn<SendHeartbeat>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(true);
+  const heartbeat = start(joinFleet, sendHeartbeat);
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(joinFleet).toHaveBeenCalledTimes(2);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(3);
+  await heartbeat.stop();
+});
+
+test('a member whose row another one has joins again', async () => {
+  const joinFleet = vi.fn<JoinFleet>().mockResolvedValue();
+  const sendHeartbeat = vi.fn<SendHeartbeat>().mockResolvedValueOnce(false).mockResolvedValue(true);
+  const heartbeat = start(joinFleet, sendHeartbeat);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(joinFleet).toHaveBeenCalledTimes(2);
+  await heartbeat.stop();
+});
+
+test('heartbeats follow each other: a slow one is not overtaken by a newer state', async () => {
+  let state: MemberState = 'running';
+  const begun: string[] = [];
+  const answers: (() => void)[] = [];
+  const heartbeat = start(
+    async () => {},
+    (_id, vitals) => {
+      begun.push(vitals.state);
+      return new Promise((resolve) => answers.push(() => resolve(true)));
+    },
+    () => state,
+  );
+  await vi.advanceTimersByTimeAsync(5_000);
+  state = 'draining';
+  void heartbeat.beat();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toEqual(['running']);
+  answers[0]?.();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(begun).toEqual(['running', 'draining']);
+  answers[1]?.();
+  const stopped = heartbeat.stop();
+  await vi.advanceTimersByTimeAsync(1);
+  answers[2]?.();
+  await stopped;
+});
