@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
+import { parsers } from './command-line/option-parsers.ts';
+import { addTools } from './command-line/tools.ts';
 import { type Config, loadConfig } from './config.ts';
 import { exitCodes } from './runtime/exit-codes.ts';
 import { httpUrl } from './runtime/http/url.ts';
-import { parsers } from './terminal/option-parsers.ts';
 import { endOnOutputErrors, outliveOutput } from './terminal/output-errors.ts';
-import { addTools } from './tool-commands.ts';
 import { version } from './version.ts';
 
 // Before anything reads the environment: even the default address of `send` depends on PORT.

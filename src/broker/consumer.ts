@@ -6,9 +6,15 @@ import { type Acks, createAcks } from './acks.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
-type Consumer = {
+export type Consumer = {
   /** basic.cancel: nothing new arrives, the channel stays open for answers. */
   stopTaking(): Promise<void>;
+  /** Nothing new arrives until `resume`, also after a reconnect. What was delivered is processed and answered. */
+  pause(): Promise<void>;
+  resume(): Promise<void>;
+  /** From now on at most `prefetch` deliveries, in addition to those that are held now. */
+  setPrefetch(prefetch: number): Promise<void>;
+  readonly isPaused: boolean;
   /** Deliveries arrive, or would if there were any. */
   readonly isConsuming: boolean;
   /** See `Link.firstSession`. */
@@ -18,12 +24,19 @@ type Consumer = {
 };
 
 /** One channel and what is to be answered on it. */
-type Session = { readonly channel: Channel; readonly acks: Acks };
+type Session = {
+  readonly channel: Channel;
+  readonly queue: string;
+  readonly acks: Acks;
+  readonly restart: (reason: string) => void;
+};
 
 type State =
+  /** The next session consumes. */
   | { readonly kind: 'connecting' }
   | { readonly kind: 'consuming'; readonly session: Session }
   /** Takes nothing new. `session`: for the answers that are still to come; null if its channel is gone. */
+  | { readonly kind: 'paused'; readonly session: Session | null }
   | { readonly kind: 'draining'; readonly session: Session | null }
   | { readonly kind: 'closed' };
 
@@ -35,11 +48,11 @@ const farewellMs = 2_000;
 /**
  * Consumes the main queue, on a new channel after every loss of one.
  *
- * `connecting` ⇄ `consuming` with the broker's comings and goings; from either to `draining` by `stopTaking`, and from
- * any to `closed` by `close`.
+ * `connecting` ⇄ `consuming` with the broker's comings and goings; from either to `paused` and back by `pause` and
+ * `resume`, from any of them to `draining` by `stopTaking`, and from any to `closed` by `close`.
  *
  * 1. A delivery is answered on the channel that delivered it, or not at all: its tag means nothing on another one.
- * 2. A session that begins while draining does not consume: old tags are dead, and new work is not wanted.
+ * 2. A session that begins while paused or draining does not consume: new work is not wanted.
  * 3. `onChannelLost` is called for each channel that is lost, and not for the one that `close` closes.
  */
 export function createConsumer(options: {
@@ -48,6 +61,8 @@ export function createConsumer(options: {
   /** See `Link.firstSession`. */
   readonly startDeadlineMs: number;
   readonly prefetch: number;
+  /** Begins paused. */
+  readonly isPaused: boolean;
   readonly onDelivery: (delivery: Delivery) => void;
   /** Deliveries that are open are not `live` from here on. */
   readonly onChannelLost: () => void;
@@ -55,7 +70,10 @@ export function createConsumer(options: {
   readonly name: string;
 }): Consumer {
   const { log } = options;
-  let state: State = { kind: 'connecting' };
+  let state: State = options.isPaused ? { kind: 'paused', session: null } : { kind: 'connecting' };
+  let prefetch = options.prefetch;
+  /** Pauses, resumptions and changes of the prefetch, one after the other. */
+  let last: Promise<void> = Promise.resolve();
 
   const link = createLink({
     kind: 'consume',
@@ -69,30 +87,44 @@ export function createConsumer(options: {
   async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
     const { queue } = await declareTopology(model, options.topology);
     const channel = await model.createChannel();
-    const session = { channel, acks: createAcks(channel) };
+    const session = { channel, queue, acks: createAcks(channel), restart };
     channel.on('error', (error) => log.warn({ err: error }, 'consume channel failed'));
     channel.on('close', () => {
       if (state.kind === 'closed') return;
-      if (current() === session)
-        state = state.kind === 'draining' ? { kind: 'draining', session: null } : { kind: 'connecting' };
+      if (current() === session) state = withoutSession(state);
       options.onChannelLost(); // invariant 3
       restart('consume channel closed');
     });
-    await channel.prefetch(options.prefetch);
-    if (state.kind === 'draining' || state.kind === 'closed') return; // invariant 2
+    if (state.kind === 'paused') state = { kind: 'paused', session };
+    if (state.kind === 'connecting' || state.kind === 'consuming') await consume(session); // invariant 2
+  }
+
+  async function consume(session: Session): Promise<void> {
+    await session.channel.prefetch(prefetch);
+    if (state.kind === 'draining' || state.kind === 'closed') return;
+    if (state.kind === 'paused') {
+      state = { kind: 'paused', session };
+      return;
+    }
     // Before the broker's answer: a delivery may arrive in the same packet.
     state = { kind: 'consuming', session };
     const onMessage = (message: ConsumeMessage | null) => {
       // null: the broker cancelled the consumer, because the queue was deleted or moved.
-      if (message === null) restart('consumer cancelled by the broker');
+      if (message === null) session.restart('consumer cancelled by the broker');
       else options.onDelivery(toDelivery(session, message));
     };
-    await channel.consume(queue, onMessage, { consumerTag });
+    await session.channel.consume(session.queue, onMessage, { consumerTag });
+  }
+
+  /** A channel that closes meanwhile is noticed where channels are. */
+  function inOrder(change: () => Promise<void>): Promise<void> {
+    last = last.then(change).catch((error: unknown) => log.debug({ err: error }, 'consumer not changed'));
+    return last;
   }
 
   /** The session whose deliveries can still be answered. */
   function current(): Session | null {
-    return state.kind === 'consuming' || state.kind === 'draining' ? state.session : null;
+    return state.kind === 'connecting' || state.kind === 'closed' ? null : state.session;
   }
 
   function toDelivery(session: Session, message: ConsumeMessage): Delivery {
@@ -127,6 +159,33 @@ export function createConsumer(options: {
       state = { kind: 'draining', session };
       await withinFarewell(session?.channel.cancel(consumerTag));
     },
+    pause: () =>
+      inOrder(async () => {
+        if (state.kind !== 'connecting' && state.kind !== 'consuming') return;
+        const session = current();
+        state = { kind: 'paused', session };
+        await withinFarewell(session?.channel.cancel(consumerTag));
+      }),
+    resume: () =>
+      inOrder(async () => {
+        if (state.kind !== 'paused') return;
+        const { session } = state;
+        // What is lost meanwhile is then restored as consuming.
+        state = session === null ? { kind: 'connecting' } : { kind: 'consuming', session };
+        if (session !== null) await consume(session);
+      }),
+    setPrefetch: (wanted) =>
+      inOrder(async () => {
+        prefetch = wanted;
+        if (state.kind !== 'consuming') return;
+        const { session } = state;
+        // A prefetch applies to consumers that begin after it. What this one holds stays with the channel.
+        await withinFarewell(session.channel.cancel(consumerTag));
+        if (state.kind === 'consuming' && state.session === session) await consume(session);
+      }),
+    get isPaused() {
+      return state.kind === 'paused';
+    },
     get isConsuming() {
       return state.kind === 'consuming';
     },
@@ -140,6 +199,12 @@ export function createConsumer(options: {
       await link.close();
     },
   };
+}
+
+function withoutSession(state: State): State {
+  return state.kind === 'paused' || state.kind === 'draining'
+    ? { kind: state.kind, session: null }
+    : { kind: 'connecting' };
 }
 
 async function withinFarewell(answer: Promise<unknown> | undefined): Promise<void> {

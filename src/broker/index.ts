@@ -1,4 +1,4 @@
-export { createConsumer } from './consumer.ts';
+export { type Consumer, createConsumer } from './consumer.ts';
 export { type DeadLetter, type DeadLetters, openDeadLetters } from './dead-letters.ts';
 export { inspectBroker } from './inspect.ts';
 export { createOwnQueue, type OwnQueue } from './own-queue.ts';

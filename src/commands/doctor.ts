@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { inspectBroker } from '../broker/index.ts';
 import type { Config } from '../config.ts';
+import type { Control } from '../members/index.ts';
 import { type Finding, judgeBroker, judgeDatabase, judgeProcess } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
@@ -8,7 +9,7 @@ import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
-import { inspectDatabase } from '../store/index.ts';
+import { inspectDatabase, listControls } from '../store/index.ts';
 import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
@@ -33,11 +34,13 @@ async function database(config: Config): Promise<Finding[]> {
     await using stack = new AsyncDisposableStack();
     const store = stack.adopt(await openToolStore(config, { anySchema: true }), (s) => s.close());
     const facts = await inspectDatabase(store, statementDeadlineMs);
-    return judgeDatabase(facts, {
+    const controls = facts.schemaCurrent ? await listControls(store, statementDeadlineMs) : [];
+    const findings = judgeDatabase(facts, {
       replicas: config.workerReplicas,
       poolSize: config.databasePoolSize,
       maxBodyBytes: config.maxBodyBytes,
     });
+    return [...findings, ...judgeControls(controls)];
   } catch (error) {
     return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
@@ -93,6 +96,27 @@ function openFileLimit(): number | null {
   const { userLimits } = process.report.getReport() as { userLimits?: { open_files?: { soft?: unknown } } };
   const soft = Number(userLimits?.open_files?.soft);
   return Number.isFinite(soft) ? soft : null;
+}
+
+/** What operators have changed, so that nobody wonders why nothing is scored. */
+function judgeControls(controls: readonly Control[]): Finding[] {
+  const paused = controls.filter(({ isPaused }) => isPaused).map(({ target }) => target);
+  const changed = controls.flatMap(({ target, concurrency }) =>
+    concurrency === null ? [] : [`${target}: ${concurrency}`],
+  );
+  return [
+    paused.length === 0
+      ? { check: 'paused', status: 'ok', found: 'no worker' }
+      : {
+          check: 'paused',
+          status: 'warn',
+          found: paused.join(', '),
+          advice: '`afterword resume` has them take deliveries again; `afterword actions` says who paused them',
+        },
+    ...(changed.length === 0
+      ? []
+      : [{ check: 'live concurrency', status: 'ok' as const, found: `changed by operators: ${changed.join(', ')}` }]),
+  ];
 }
 
 const sample = {

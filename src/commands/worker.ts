@@ -1,9 +1,10 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { createConsumer, createPublisher } from '../broker/index.ts';
+import { type Consumer, createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
 import { createInFlight, createIntake, createLoader, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
+import type { MemberState } from '../members/index.ts';
 import type { Metrics, Sources } from '../metrics/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -14,7 +15,7 @@ import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
-import { startMembership } from '../start/membership.ts';
+import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
@@ -33,6 +34,11 @@ import { version } from '../version.ts';
 const settleDeadlineMs = 10_000;
 /** Earlier versions published the log with the event; a message far larger than any request is from none of them. */
 const messageOverhead = 4;
+
+/**
+ * Operators may raise the concurrency while a worker runs, and what was delivered before the change is held as well.
+ */
+const mostConcurrency = 2_000;
 
 /** A worker: takes deliveries, scores, settles and relays. Runs until it is told to stop, then drains. */
 export async function runWorker(config: Config): Promise<void> {
@@ -53,6 +59,10 @@ export async function runWorker(config: Config): Promise<void> {
   const publisher = stack.adopt(createPublisher({ ...broker, name: `${name} relay` }), (p) => p.close());
   const outbox = stack.adopt(startOutbox(config, store, publisher, log), (o) => o.close(2_000));
 
+  const controls = await controlsAtStart(store);
+  /** As operators have changed it. */
+  let concurrency = controls.concurrency ?? config.concurrency;
+
   const giveUp = new AbortController();
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
@@ -66,14 +76,14 @@ export async function runWorker(config: Config): Promise<void> {
       delayMs: (attempt) => backoffMs(attempt, { baseMs: config.retryBaseMs, capMs: config.retryCapMs }),
       calendarDay: createCalendar(config.scoringTimezone),
     },
-    maxQueued: config.concurrency,
+    maxQueued: mostConcurrency,
     running: () => inFlight.size,
     unscored: () => pool.waiting,
     giveUp: giveUp.signal,
     log,
   });
   const intake = createIntake({
-    concurrency: config.concurrency,
+    concurrency,
     poisonStarts: config.poisonStarts,
     inFlight,
     maxMessageBytes: config.maxBodyBytes * messageOverhead,
@@ -82,7 +92,7 @@ export async function runWorker(config: Config): Promise<void> {
     steps: {
       load: createLoader({
         loadEvents: (refs) => loadEvents(store, refs, statementDeadlineMs),
-        maxQueued: config.concurrency,
+        maxQueued: mostConcurrency,
         giveUp: giveUp.signal,
         log,
       }),
@@ -95,14 +105,15 @@ export async function runWorker(config: Config): Promise<void> {
   const metrics = await countFor(config, {
     gauges: [...publisher.gauges, outbox.gauge],
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
-    deliveries: () => ({ inFlight: inFlight.size, prefetch: config.concurrency }),
+    deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
   });
   const consumer = stack.adopt(
     createConsumer({
       ...broker,
       name,
-      prefetch: config.concurrency,
+      prefetch: concurrency,
+      isPaused: controls.isPaused,
       onDelivery: (delivery) => intake.onDelivery(delivery),
       onChannelLost: () => intake.onChannelLost(),
     }),
@@ -114,14 +125,28 @@ export async function runWorker(config: Config): Promise<void> {
       'worker',
       scorerName(config),
       () => ({
-        state: stop.signal.aborted ? 'draining' : consumer.isConsuming ? 'running' : 'starting',
-        concurrency: config.concurrency,
+        state: stateOf(stop.signal, consumer),
+        concurrency,
         inFlight: inFlight.size,
         threads: config.scoringThreads,
         busyThreads: pool.busyThreads,
         processed: intake.counters.processed,
       }),
       log,
+      {
+        concurrency: config.concurrency,
+        now: controls,
+        worker: {
+          pause: () => consumer.pause(),
+          resume: () => consumer.resume(),
+          async setConcurrency(wanted) {
+            concurrency = wanted;
+            intake.setConcurrency(wanted);
+            await consumer.setPrefetch(wanted);
+          },
+          drain: () => stop.abort('drained by an operator'),
+        },
+      },
     ),
     (m) => m.stop(),
   );
@@ -131,8 +156,11 @@ export async function runWorker(config: Config): Promise<void> {
   consumer.firstSession.then(
     () => {
       const concurrent = maxConcurrent(config, pool.waits);
-      const { queueName: queue, concurrency: prefetch, scoringThreads: threads } = config;
-      log.info({ broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads }, 'consuming');
+      const { queueName: queue, scoringThreads: threads } = config;
+      const prefetch = concurrency;
+      const facts = { broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads };
+      if (consumer.isPaused) log.warn(facts, 'paused by an operator, until `afterword resume`');
+      else log.info(facts, 'consuming');
       void membership.beat();
       tellParent({ ready: true });
     },
@@ -164,6 +192,12 @@ async function countFor(
   if (config.metricsPort === 0) return null;
   const { startMetrics } = await import('../metrics/index.ts');
   return startMetrics({ role: 'worker', version, scorer: scorerName(config), ...sources });
+}
+
+function stateOf(stop: AbortSignal, consumer: Pick<Consumer, 'isPaused' | 'isConsuming'>): MemberState {
+  if (stop.aborted) return 'draining';
+  if (consumer.isPaused) return 'paused';
+  return consumer.isConsuming ? 'running' : 'starting';
 }
 
 function scorerName({ scorerModule }: Config): string {

@@ -23,6 +23,8 @@ export type Intake = {
    */
   drain(withinMs: number): Promise<(EventId | null)[]>;
   readonly counters: Readonly<Counters>;
+  /** Changes how many attempts run at once; running ones go on. */
+  setConcurrency(concurrency: number): void;
 };
 
 /**
@@ -57,9 +59,10 @@ export function createIntake(options: {
     requeued: 0,
   };
   let draining = false;
+  let { concurrency } = options;
 
   function next(): void {
-    while (inFlight.size < options.concurrency) {
+    while (inFlight.size < concurrency) {
       const delivery = waiting.shift();
       if (!delivery) return;
       if (delivery.live) void run(delivery);
@@ -141,7 +144,7 @@ export function createIntake(options: {
   return {
     onDelivery(delivery) {
       if (draining) return delivery.requeue();
-      if (waiting.length >= options.concurrency) dropDead();
+      if (waiting.length >= concurrency) dropDead();
       waiting.push(delivery);
       next();
     },
@@ -163,5 +166,9 @@ export function createIntake(options: {
       return rest.map(([, running]) => running.eventId);
     },
     counters,
+    setConcurrency(wanted) {
+      concurrency = wanted;
+      next();
+    },
   };
 }

@@ -24,6 +24,8 @@ export function startHeartbeat(options: {
   readonly joinFleet: JoinFleet;
   readonly sendHeartbeat: SendHeartbeat;
   readonly vitals: () => Omit<Vitals, 'cpuPercent' | 'rssBytes'>;
+  /** Runs after each heartbeat that got through. */
+  readonly afterBeat?: () => Promise<void>;
   readonly log: Logger;
 }): Heartbeat {
   const { member, log } = options;
@@ -51,9 +53,11 @@ export function startHeartbeat(options: {
   async function send(): Promise<void> {
     const vitals = measure();
     try {
-      if (isJoined && (await options.sendHeartbeat(member.memberId, vitals))) return;
-      await options.joinFleet(member, vitals);
-      isJoined = true;
+      if (!isJoined || !(await options.sendHeartbeat(member.memberId, vitals))) {
+        await options.joinFleet(member, vitals);
+        isJoined = true;
+      }
+      if (!isStopped) await options.afterBeat?.();
     } catch (error) {
       log.debug({ err: error }, 'no heartbeat');
     }

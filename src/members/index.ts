@@ -1,2 +1,4 @@
+export { type Controlled, followControls } from './follow-controls.ts';
 export { type Heartbeat, lostAfterMs, startHeartbeat } from './heartbeat.ts';
-export type { SeenMember } from './ports.ts';
+export type { ActionKind, Control, Controls, MemberState, SeenMember } from './ports.ts';
+export { targetOf } from './target.ts';

@@ -1,4 +1,4 @@
-export type MemberState = 'starting' | 'running' | 'draining' | 'stopped';
+export type MemberState = 'starting' | 'running' | 'paused' | 'draining' | 'stopped';
 
 /** A process of the fleet, as it introduces itself. */
 export type Member = {
@@ -41,3 +41,25 @@ export type SeenMember = Member &
     /** Its attempts that are shown as PROCESSING. */
     readonly processing: number;
   };
+
+/** What operators want of a worker. */
+export type Controls = {
+  readonly isPaused: boolean;
+  /** Null: as configured. */
+  readonly concurrency: number | null;
+  /** It was drained after its start: it should finish and end. */
+  readonly isDrained: boolean;
+};
+
+export type Control = { readonly target: string; readonly isPaused: boolean; readonly concurrency: number | null };
+
+export type ActionKind = 'pause' | 'resume' | 'concurrency' | 'drain';
+
+/** What an operator did, when, and to which workers (`all`, or `name@host`). */
+export type Action = {
+  readonly actedAt: Date;
+  readonly actor: string;
+  readonly kind: ActionKind;
+  readonly target: string;
+  readonly value: number | null;
+};

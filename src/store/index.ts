@@ -9,6 +9,7 @@ export {
   stillFailed,
   usersSince,
 } from './audit.ts';
+export { act, everyWorker, listActions, listControls, readControls } from './controls.ts';
 export {
   findClosed,
   findEvent,

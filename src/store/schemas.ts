@@ -107,4 +107,37 @@ const MemberSchema = new EntitySchema<object>({
   },
 });
 
-export const schemas = [EventSchema, LogSchema, FriendshipSchema, TopicSchema, MemberSchema];
+const ControlSchema = new EntitySchema<object>({
+  name: 'FleetControl',
+  tableName: 'fleet_controls',
+  columns: {
+    target: { type: 'varchar', length: 255, primary: true },
+    paused: { type: 'tinyint', unsigned: true, default: 0 },
+    concurrency: { type: 'smallint', unsigned: true, nullable: true },
+    drained_at: { ...moment, nullable: true },
+    updated_at: moment,
+  },
+});
+
+const ActionSchema = new EntitySchema<object>({
+  name: 'OperatorAction',
+  tableName: 'operator_actions',
+  columns: {
+    action_id: { type: 'bigint', unsigned: true, primary: true },
+    acted_at: moment,
+    actor: { type: 'varchar', length: 255 },
+    action: { type: 'varchar', length: 50 },
+    target: { type: 'varchar', length: 255 },
+    value: { type: 'varchar', length: 255, nullable: true },
+  },
+});
+
+export const schemas = [
+  EventSchema,
+  LogSchema,
+  FriendshipSchema,
+  TopicSchema,
+  MemberSchema,
+  ControlSchema,
+  ActionSchema,
+];

@@ -21,6 +21,7 @@ async function consume(count: number) {
     topology: { queueName, queueType: 'quorum', maxLength: 1_000 },
     startDeadlineMs: 30_000,
     prefetch: count,
+    isPaused: false,
     onDelivery: (delivery) => deliveries.push(delivery),
     onChannelLost: () => {},
     log,

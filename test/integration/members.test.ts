@@ -26,7 +26,7 @@ afterAll(async () => {
   await space.dispose();
 });
 
-type Shown = { name: string; pid: number; host: string; state: string; processing: number; processed: number | null };
+type Shown = { name: string; pid: number; host: string; state: string; processing: number };
 const ps = async (...more: string[]) => {
   const { code, output } = await runCommand(['ps', '--json', ...more], space.env);
   expect(output).toMatch(/^\{/);
@@ -110,7 +110,8 @@ test('a new member takes the row of one that was last seen over a day ago', asyn
 
 test('rows of others are not touched by a member with an id of its own', async () => {
   await space.database.query(
-    `INSERT INTO fleet_members (member_id, role, name, host, pid, version, state, started_at, seen_at, cpu_percent, rss_bytes)
+    `INSERT INTO fleet_members
+       (member_id, role, name, host, pid, version, state, started_at, seen_at, cpu_percent, rss_bytes)
      VALUES (?, 'worker', 'elsewhere', 'other-host', 1, '0', 'running', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), 0, 0)`,
     [randomUUID()],
   );

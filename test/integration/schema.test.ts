@@ -90,9 +90,11 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'afterword_migrations',
     'conversation_events',
     'conversation_logs',
+    'fleet_controls',
     'fleet_members',
     'friendship_status',
     'friendship_topic_metrics',
+    'operator_actions',
   ]);
   await admin.query(`DROP DATABASE ${name}`);
   await admin.end();

@@ -3,6 +3,8 @@ import { FriendshipStatus1763700000001 } from './1763700000001-friendship-status
 import { FriendshipTopicMetrics1763700000002 } from './1763700000002-friendship-topic-metrics.ts';
 import { ConversationLogs1763700000003 } from './1763700000003-conversation-logs.ts';
 import { FleetMembers1764100000000 } from './1764100000000-fleet-members.ts';
+import { FleetControls1764100000001 } from './1764100000001-fleet-controls.ts';
+import { OperatorActions1764100000002 } from './1764100000002-operator-actions.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -13,4 +15,6 @@ export const migrations = [
   FriendshipTopicMetrics1763700000002,
   ConversationLogs1763700000003,
   FleetMembers1764100000000,
+  FleetControls1764100000001,
+  OperatorActions1764100000002,
 ];

@@ -1,10 +1,9 @@
 import { type Command, CommanderError, Option } from 'commander';
-import { type Config, loadConfig } from './config.ts';
-import type { EventStatus } from './event/event.ts';
-import { exitCodes } from './runtime/exit-codes.ts';
-import { parsers } from './terminal/option-parsers.ts';
-
-type Json = { readonly json: boolean };
+import type { EventStatus } from '../event/event.ts';
+import { exitCodes } from '../runtime/exit-codes.ts';
+import { addControls } from './controls.ts';
+import { parsers } from './option-parsers.ts';
+import { type Json, run, runWith } from './run.ts';
 
 /** The commands of an operator. Each loads its module when it runs, so that `afterword api` does not load them. */
 export function addTools(program: Command): void {
@@ -15,7 +14,7 @@ export function addTools(program: Command): void {
     .addOption(durationOption('--overdue <duration>', 'an event that is due for longer counts as forgotten', '5m'))
     .option('--letters', 'also count a FAILED event without its dead letter as a violation', false)
     .option('--json', 'print the report as JSON', false)
-    .action(run(async (config, options) => (await import('./commands/audit.ts')).runAudit(config, options)));
+    .action(run(async (config, options) => (await import('../commands/audit.ts')).runAudit(config, options)));
 
   program
     .command('ps')
@@ -25,15 +24,17 @@ export function addTools(program: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { watch: boolean; all: boolean }) =>
-        (await import('./commands/ps.ts')).runPs(config, options),
+        (await import('../commands/ps.ts')).runPs(config, options),
       ),
     );
+
+  addControls(program);
 
   program
     .command('doctor')
     .description('check configuration, database, broker and this machine, and advise what to do')
     .option('--json', 'print the findings as JSON', false)
-    .action(run(async (config, options) => (await import('./commands/doctor.ts')).runDoctor(config, options)));
+    .action(run(async (config, options) => (await import('../commands/doctor.ts')).runDoctor(config, options)));
 
   program
     .command('size')
@@ -63,7 +64,7 @@ export function addTools(program: Command): void {
             html?: string;
           },
         ) =>
-          (await import('./commands/size.ts')).runSize(config, {
+          (await import('../commands/size.ts')).runSize(config, {
             rate: options.rate ?? null,
             p99Ms: options.p99 ?? null,
             machines: options.machines ?? null,
@@ -103,7 +104,7 @@ function addEvents(events: Command): void {
             before?: string;
             limit: number;
           },
-        ) => (await import('./commands/events.ts')).runEventsList(config, options),
+        ) => (await import('../commands/events.ts')).runEventsList(config, options),
       ),
     );
   events
@@ -114,7 +115,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { log: boolean }) =>
-        (await import('./commands/events.ts')).runEventsShow(config, id, options),
+        (await import('../commands/events.ts')).runEventsShow(config, id, options),
       ),
     );
   events
@@ -138,7 +139,7 @@ function addEvents(events: Command): void {
             throw usage(
               '--error and --before select among all FAILED events: omit them, or use --failed without an id',
             );
-          return (await import('./commands/events.ts')).runEventsRetry(config, id, options);
+          return (await import('../commands/events.ts')).runEventsRetry(config, id, options);
         },
       ),
     );
@@ -150,7 +151,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { reason: string }) =>
-        (await import('./commands/events.ts')).runEventsSkip(config, id, options),
+        (await import('../commands/events.ts')).runEventsSkip(config, id, options),
       ),
     );
   events
@@ -160,7 +161,7 @@ function addEvents(events: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { olderThan: number }) =>
-        (await import('./commands/events.ts')).runEventsRepublish(config, options),
+        (await import('../commands/events.ts')).runEventsRepublish(config, options),
       ),
     );
 }
@@ -173,7 +174,7 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { limit: number }) =>
-        (await import('./commands/dead.ts')).runDeadList(config, options),
+        (await import('../commands/dead.ts')).runDeadList(config, options),
       ),
     );
   dead
@@ -184,7 +185,7 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: string, options: Json & { body: boolean }) =>
-        (await import('./commands/dead.ts')).runDeadShow(config, id, options),
+        (await import('../commands/dead.ts')).runDeadShow(config, id, options),
       ),
     );
   dead
@@ -200,7 +201,7 @@ function addDead(dead: Command): void {
         if (Number(id !== undefined) + Number(error !== undefined) + Number(all) !== 1)
           throw usage('name one of: an ID, --error CODE or --all');
         const selection = id !== undefined ? { id } : error !== undefined ? { error } : 'all';
-        return (await import('./commands/dead.ts')).runDeadReplay(config, selection, options);
+        return (await import('../commands/dead.ts')).runDeadReplay(config, selection, options);
       }),
     );
   dead
@@ -210,25 +211,9 @@ function addDead(dead: Command): void {
     .option('--json', 'print JSON', false)
     .action(
       run(async (config, options: Json & { yes: boolean }) =>
-        (await import('./commands/dead.ts')).runDeadPurge(config, options),
+        (await import('../commands/dead.ts')).runDeadPurge(config, options),
       ),
     );
-}
-
-/** A command without arguments: its result is the exit code. */
-function run<O>(work: (config: Config, options: O) => Promise<number>): (options: O) => Promise<void> {
-  return async (options) => {
-    process.exitCode = await work(loadConfig(process.env), options);
-  };
-}
-
-/** The same with one argument. */
-function runWith<A, O>(
-  work: (config: Config, argument: A, options: O) => Promise<number>,
-): (argument: A, options: O) => Promise<void> {
-  return async (argument, options) => {
-    process.exitCode = await work(loadConfig(process.env), argument, options);
-  };
 }
 
 function durationOption(flags: string, description: string, byDefault: string): Option {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { parsers } from '../../../src/terminal/option-parsers.ts';
+import { parsers } from '../../../src/command-line/option-parsers.ts';
 
 test.each(['1d', '2026-01-31T20:00:00Z', 'conv_a1', ''])('%s is not an event id', (text) => {
   expect(() => parsers.eventId(text)).toThrow('must be an event id');

@@ -10,6 +10,14 @@ export const parsers = {
     return n;
   },
 
+  concurrency(text: string): number | 'default' {
+    if (text === 'default') return text;
+    const n = Number(text);
+    if (!Number.isInteger(n) || n < 1 || n > 1_000)
+      throw new InvalidArgumentError('must be a whole number from 1 to 1000, or `default`');
+    return n;
+  },
+
   eventId(text: string): EventId {
     const id = parseEventId(text);
     if (id === null) throw new InvalidArgumentError('must be an event id, as shown by the list command');
