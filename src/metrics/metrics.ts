@@ -13,7 +13,7 @@ export type Metrics = {
 /** Starts counting. Once per process: what the pipeline tells goes to every listener. */
 export function startMetrics(sources: Sources): Metrics {
   const registry = new Registry();
-  recordPipeline([registry]);
+  recordPipeline(registry);
   recordProcess(sources, [registry]);
   return {
     render: () => registry.metrics(),
