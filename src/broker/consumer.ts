@@ -29,6 +29,7 @@ type Session = {
   readonly queue: string;
   readonly acks: Acks;
   readonly restart: (reason: string) => void;
+  isOpen: boolean;
 };
 
 type State =
@@ -87,9 +88,10 @@ export function createConsumer(options: {
   async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
     const { queue } = await declareTopology(model, options.topology);
     const channel = await model.createChannel();
-    const session = { channel, queue, acks: createAcks(channel), restart };
+    const session: Session = { channel, queue, acks: createAcks(channel), restart, isOpen: true };
     channel.on('error', (error) => log.warn({ err: error }, 'consume channel failed'));
     channel.on('close', () => {
+      session.isOpen = false;
       if (state.kind === 'closed') return;
       if (current() === session) state = withoutSession(state);
       options.onChannelLost(); // invariant 3
@@ -100,8 +102,11 @@ export function createConsumer(options: {
   }
 
   async function consume(session: Session): Promise<void> {
-    await session.channel.prefetch(prefetch);
-    if (state.kind === 'draining' || state.kind === 'closed') return;
+    for (let asked = 0; asked !== prefetch; ) {
+      asked = prefetch; // which may be changed meanwhile
+      await session.channel.prefetch(asked);
+    }
+    if (state.kind === 'draining' || state.kind === 'closed' || !session.isOpen) return;
     if (state.kind === 'paused') {
       state = { kind: 'paused', session };
       return;

@@ -5,7 +5,7 @@ import { exitCodes } from '../runtime/exit-codes.ts';
 import { UsageError } from '../runtime/start-error.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { openToolStore } from '../start/tool.ts';
-import { act, everyWorker, listActions, listMembers } from '../store/index.ts';
+import { act, everyWorker, listActions, listControls, listMembers } from '../store/index.ts';
 import { counted, plain, printJson, printLine, printTable } from '../terminal/print.ts';
 
 /** `pause`, `resume`, `concurrency` and `drain`: of all workers, or of one. Picked up with the next heartbeat. */
@@ -16,19 +16,41 @@ export async function runControl(
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
-  const workers = (await listMembers(store, statementDeadlineMs)).filter(
-    ({ role, state, silentMs }) => role === 'worker' && state !== 'stopped' && silentMs <= lostAfterMs,
-  );
-  const target = options.worker === undefined ? everyWorker : findTarget(workers, options.worker);
+  const workers = (await listMembers(store, statementDeadlineMs)).filter(({ role }) => role === 'worker');
+  const controls = await listControls(store, statementDeadlineMs);
+  const target =
+    options.worker === undefined
+      ? everyWorker
+      : findTarget(
+          workers,
+          controls.map((control) => control.target),
+          options.worker,
+        );
   const value = options.value ?? null;
-  await act(store, { kind, target, value, actor: `${userInfo().username}@${hostname()}` }, statementDeadlineMs);
-  const told = workers.filter((worker) => target === everyWorker || targetOf(worker) === target);
+  await act(store, { kind, target, value, actor: actor() }, statementDeadlineMs);
+  const told = workers.filter((worker) => isAtWork(worker) && (target === everyWorker || targetOf(worker) === target));
   if (options.json) printJson({ action: kind, target, value, workers: told.map(({ memberId }) => memberId) });
   else {
     const whose = target === everyWorker ? 'all workers' : plain(target);
     printLine(`${done[kind](value)}: ${whose} (${counted(told.length, 'worker')} at work now, within five seconds)`);
   }
-  return exitCodes.ok;
+  const isAllPaused = controls.some((control) => control.target === everyWorker && control.isPaused);
+  if (kind !== 'resume' || target === everyWorker || !isAllPaused) return exitCodes.ok;
+  process.stderr.write('afterword: it stays paused, because all workers are: `afterword resume` without --worker\n');
+  return exitCodes.failed;
+}
+
+function isAtWork({ state, silentMs }: SeenMember): boolean {
+  return state !== 'stopped' && silentMs <= lostAfterMs;
+}
+
+/** Who acts, for `afterword actions`. A container's user may have no name. */
+function actor(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`;
+  }
 }
 
 const done: Readonly<Record<ActionKind, (value: number | null) => string>> = {
@@ -38,20 +60,32 @@ const done: Readonly<Record<ActionKind, (value: number | null) => string>> = {
   drain: () => 'draining, then paused until `afterword resume`',
 };
 
-/** @param wanted  a name, `name@host`, `host:pid` or a member's id. @throws {UsageError} */
-function findTarget(workers: readonly SeenMember[], wanted: string): string {
-  const targets = new Set(
-    workers
-      .filter((w) => [w.name, targetOf(w), `${w.host}:${w.pid}`, w.memberId].includes(wanted))
-      .map((worker) => targetOf(worker)),
-  );
-  const [only] = targets;
-  if (only !== undefined && targets.size === 1) return only;
-  const known = [...new Set(workers.map((worker) => targetOf(worker)))].join(', ') || 'none';
+/**
+ * @param workers  of the last day. @param controlled  targets that have a control, whether their worker lives or not.
+ * @param wanted  a name, `name@host`, `host:pid` or a member's id.
+ * @throws {UsageError}
+ */
+function findTarget(workers: readonly SeenMember[], controlled: readonly string[], wanted: string): string {
+  const atWork = workers.filter(isAtWork);
+  const exact = atWork.find((w) => `${w.host}:${w.pid}` === wanted || w.memberId === wanted);
+  if (exact !== undefined) {
+    const sharing = atWork.filter((worker) => targetOf(worker) === targetOf(exact));
+    if (sharing.length === 1) return targetOf(exact);
+    throw new UsageError(
+      `${sharing.length} workers are named ${targetOf(exact)}, and controls reach them together: ` +
+        `say --worker ${targetOf(exact)}`,
+    );
+  }
+  const known = [...new Set([...workers.map((worker) => targetOf(worker)), ...controlled])];
+  if (known.includes(wanted) && wanted !== everyWorker) return wanted;
+  const [only, ...others] = [
+    ...new Set(atWork.filter(({ name }) => name === wanted).map((worker) => targetOf(worker))),
+  ];
+  if (only !== undefined && others.length === 0) return only;
   throw new UsageError(
-    targets.size > 1
-      ? `several workers are named ${wanted}: say which of ${[...targets].join(', ')}`
-      : `no worker at work is named ${wanted}; there are: ${known}`,
+    only !== undefined
+      ? `several workers are named ${wanted}: say which of ${[only, ...others].join(', ')}`
+      : `no worker is named ${wanted}; there are: ${known.filter((name) => name !== everyWorker).join(', ') || 'none'}`,
   );
 }
 

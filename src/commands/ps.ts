@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { lostAfterMs, type SeenMember } from '../members/index.ts';
+import { lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createStop } from '../runtime/shutdown.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
@@ -32,10 +32,9 @@ export async function runPs(
 }
 
 async function show(store: Store, { json, all }: { readonly json: boolean; readonly all: boolean }): Promise<number> {
-  const members = (await listMembers(store, statementDeadlineMs)).filter(
-    (member) => all || stateOf(member) !== 'stopped' || member.silentMs < shownAfterStopMs,
-  );
-  const lost = members.filter((member) => stateOf(member) === 'lost');
+  const everyone = await listMembers(store, statementDeadlineMs);
+  const members = everyone.filter((member) => all || isShown(member, everyone));
+  const lost = members.filter((member) => stateOf(member) === 'lost' && !isReplaced(member, everyone));
   if (json) printJson({ members: members.map(view) });
   else if (members.length === 0) printLine('no member has been seen within a day');
   else {
@@ -47,6 +46,20 @@ async function show(store: Store, { json, all }: { readonly json: boolean; reado
       );
   }
   return lost.length === 0 ? exitCodes.ok : exitCodes.failed;
+}
+
+/** Members that have ended are shown for a minute; lost ones until another has their name. */
+function isShown(member: SeenMember, everyone: readonly SeenMember[]): boolean {
+  const state = stateOf(member);
+  if (state === 'stopped') return member.silentMs < shownAfterStopMs;
+  return state !== 'lost' || !isReplaced(member, everyone);
+}
+
+/** Its supervisor has started another. */
+function isReplaced(member: SeenMember, everyone: readonly SeenMember[]): boolean {
+  return everyone.some(
+    (other) => targetOf(other) === targetOf(member) && other.startedAt > member.startedAt && stateOf(other) !== 'lost',
+  );
 }
 
 /** What a member says of itself, unless it says nothing any more. */

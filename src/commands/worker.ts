@@ -108,6 +108,8 @@ export async function runWorker(config: Config): Promise<void> {
     deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
   });
+  const probe = { isReady: () => false };
+  if (metrics !== null) await openMetricsPort(config, metrics, () => probe.isReady(), log);
   const consumer = stack.adopt(
     createConsumer({
       ...broker,
@@ -119,6 +121,8 @@ export async function runWorker(config: Config): Promise<void> {
     }),
     (c) => c.close(),
   );
+  // Paused on purpose is no reason to replace a worker.
+  probe.isReady = () => (consumer.isConsuming || consumer.isPaused) && !stop.signal.aborted;
   const membership = stack.adopt(
     startMembership(
       store,
@@ -150,7 +154,6 @@ export async function runWorker(config: Config): Promise<void> {
     ),
     (m) => m.stop(),
   );
-  if (metrics !== null) await openMetricsPort(config, metrics, () => consumer.isConsuming && !stop.signal.aborted, log);
   // A broker that is down is waited for. A broker that is set up differently is a mistake to report at once.
   let misconfigured: unknown;
   consumer.firstSession.then(

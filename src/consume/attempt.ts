@@ -46,6 +46,7 @@ export function createAttempt(options: {
     if (event === 'nameless') return notOurs('NAMES_NO_EVENT');
     if (event === null) return { verb: 'dead-letter', as: 'unknown-event' };
     running.eventId = event.eventId;
+    running.isRetry = event.attemptCount > 0;
     if (!isOpen(event.status)) return answerClosed(event, delivery);
     return delivery.redelivered ? runRedelivered(event, delivery, running) : run(event, delivery, running);
   };

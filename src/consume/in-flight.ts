@@ -15,6 +15,8 @@ export type Running = {
   settling: boolean;
   /** The count of its start in the row (a redelivered event), to be taken back if the delivery is requeued. */
   counting: Promise<void> | null;
+  /** Earlier attempts failed. */
+  isRetry: boolean;
 };
 
 export type InFlight = {
@@ -79,6 +81,7 @@ export function createInFlight(options: {
         marking: null,
         settling: false,
         counting: null,
+        isRetry: false,
       };
       running.add(entry);
       return entry;

@@ -116,7 +116,8 @@ export function createIntake(options: {
     running: Running,
   ): void {
     const acceptedAt = running.eventId === null ? null : timeOfEventId(running.eventId);
-    telemetry.answered.tell({ settled, redelivered, acceptedAt, ms: now() - running.startedAt });
+    const isFirst = !redelivered && !running.isRetry;
+    telemetry.answered.tell({ settled, isFirst, acceptedAt, ms: now() - running.startedAt });
   }
 
   async function giveBack(delivery: Delivery, running: Running, error: unknown): Promise<void> {

@@ -25,11 +25,14 @@ export function followControls(options: {
   readonly log: Logger;
 }): () => Promise<void> {
   const { worker, log } = options;
+  let isDrained = false;
   let { isPaused } = options.now;
   let concurrency = options.now.concurrency ?? options.concurrency;
   return async () => {
     const wanted = await options.readControls();
+    if (isDrained) return;
     if (wanted.isDrained) {
+      isDrained = true;
       log.info('an operator drains this worker');
       return worker.drain();
     }

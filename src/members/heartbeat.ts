@@ -31,10 +31,11 @@ export function startHeartbeat(options: {
   const { member, log } = options;
   let cpu = process.cpuUsage();
   let since = performance.now();
-  let isJoined = false;
+  /** The row may be there: also when the answer to joining was lost. */
+  let mayHaveJoined = false;
   let isStopped = false;
-  /** One at a time, in order. */
-  let last: Promise<void> = Promise.resolve();
+  let running: Promise<void> = Promise.resolve();
+  let next: Promise<void> | null = null;
 
   function measure(): Vitals {
     const { user, system } = process.cpuUsage(cpu);
@@ -42,30 +43,30 @@ export function startHeartbeat(options: {
     const cpuPercent = Math.round(((user + system) / 10 / Math.max(1, now - since)) * 10) / 10;
     cpu = process.cpuUsage();
     since = now;
-    return {
-      ...options.vitals(),
-      ...(isStopped && { state: 'stopped' }),
-      cpuPercent,
-      rssBytes: process.memoryUsage.rss(),
-    };
+    const vitals = { ...options.vitals(), cpuPercent, rssBytes: process.memoryUsage.rss() };
+    return isStopped ? { ...vitals, state: 'stopped' } : vitals;
   }
 
   async function send(): Promise<void> {
-    const vitals = measure();
     try {
-      if (!isJoined || !(await options.sendHeartbeat(member.memberId, vitals))) {
-        await options.joinFleet(member, vitals);
-        isJoined = true;
-      }
+      const vitals = measure();
+      const isKnown = mayHaveJoined && (await options.sendHeartbeat(member.memberId, vitals));
+      mayHaveJoined = true;
+      if (!isKnown) await options.joinFleet(member, vitals);
       if (!isStopped) await options.afterBeat?.();
     } catch (error) {
       log.debug({ err: error }, 'no heartbeat');
     }
   }
 
+  /** After the one that is under way. While it hangs, at most one waits: what it says is measured when it begins. */
   function beat(): Promise<void> {
-    last = last.then(send);
-    return last;
+    next ??= running.then(() => {
+      next = null;
+      running = send();
+      return running;
+    });
+    return next;
   }
 
   void beat();

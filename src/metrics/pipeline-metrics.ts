@@ -115,7 +115,7 @@ function recordDeliveries({ counter, histogram }: Makers): void {
     'From accept to PROCESSED, by the clocks of two machines.',
     ages,
   )();
-  telemetry.answered.listen(({ settled, redelivered, acceptedAt, ms }) => {
+  telemetry.answered.listen(({ settled, isFirst, acceptedAt, ms }) => {
     consumed.inc();
     time.observe(ms / second);
     deliveries(settled.as).inc();
@@ -124,6 +124,6 @@ function recordDeliveries({ counter, histogram }: Makers): void {
     if (acceptedAt === null) return;
     const age = Math.max(0, Date.now() - acceptedAt);
     if (settled.as === 'processed') endToEnd.observe(age / second);
-    if (!redelivered) wait.observe(Math.max(0, age - ms) / second);
+    if (isFirst) wait.observe(Math.max(0, age - ms) / second);
   });
 }

@@ -49,7 +49,8 @@ export const telemetry = {
   /** A delivery was answered. `acceptedAt`: milliseconds since the epoch, from the event's id; null if it has none. */
   answered: signal<{
     readonly settled: Settled | { readonly as: 'bug' | 'requeued' };
-    readonly redelivered: boolean;
+    /** Neither delivered nor tried before, as far as the message and the row tell. */
+    readonly isFirst: boolean;
     readonly acceptedAt: number | null;
     readonly ms: number;
   }>('answered'),

@@ -1,10 +1,11 @@
 import type { Config } from '../config.ts';
 import { mergeMetrics } from '../metrics/merge.ts';
+import { httpUrl } from '../runtime/http/url.ts';
 import type { Logger } from '../runtime/log.ts';
 import { openMetricsPort } from './metrics.ts';
 
-/** A member that is starting or hanging is left out of a scrape. */
-const answerMs = 2_000;
+/** A member that hangs is left out of a scrape. One whose servers are silent answers after two seconds. */
+const answerMs = 5_000;
 const contentType = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** The port of a member: the ones after the fleet's own. */
@@ -19,9 +20,8 @@ export async function serveFleetMetrics(
   ready: () => boolean,
   log: Logger,
 ): Promise<void> {
-  const host = config.metricsHost === '0.0.0.0' || config.metricsHost === '::' ? '127.0.0.1' : config.metricsHost;
   async function ask(index: number): Promise<string | null> {
-    const url = `http://${host}:${memberPort(config, index)}/metrics`;
+    const url = `${httpUrl(config.metricsHost, memberPort(config, index))}/metrics`;
     try {
       const answer = await fetch(url, { signal: AbortSignal.timeout(answerMs) });
       return answer.ok ? await answer.text() : null;

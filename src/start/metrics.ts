@@ -20,6 +20,7 @@ export async function openMetricsPort(
   await serveMetrics({ host, port }, metrics, { ready }).catch((cause: NodeJS.ErrnoException) => {
     throw new StartError(`METRICS_PORT ${host}:${port} cannot be used (${cause.code}): choose another, or 0 for none`, {
       cause,
+      mayPass: true, // of a fleet before this one that still drains
     });
   });
   log.info({ host, port }, 'serving metrics');

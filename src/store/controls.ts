@@ -42,7 +42,7 @@ const changes: Readonly<Record<ActionKind, string>> = {
   drain: 'paused = 1, drained_at = UTC_TIMESTAMP(3)',
 };
 
-/** Sets a control and records who did it, together. To resume all workers undoes what was said to each of them, too. */
+/** Sets a control and records who did it, together. */
 export async function act(store: Store, action: Omit<Action, 'actedAt'>, deadlineMs: number): Promise<void> {
   const { kind, target, value, actor } = action;
   const params = kind === 'concurrency' ? [value] : [];
@@ -52,11 +52,10 @@ export async function act(store: Store, action: Omit<Action, 'actedAt'>, deadlin
        ON DUPLICATE KEY UPDATE updated_at = VALUES(updated_at)`,
       [target],
     );
-    const where = target === everyWorker && kind === 'resume' ? '' : 'WHERE target = ?';
-    await connection.query(
-      `UPDATE fleet_controls SET ${changes[kind]} ${where}`,
-      where === '' ? [] : [...params, target],
-    );
+    // What is said to all workers takes the place of what was said to each.
+    if (target === everyWorker && (kind === 'resume' || kind === 'concurrency'))
+      await connection.query(`UPDATE fleet_controls SET ${kind === 'resume' ? changes.resume : 'concurrency = NULL'}`);
+    await connection.query(`UPDATE fleet_controls SET ${changes[kind]} WHERE target = ?`, [...params, target]);
     await connection.query(
       `INSERT INTO operator_actions (acted_at, actor, action, target, value) VALUES (UTC_TIMESTAMP(3), ?, ?, ?, ?)`,
       [actor.slice(0, 255), kind, target, value === null ? null : String(value)],

@@ -91,6 +91,24 @@ test('a drained worker finishes and ends; the next of its name is paused until i
   await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ state: 'running' }), 10_000);
 }, 60_000);
 
+test('what is said to one worker does not undo what is said to all, and says so', async () => {
+  expect((await afterword('pause')).code).toBe(0);
+  expect(await afterword('resume', '--worker', 'worker')).toMatchObject({
+    code: 1,
+    output: expect.stringContaining('it stays paused, because all workers are'),
+  });
+  expect((await afterword('resume')).code).toBe(0);
+  expect(await afterword('pause', '--worker', `${hostname()}:${worker.pid}`)).toMatchObject({ code: 0 });
+  const second = await startMember('worker', env);
+  await vi.waitFor(async () => expect(await byPid(second.pid)).toBeDefined(), 10_000);
+  expect(await afterword('pause', '--worker', `${hostname()}:${second.pid}`)).toMatchObject({
+    code: 2,
+    output: expect.stringContaining('2 workers are named'),
+  });
+  expect(await second.stop()).toBe(0);
+  expect((await afterword('resume')).code).toBe(0);
+}, 60_000);
+
 test('who did what is kept; a worker that is not there is named, with those that are', async () => {
   const { output } = await afterword('actions', '--json');
   const { actions } = JSON.parse(output) as { actions: { action: string; target: string; actor: string }[] };
@@ -100,6 +118,11 @@ test('who did what is kept; a worker that is not there is named, with those that
     'concurrency',
     'concurrency',
     'drain',
+    'resume',
+    'pause',
+    'resume',
+    'resume',
+    'pause',
     'resume',
   ]);
   expect(actions[0]?.actor).toMatch(new RegExp(`@${hostname()}$`));

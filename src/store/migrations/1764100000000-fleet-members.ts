@@ -22,7 +22,6 @@ export class FleetMembers1764100000000 implements MigrationInterface {
         cpu_percent DECIMAL(7,1) NOT NULL,
         rss_bytes BIGINT UNSIGNED NOT NULL,
         PRIMARY KEY (member_id),
-        KEY ix_fleet_members_seen (seen_at),
         CONSTRAINT ck_fleet_members_state CHECK (state IN ('starting', 'running', 'paused', 'draining', 'stopped'))
       ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
     `);

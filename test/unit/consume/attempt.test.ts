@@ -14,6 +14,7 @@ const running = (): Running => ({
   marking: null,
   settling: false,
   counting: null,
+  isRetry: false,
 });
 const delivery = (n: number, more: Partial<Received> = {}): Received => ({
   body: Buffer.from('{}'),

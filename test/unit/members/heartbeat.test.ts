@@ -33,12 +33,34 @@ test('it joins once, says how it is every five seconds, and goodbye at the end',
 
 test('a database that is away costs heartbeats; the next that gets through joins', async () => {
   const joinFleet = vi.fn<JoinFleet>().mockRejectedValueOnce(new Error('away')).mockResolvedValue();
-  const sendHeartbeat = vi.fn<SendHeartbeat>().mockRejectedValueOnce(new Error('away')).mockResolvedValue(true);
+  const sendHeartbeat = vi
+    .fn<SendHeartbeat>()
+    .mockResolvedValueOnce(false)
+    .mockRejectedValueOnce(new Error('away'))
+    .mockResolvedValue(true);
   const heartbeat = start(joinFleet, sendHeartbeat);
   await vi.advanceTimersByTimeAsync(20_000);
   expect(joinFleet).toHaveBeenCalledTimes(2);
-  expect(sendHeartbeat).toHaveBeenCalledTimes(3);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(4);
   await heartbeat.stop();
+});
+
+test('a database that hangs collects no heartbeats: one waits, however long it takes', async () => {
+  const answers: (() => void)[] = [];
+  const sendHeartbeat = vi.fn<SendHeartbeat>(() => new Promise((resolve) => answers.push(() => resolve(true))));
+  const heartbeat = start(async () => {}, sendHeartbeat);
+  await vi.advanceTimersByTimeAsync(600_000);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(1);
+  answers[0]?.();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(2);
+  answers[1]?.();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(2);
+  const stopped = heartbeat.stop();
+  await vi.advanceTimersByTimeAsync(1);
+  answers[2]?.();
+  await stopped;
 });
 
 test('a member whose row another one has joins again', async () => {

@@ -41,10 +41,10 @@ test('what the pipeline tells is counted', async () => {
   telemetry.published.tell({ code: 'BROKER_DOWN', ms: 0 });
   telemetry.stepped.tell({ step: 'score', ms: 40 });
   const acceptedAt = Date.now() - 1_500;
-  telemetry.answered.tell({ settled: { verb: 'ack', as: 'processed' }, redelivered: false, acceptedAt, ms: 1_000 });
+  telemetry.answered.tell({ settled: { verb: 'ack', as: 'processed' }, isFirst: true, acceptedAt, ms: 1_000 });
   telemetry.answered.tell({
     settled: { verb: 'ack', as: 'retry', code: 'SCORER_FAILED' },
-    redelivered: true,
+    isFirst: false,
     acceptedAt: null,
     ms: 1,
   });
@@ -89,7 +89,7 @@ test('a scorer that invents codes makes no series without end', async () => {
   for (let i = 0; i < 10_000; i++) {
     telemetry.answered.tell({
       settled: { verb: 'ack', as: 'retry', code: `CODE_${i}` },
-      redelivered: true,
+      isFirst: false,
       acceptedAt: null,
       ms: 1,
     });
