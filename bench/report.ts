@@ -1,4 +1,4 @@
-import * as size from '../src/size/index.ts';
+import { escapeHtml, svgChart } from '../src/terminal/svg-chart.ts';
 import type { Row } from './lib/rounds.ts';
 import type { Classic, HeatMap } from './measures/classic.ts';
 import { acceptFloor, drainFloor, reached, tableOf, targets } from './targets.ts';
@@ -225,7 +225,7 @@ function stages({ rows }: Report): string | Promise<string> {
 }
 
 function chart(title: string, height: number, option: Record<string, unknown>): Promise<string> {
-  return size.svgChart(title, { width: 1_040, height }, option);
+  return svgChart(title, { width: 1_040, height }, option);
 }
 
 function classicTable(classic: Classic | null): string {
@@ -255,4 +255,4 @@ export function shown(value: number): string {
   return value.toFixed(Math.abs(value) >= 10 ? 1 : 2);
 }
 
-const text = size.escapeHtml;
+const text = escapeHtml;

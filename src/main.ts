@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
+import { addLoad } from './command-line/load.ts';
 import { parsers } from './command-line/option-parsers.ts';
 import { addTools } from './command-line/tools.ts';
 import { type Config, loadConfig } from './config.ts';
@@ -50,6 +51,7 @@ program
     process.exitCode = await runSend(file, options);
   });
 
+addLoad(program);
 addTools(program);
 
 try {

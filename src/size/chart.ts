@@ -1,7 +1,7 @@
+import { escapeHtml, svgChart } from '../terminal/svg-chart.ts';
 import { candidates } from './choose-setting.ts';
 import type { Model, Trial } from './model.ts';
 import type { Advice } from './recommend.ts';
-import { escapeHtml, svgChart } from './svg-chart.ts';
 import type { Check } from './trust.ts';
 
 /** A page with the model, the measurements and the recommendation; the charts are inline SVG. */

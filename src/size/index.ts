@@ -8,6 +8,5 @@ export { measureLatency } from './measure-latency.ts';
 export { fewestForRate, fitModel, isWaiting, type LatencyPoint, type Scorer, type Trial } from './model.ts';
 export { measureScorer } from './profile-scorer.ts';
 export { advise, type Goal, type Measured, predictions, sustained } from './recommend.ts';
-export { escapeHtml, svgChart } from './svg-chart.ts';
 export { TestBed } from './test-bed.ts';
 export { type Check, distrustOf, isOff, isQuiet } from './trust.ts';

@@ -1,0 +1,81 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { call } from '../support/client.ts';
+import { type Member, runCommand, startMember } from '../support/member.ts';
+import { createNamespace, type Namespace } from '../support/namespace.ts';
+
+let space: Namespace;
+let api: Member;
+let worker: Member;
+let folder: string;
+
+beforeAll(async () => {
+  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  api = await startMember('api', space.env);
+  worker = await startMember('worker', space.env);
+  folder = await mkdtemp(join(tmpdir(), 'afterword-load-'));
+});
+afterAll(async () => {
+  for (const member of [api, worker]) expect(await member.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+  await space.dispose();
+});
+
+const load = (...args: string[]) => runCommand(['load', '--url', api.url, '--run-time', '3s', ...args], {});
+/** The report is the line that is JSON; the live view goes to stderr. */
+const reportOf = (output: string) => JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '{}');
+
+test('users submit real conversations and look at them; what was accepted is there', async () => {
+  const html = join(folder, 'load.html');
+  const { code, output } = await load('--users', '20', '--think', '0s..1s', '--json', '--html', html);
+  expect(code).toBe(0);
+  expect(output).toMatch(/closed loop, 20 users at 10 per second for 3 s/);
+  expect(output).toMatch(/ users +\d+\.\d\/s +p50 /);
+  const { totals, samples, broken } = reportOf(output);
+  expect(totals.submit.requests).toBeGreaterThan(10);
+  expect(totals.status.requests).toBeGreaterThan(0);
+  expect(totals.all.errors).toEqual({});
+  expect(totals.all.latency.p99).toBeGreaterThan(0);
+  expect(samples.length).toBeGreaterThan(0);
+  expect(broken).toEqual([]);
+  const { body } = await call(api.url, 'GET', '/v1/conversations?limit=200');
+  expect(body.conversations.length).toBe(Math.min(200, totals.submit.requests));
+  expect(await readFile(html, 'utf8')).toMatch(/<svg[\s\S]*<svg[\s\S]*<svg/);
+});
+
+test('open loop: the rate is the one that was asked for', async () => {
+  const { output } = await load('--rate', '100', '--json', '--mix', 'submit=1,status=0');
+  expect(output).toContain('open loop, 100 requests per second for 3 s');
+  const { totals } = reportOf(output);
+  expect(totals.submit.requests).toBeGreaterThan(200);
+  expect(totals.submit.requests).toBeLessThan(400);
+});
+
+test('a limit that is passed is exit code 1, and says what it was', async () => {
+  const { code, output } = await load(
+    '--users',
+    '5',
+    '--think',
+    '0s',
+    '--fail-if',
+    'p50>0.001ms',
+    '--fail-if',
+    'max>60s',
+  );
+  expect(code).toBe(1);
+  expect(output).toMatch(/FAIL +p50>0\.001ms: \d/);
+  expect(output).not.toMatch(/FAIL +max/);
+});
+
+test.each([
+  [['--url', 'http://192.0.2.1:3000'], 2, 'is not this machine: add --i-own-this-host'],
+  [['--url', 'http://127.0.0.1:1'], 1, 'no API answers at http://127.0.0.1:1'],
+  [['--fail-if', 'p99'], 2, '--fail-if p99 is not a limit'],
+  [['--mix', 'status=1'], 2, 'must submit something'],
+  [['--think', '5s..1s'], 2, 'must be a duration or a range'],
+  [['--profile', 'party'], 2, 'Allowed choices are ramp, stress, spike, steady, soak'],
+])('%j is refused with what to do', async (args, code, text) => {
+  expect(await load(...args)).toMatchObject({ code, output: expect.stringContaining(text) });
+});
