@@ -14,10 +14,11 @@ const scorer: Scorer = {
   version: '1',
   // Optional: saves the pool from having to find this out.
   waits: true,
-  async score(conversation, { signal }) {
+  async score(conversation, { signal, headers }) {
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      // With the event's trace, if there are traces.
+      headers: { ...headers, 'content-type': 'application/json' },
       body: JSON.stringify(conversation),
       // Ends the call at SCORING_TIMEOUT_MS, and when the worker has to stop. The attempt is then tried again, or given
       // back unused.

@@ -3,6 +3,7 @@ import { PipelineError } from '../event/fault.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { requestDigest } from './digest.ts';
 import type { Stored, StoreEvents } from './ports.ts';
@@ -57,9 +58,11 @@ export function createAcceptor(options: {
     async accept(request) {
       const event = toNewEvent(request);
       const began = performance.now();
-      const stored = await group.submit(event, options.deadlineMs).catch((error: unknown) => {
-        throw refusedRow(error) ?? error;
-      });
+      const stored = await spans.accept.around(event, () =>
+        group.submit(event, options.deadlineMs).catch((error: unknown) => {
+          throw refusedRow(error) ?? error;
+        }),
+      );
       telemetry.accepted.tell({ result: stored.kind, ms: msSince(began) });
       switch (stored.kind) {
         case 'new':
@@ -84,7 +87,8 @@ function bytesOf({ logJson, metadataJson }: NewEvent): number {
   return Buffer.byteLength(logJson) + Buffer.byteLength(metadataJson ?? '');
 }
 
-function toNewEvent(request: ConversationRequest): NewEvent {
+/** `traceparent`: null until a listener has set it. */
+function toNewEvent(request: ConversationRequest): NewEvent & { traceparent: string | null } {
   const { turns, metadata, ...fields } = request;
   const logJson = JSON.stringify(turns);
   return {
@@ -93,6 +97,7 @@ function toNewEvent(request: ConversationRequest): NewEvent {
     logJson,
     metadataJson: metadata === null ? null : JSON.stringify(metadata),
     digest: requestDigest(request, logJson),
+    traceparent: null,
   };
 }
 

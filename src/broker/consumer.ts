@@ -147,6 +147,7 @@ export function createConsumer(options: {
     return {
       body: message.content,
       messageId: typeof message.properties.messageId === 'string' ? message.properties.messageId : undefined,
+      headers: message.properties.headers ?? {},
       redelivered: message.fields.redelivered,
       get live() {
         return current() === session;

@@ -20,6 +20,7 @@ import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
+import { openTraces } from '../start/traces.ts';
 import {
   findClosed,
   findEvents,
@@ -42,6 +43,7 @@ export async function runApi(config: Config): Promise<void> {
   logStart(config, log);
 
   await using stack = new AsyncDisposableStack();
+  stack.adopt(await openTraces(config, 'api', log), (t) => t.close());
   const store = stack.adopt(await openServingDatabase(config, log, stop.signal, acceptBatches(config)), (s) =>
     s.close(),
   );

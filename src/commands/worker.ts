@@ -19,6 +19,7 @@ import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
+import { openTraces } from '../start/traces.ts';
 import {
   countStart,
   loadEvents,
@@ -48,6 +49,7 @@ export async function runWorker(config: Config): Promise<void> {
 
   // Released in reverse order, also when a later step of the start fails.
   await using stack = new AsyncDisposableStack();
+  stack.adopt(await openTraces(config, 'worker', log), (t) => t.close());
   const store = stack.adopt(await openServingDatabase(config, log, stop.signal), (s) => s.close());
   const pool = stack.adopt(await startPool(config, config.scoringThreads, stop.signal, log), (p) => p.close());
   noteConsumerTimeout(config, pool.waits, log);

@@ -3,6 +3,7 @@ import { type EventRef, isOpen } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { pause } from '../runtime/wait.ts';
 import type { Running } from './in-flight.ts';
@@ -56,7 +57,7 @@ export function createAttempt(options: {
     let isNamed = false;
     for (const ref of refsOf(delivery)) {
       const began = performance.now();
-      const event = await steps.load(ref);
+      const event = await spans.load.around({}, () => steps.load(ref));
       telemetry.stepped.tell({ step: 'load', ms: msSince(began) });
       if (event !== null) return event;
       isNamed = true;
@@ -101,7 +102,8 @@ export function createAttempt(options: {
     await running.marking;
     const runningMs = options.now() - running.startedAt;
     const began = performance.now();
-    const settled = await steps.settle({ eventId, owner, attemptCount, outcome, redelivered, runningMs });
+    const result = { eventId, owner, attemptCount, outcome, redelivered, runningMs };
+    const settled = await spans.settle.around({}, () => steps.settle(result));
     telemetry.stepped.tell({ step: 'settle', ms: msSince(began) });
     return settled;
   }

@@ -3,12 +3,15 @@ import { faultOf } from '../event/fault.ts';
 import { refOfId } from '../event/message.ts';
 import type { Settled } from '../event/outcome.ts';
 import { type Logger, withCorrelation } from '../runtime/log.ts';
-import { telemetry } from '../runtime/telemetry.ts';
+import { spans } from '../runtime/spans.ts';
+import { type Answer, telemetry } from '../runtime/telemetry.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { type AttemptSteps, createAttempt } from './attempt.ts';
 import type { InFlight, Running } from './in-flight.ts';
 import type { Delivery, StartSteps } from './ports.ts';
 import { createStarts } from './starts.ts';
+
+type Processing = Parameters<typeof spans.process.around>[0];
 
 type Counters = Record<Settled['as'] | 'bug' | 'requeued', number>;
 
@@ -65,7 +68,7 @@ export function createIntake(options: {
     while (inFlight.size < concurrency) {
       const delivery = waiting.shift();
       if (!delivery) return;
-      if (delivery.live) void run(delivery);
+      if (delivery.live) void trace(delivery);
     }
   }
 
@@ -74,7 +77,13 @@ export function createIntake(options: {
     waiting = waiting.filter((delivery) => delivery.live);
   }
 
-  async function run(delivery: Delivery): Promise<void> {
+  function trace(delivery: Delivery): Promise<void> {
+    const { messageId, body, redelivered, headers } = delivery;
+    const about: Processing = { messageId, bytes: body.length, redelivered, headers };
+    return spans.process.around(about, () => run(delivery, about));
+  }
+
+  async function run(delivery: Delivery, about: Processing): Promise<void> {
     const named = refOfId(delivery.messageId);
     // Marked and reported under this id even while it is being loaded: a load that takes long must not look lost.
     const running = inFlight.start(named?.eventId ?? null);
@@ -82,18 +91,18 @@ export function createIntake(options: {
     try {
       const ids = named === null ? {} : { event_id: named.eventId };
       const settled = await withCorrelation(ids, () => attempt(delivery, running));
-      if (unfinished.delete(delivery)) answer(delivery, settled, running);
+      if (unfinished.delete(delivery)) answer(delivery, settled, running, about);
     } catch (error) {
-      if (unfinished.delete(delivery)) await giveBack(delivery, running, error);
+      if (unfinished.delete(delivery)) await giveBack(delivery, running, error, about);
     } finally {
       inFlight.finish(running);
       next();
     }
   }
 
-  function answer(delivery: Delivery, settled: Settled, running: Running): void {
+  function answer(delivery: Delivery, settled: Settled, running: Running, about: Processing): void {
     counters[settled.as]++;
-    tell(settled, delivery, running);
+    tell(settled, delivery, running, about);
     const fields = {
       event_id: running.eventId ?? undefined,
       took_ms: Math.round(now() - running.startedAt),
@@ -110,21 +119,18 @@ export function createIntake(options: {
     }
   }
 
-  function tell(
-    settled: Settled | { readonly as: 'bug' | 'requeued' },
-    { redelivered }: Delivery,
-    running: Running,
-  ): void {
+  function tell(settled: Answer, { redelivered }: Delivery, running: Running, about: Processing): void {
+    about.answer = settled;
     const acceptedAt = running.eventId === null ? null : timeOfEventId(running.eventId);
     const isFirst = !redelivered && !running.isRetry;
     telemetry.answered.tell({ settled, isFirst, acceptedAt, ms: now() - running.startedAt });
   }
 
-  async function giveBack(delivery: Delivery, running: Running, error: unknown): Promise<void> {
+  async function giveBack(delivery: Delivery, running: Running, error: unknown, about: Processing): Promise<void> {
     const event_id = running.eventId ?? undefined;
     if (faultOf(error) === 'transient') {
       counters.requeued++;
-      tell({ as: 'requeued' }, delivery, running);
+      tell({ as: 'requeued' }, delivery, running, about);
       log.warn({ err: error, event_id }, 'delivery goes back to the queue');
       await takeBack([running]);
       delivery.requeue();
@@ -132,7 +138,7 @@ export function createIntake(options: {
     }
     // A bug of ours: a requeue would loop. The row stays open, and the relay publishes it again later.
     counters.bug++;
-    tell({ as: 'bug' }, delivery, running);
+    tell({ as: 'bug' }, delivery, running, about);
     log.error({ err: error, event_id }, 'a bug while handling a delivery; dead-lettered');
     delivery.deadLetter();
   }

@@ -15,6 +15,8 @@ export type Received = {
  * nothing, the broker delivers again, and the closed row makes that a duplicate. Answer exactly once.
  */
 export type Delivery = Received & {
+  /** Of the message. */
+  readonly headers: Readonly<Record<string, unknown>>;
   ack(): void;
   /** nack, requeue=false: to the dead-letter exchange. */
   deadLetter(): void;

@@ -30,6 +30,8 @@ export type NewEvent = {
   readonly metadataJson: string | null;
   /** SHA-256 of the normalised request: the same conversation id with another digest is a conflict. */
   readonly digest: Buffer;
+  /** Of the request that it came with (W3C Trace Context); null without traces. */
+  readonly traceparent: string | null;
 };
 
 /** What a message says about an event: only ids. */

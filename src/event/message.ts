@@ -24,12 +24,18 @@ const properties = {
   headers: { version: messageVersion },
 } as const;
 
-/** @returns a few hundred bytes, as ids have at most 255 characters. */
-export function encodeMessage({ eventId, conversationId, userId, botId }: EventPointer): Message {
+/**
+ * @param headers  to be added to the message's own.
+ * @returns a few hundred bytes, as ids have at most 255 characters.
+ */
+export function encodeMessage(
+  { eventId, conversationId, userId, botId }: EventPointer,
+  headers: Readonly<Record<string, string>> = {},
+): Message {
   const body = Buffer.from(
     JSON.stringify({ event_id: eventId, conversation_id: conversationId, user_id: userId, bot_id: botId }),
   );
-  return { ...properties, messageId: eventId, body };
+  return { ...properties, headers: { ...headers, ...properties.headers }, messageId: eventId, body };
 }
 
 /**

@@ -53,7 +53,7 @@ function recordAccepts({ counter, histogram }: Makers): void {
 }
 
 function recordPublications({ counter, histogram }: Makers): void {
-  const labels = ['messaging_system', 'messaging_operation_name', 'error_type'] as const;
+  const labels = ['messaging_system_name', 'messaging_operation_name', 'error_type'] as const;
   const sent = counter('messaging_client_sent_messages_total', 'Messages that were published.', ...labels);
   const times = histogram(
     'messaging_client_operation_duration_seconds',
@@ -90,7 +90,7 @@ function recordAttempts({ histogram }: Makers): void {
 }
 
 function recordDeliveries({ counter, histogram }: Makers): void {
-  const labels = ['messaging_system', 'messaging_operation_name'] as const;
+  const labels = ['messaging_system_name', 'messaging_operation_name'] as const;
   const consumed = counter(
     'messaging_client_consumed_messages_total',
     'Deliveries that were answered.',

@@ -1,10 +1,18 @@
-import type { EventPointer } from '../event/event.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { createConfirmMarks } from './confirm-marks.ts';
 import { findLost } from './find-lost.ts';
-import type { ClaimDue, CountQueue, ExtendDue, MakeLostDue, Postpone, PublishMessage, StoreMarks } from './ports.ts';
+import type {
+  ClaimDue,
+  CountQueue,
+  ExtendDue,
+  MakeLostDue,
+  Postpone,
+  PublishMessage,
+  StoreMarks,
+  ToPublish,
+} from './ports.ts';
 import { createPublications } from './publications.ts';
 import { runRelay } from './relay.ts';
 
@@ -13,7 +21,7 @@ export type Outbox = {
    * The fast path: publishes a committed event without waiting. A failure needs no handling: the event is due after the
    * grace period, and the relay takes it.
    */
-  publishNew(event: EventPointer): void;
+  publishNew(event: ToPublish): void;
   /** Stops the relay, waits for pending confirms (at most `withinMs`), and writes the last marks. */
   close(withinMs: number): Promise<void>;
   readonly gauge: Gauge;

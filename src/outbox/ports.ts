@@ -14,8 +14,11 @@ export type Publication = {
   readonly attemptCount: number;
 };
 
+/** An event to be published. `traceparent`: as in its row; the message gets one of its own. */
+export type ToPublish = EventPointer & { readonly traceparent: string | null };
+
 /** `maybeQueued`: it was published not long ago, and is probably in the queue or being processed. */
-export type ClaimedEvent = EventPointer & { readonly attemptCount: number; readonly maybeQueued: boolean };
+export type ClaimedEvent = ToPublish & { readonly attemptCount: number; readonly maybeQueued: boolean };
 /** Events that this relay is to publish. No other relay takes them until `dueAt`. */
 export type Claim = { readonly events: readonly ClaimedEvent[]; readonly dueAt: Date };
 

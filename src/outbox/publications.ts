@@ -1,10 +1,10 @@
-import type { EventPointer } from '../event/event.ts';
 import { codeOf } from '../event/fault.ts';
 import { encodeMessage, type Message } from '../event/message.ts';
 import type { Logger } from '../runtime/log.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { ConfirmMarks } from './confirm-marks.ts';
-import type { ExtendDue, Publication, PublishMessage } from './ports.ts';
+import type { ExtendDue, Publication, PublishMessage, ToPublish } from './ports.ts';
 
 export type Publications = {
   /**
@@ -12,7 +12,7 @@ export type Publications = {
    * @param as  due time and attempt count of the row that is being published.
    * @throws what publishing throws; the broker may not have the event.
    */
-  publish(event: EventPointer, as: Omit<Publication, 'eventId'>): Promise<void>;
+  publish(event: ToPublish, as: Omit<Publication, 'eventId'>): Promise<void>;
   /** Resolves when all pending publications have settled. */
   settled(): Promise<unknown>;
   /** Ends the extensions. */
@@ -103,12 +103,16 @@ export function createPublications(options: {
 
   return {
     publish(event, as) {
-      const { eventId } = event;
+      // What is kept until the confirm comes: not the text that `event` may have.
+      const { eventId, conversationId, userId, botId, traceparent } = event;
       const since = performance.now();
       const publication = { eventId, dueAt: as.dueAt, attemptCount: as.attemptCount };
       const entry: UnderWay = { publication, since, relaysComeAt: since + graceMs, extending: null };
       underWay.add(entry);
-      const confirmed = confirm(encodeMessage(event), entry);
+      const about = { eventId, traceparent, headers: {} };
+      const confirmed = spans.publish.around(about, () =>
+        confirm(encodeMessage({ eventId, conversationId, userId, botId }, about.headers), entry),
+      );
       confirms.add(confirmed);
       return confirmed.finally(() => confirms.delete(confirmed));
     },

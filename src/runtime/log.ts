@@ -13,6 +13,13 @@ export function withCorrelation<T>(ids: Correlation, work: () => T): T {
   return correlation.run(ids, work);
 }
 
+let further: () => object = () => ({});
+
+/** From now on, log lines also carry what `fields` returns where they are written. */
+export function correlateAlso(fields: () => object): void {
+  further = fields;
+}
+
 /**
  * The process's logger: JSON lines on stdout, readable lines in a terminal.
  *
@@ -29,7 +36,7 @@ export function createLogger(options: {
     level: options.level,
     base: { role: options.role, pid: process.pid },
     timestamp: pino.stdTimeFunctions.isoTime,
-    mixin: () => correlation.getStore() ?? {},
+    mixin: () => ({ ...correlation.getStore(), ...further() }),
     serializers: { err: describeError },
     ...(options.format === 'pretty' && {
       transport: {

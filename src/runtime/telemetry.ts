@@ -23,6 +23,9 @@ function signal<T extends object>(name: string): Signal<T> {
   };
 }
 
+/** What a delivery was answered with, and why. */
+export type Answer = Settled | { readonly as: 'bug' | 'requeued' };
+
 /** Parts of an attempt. `score_wait`: until a thread takes the conversation. */
 export type Step = 'load' | 'score_wait' | 'score' | 'settle';
 
@@ -48,7 +51,7 @@ export const telemetry = {
   stepped: signal<{ readonly step: Step; readonly ms: number }>('stepped'),
   /** A delivery was answered. `acceptedAt`: milliseconds since the epoch, from the event's id; null if it has none. */
   answered: signal<{
-    readonly settled: Settled | { readonly as: 'bug' | 'requeued' };
+    readonly settled: Answer;
     /** Neither delivered nor tried before, as far as the message and the row tell. */
     readonly isFirst: boolean;
     readonly acceptedAt: number | null;

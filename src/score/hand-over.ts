@@ -1,9 +1,12 @@
 import type { ConversationText } from '../event/conversation.ts';
 import type { Logger } from '../runtime/log.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
 import { startThreadSet } from './thread-set.ts';
+
+type Scoring = Parameters<typeof spans.score.around>[0];
 
 type HandOver = {
   /** What the scorer declares as `waits`; null if it declares nothing. */
@@ -133,27 +136,34 @@ export async function startHandOver(options: {
     return taken;
   }
 
+  function enqueue(text: ConversationText, about: Scoring): Promise<Scored> {
+    return new Promise((resolve, reject) => {
+      const bytes = text.reduce((sum, piece) => sum + piece.length, 0);
+      const queuedAt = performance.now();
+      const entry: Entry = {
+        text,
+        bytes,
+        takenAt: queuedAt,
+        headers: spans.score.isHeard ? about.headers : undefined,
+        resolve(scored, ran) {
+          if (ran) about.ran = ran;
+          telemetry.stepped.tell({ step: 'score_wait', ms: entry.takenAt - queuedAt });
+          telemetry.stepped.tell({ step: 'score', ms: msSince(entry.takenAt) });
+          resolve(scored);
+        },
+        reject,
+      };
+      queued.push(entry);
+      schedule();
+    });
+  }
+
   return {
     waits,
     submit(text) {
       if (closed !== null) return Promise.reject(closed);
-      return new Promise((resolve, reject) => {
-        const bytes = text.reduce((sum, piece) => sum + piece.length, 0);
-        const queuedAt = performance.now();
-        const entry: Entry = {
-          text,
-          bytes,
-          takenAt: queuedAt,
-          resolve(scored) {
-            telemetry.stepped.tell({ step: 'score_wait', ms: entry.takenAt - queuedAt });
-            telemetry.stepped.tell({ step: 'score', ms: msSince(entry.takenAt) });
-            resolve(scored);
-          },
-          reject,
-        };
-        queued.push(entry);
-        schedule();
-      });
+      const about: Scoring = { headers: {} };
+      return spans.score.around(about, () => enqueue(text, about));
     },
     get waiting() {
       return queued.length;

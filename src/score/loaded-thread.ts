@@ -1,5 +1,6 @@
 import type { ConversationText } from '../event/conversation.ts';
 import type { Outcome } from '../event/outcome.ts';
+import type { ThreadRun } from '../runtime/spans.ts';
 import type { StartThread, Thread, ThreadEnd } from './thread.ts';
 import type { Replies } from './thread-entry.ts';
 
@@ -13,7 +14,10 @@ export type Entry = {
   readonly bytes: number;
   /** When a thread took it last, as `performance.now()` counts. */
   takenAt: number;
-  readonly resolve: (scored: Scored) => void;
+  /** For what the scorer calls; not set without traces. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** `ran`: if it has headers. */
+  readonly resolve: (scored: Scored, ran?: ThreadRun) => void;
   readonly reject: (error: unknown) => void;
 };
 
@@ -70,7 +74,7 @@ export async function startLoadedThread(
   const startedAt = performance.now();
   const thread: Thread = await startThread({ onReplies, onEnd }, stop);
 
-  function onReplies({ ids, outcomes, eachMs, overdue }: Replies): void {
+  function onReplies({ ids, outcomes, eachMs, overdue, runs }: Replies): void {
     let count = 0;
     for (const [i, id] of ids.entries()) {
       const entry = held.get(id);
@@ -79,7 +83,7 @@ export async function startLoadedThread(
       held.delete(id);
       heldBytes -= entry.bytes;
       count++;
-      entry.resolve(outcome);
+      entry.resolve(outcome, runs?.[i]);
     }
     if (overdue && !hasOverdue) {
       hasOverdue = true;
@@ -111,7 +115,7 @@ export async function startLoadedThread(
         given = (given + 1) | 0;
         held.set(given, entry);
         heldBytes += entry.bytes;
-        return { id: given, text: entry.text, bytes: entry.bytes };
+        return { id: given, text: entry.text, bytes: entry.bytes, headers: entry.headers };
       });
       thread.give(items);
     },

@@ -5,6 +5,8 @@ import { tookTooLong } from './score-conversation.ts';
 export type Ended = {
   readonly id: number;
   readonly outcome: Outcome;
+  /** As `performance.now()` counts in this thread. */
+  readonly beganAt: number;
   readonly tookMs: number;
   /** It ignored its abort and is still running; its result is no longer awaited. */
   readonly overdue: boolean;
@@ -43,7 +45,7 @@ export function watchPending(options: {
   function finish(outcome: Outcome, overdue: boolean): void {
     isOver = true;
     clearTimeout(timer);
-    resolve({ id, outcome, tookMs: performance.now() - beganAt, overdue });
+    resolve({ id, outcome, beganAt, tookMs: performance.now() - beganAt, overdue });
   }
 
   void pending.then((outcome) => finish(outcome, false));

@@ -30,6 +30,11 @@ export type ScoreContext = {
    * scoring that ends within a second of the abort costs only its own attempt; one that goes on also costs its thread.
    */
   readonly signal: AbortSignal;
+  /**
+   * Headers for whatever the scorer calls, as in `fetch(url, { headers, signal })`: they continue the event's trace
+   * (`traceparent`). Empty without traces.
+   */
+  readonly headers: Readonly<Record<string, string>>;
 };
 
 /**

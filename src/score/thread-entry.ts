@@ -1,5 +1,6 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
 import type { Outcome } from '../event/outcome.ts';
+import type { ThreadRun } from '../runtime/spans.ts';
 import { type Ended, type PendingScoring, watchPending } from './pending.ts';
 import { nameOf, scoreConversation } from './score-conversation.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
@@ -15,7 +16,12 @@ export type ThreadSettings = {
 };
 
 /** A conversation as JSON text. Its id is its position among all items that the thread was given, in 32 bits. */
-export type Item = { readonly id: number; readonly text: Uint8Array };
+export type Item = {
+  readonly id: number;
+  readonly text: Uint8Array;
+  /** For what the scorer calls; not set without traces. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+};
 
 export type Order =
   /** Answered once the scorer is loaded. Replies that are ready before their order's answer are posted to `port`. */
@@ -39,6 +45,8 @@ export type Replies = {
   readonly eachMs: number;
   /** One of these ignored its abort and is still running. It ends only with its thread. */
   readonly overdue: boolean;
+  /** When they ran, if their items have headers. */
+  readonly runs?: readonly ThreadRun[];
 };
 
 /** What the scorer declares about itself; null if nothing. */
@@ -75,9 +83,10 @@ async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   const beganAt = performance.now();
   const ended: Ended[] = [];
   const pending: PendingScoring[] = [];
-  const post = createPost(ended, items.length);
-  for (const { id, text } of items) {
-    const begun = begin(id, text);
+  const isTraced = items[0]?.headers !== undefined;
+  const post = createPost(ended, items.length, isTraced);
+  for (const item of items) {
+    const begun = begin(item);
     if (!('over' in begun)) ended.push(begun);
     else if (scorer.waits !== false) pending.push(begun);
     else {
@@ -91,7 +100,7 @@ async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   // An async function that does not wait for anything finishes before the event loop turns.
   if (pending.length > 0) await settlesThisTurn(all);
   if (ended.length === items.length)
-    return { ...repliesOf(ended), eachMs: (performance.now() - beganAt) / items.length };
+    return { ...repliesOf(ended, isTraced), eachMs: (performance.now() - beganAt) / items.length };
 
   for (const scoring of pending) {
     watch(scoring);
@@ -99,7 +108,7 @@ async function scoreGroup(items: readonly Item[]): Promise<Replies> {
   }
   post();
   await all;
-  return repliesOf(ended);
+  return repliesOf(ended, isTraced);
 }
 
 function watch(scoring: PendingScoring): void {
@@ -108,23 +117,26 @@ function watch(scoring: PendingScoring): void {
   void scoring.over.then(() => pendingNow.delete(scoring));
 }
 
-function begin(id: number, text: Uint8Array): Ended | PendingScoring {
+function begin({ id, text, headers = {} }: Item): Ended | PendingScoring {
   const control = new AbortController();
   const beganAt = performance.now();
   showBegin(settings.signs);
-  const begun = scoreConversation(scorer, text, { weights: settings.weights, signal: control.signal });
+  const begun = scoreConversation(scorer, text, { weights: settings.weights, signal: control.signal, headers });
   showReturn(settings.signs);
   if (begun instanceof Promise)
     return watchPending({ id, beganAt, scorerName: nameOf(scorer), pending: begun, control });
-  return { id, outcome: begun, tookMs: performance.now() - beganAt, overdue: false };
+  return { id, outcome: begun, beganAt, tookMs: performance.now() - beganAt, overdue: false };
 }
 
-function repliesOf(ended: readonly Ended[]): Replies {
+function repliesOf(ended: readonly Ended[], isTraced: boolean): Replies {
   return {
     ids: ended.map(({ id }) => id),
     outcomes: ended.map(({ outcome }) => outcome),
     eachMs: ended.reduce((sum, { tookMs }) => sum + tookMs, 0) / ended.length,
     overdue: ended.some(({ overdue }) => overdue),
+    ...(isTraced && {
+      runs: ended.map(({ beganAt, tookMs }) => ({ beganAt: performance.timeOrigin + beganAt, tookMs })),
+    }),
   };
 }
 
@@ -140,7 +152,7 @@ async function settlesThisTurn(work: Promise<unknown>): Promise<void> {
  * @returns a function that posts what has ended since its last call, unless the answer to the order is about to contain
  *   it.
  */
-function createPost(ended: readonly Ended[], expected: number): () => void {
+function createPost(ended: readonly Ended[], expected: number, isTraced: boolean): () => void {
   let posted = 0;
   let scheduled = false;
   return () => {
@@ -150,7 +162,7 @@ function createPost(ended: readonly Ended[], expected: number): () => void {
       scheduled = false;
       const fresh = ended.slice(posted);
       posted = ended.length;
-      if (fresh.length > 0 && posted < expected) port?.postMessage(repliesOf(fresh));
+      if (fresh.length > 0 && posted < expected) port?.postMessage(repliesOf(fresh, isTraced));
     });
   };
 }

@@ -20,7 +20,7 @@ export type ThreadEnd = {
 };
 
 /** An item before it is copied: its text in pieces, and their total length. */
-export type Given = { readonly id: number; readonly text: ConversationText; readonly bytes: number };
+export type Given = Pick<Item, 'id' | 'headers'> & { readonly text: ConversationText; readonly bytes: number };
 
 /** One scoring thread. */
 export type Thread = {
@@ -206,7 +206,7 @@ function watchBeats(options: {
 function copyTogether(items: readonly Given[]): (Item & { readonly text: Uint8Array<ArrayBuffer> })[] {
   const buffer = new ArrayBuffer(items.reduce((sum, { bytes }) => sum + bytes, 0));
   let at = 0;
-  return items.map(({ id, text, bytes }) => {
+  return items.map(({ id, text, bytes, headers }) => {
     const copy = new Uint8Array(buffer, at, bytes);
     at += bytes;
     let from = 0;
@@ -214,7 +214,7 @@ function copyTogether(items: readonly Given[]): (Item & { readonly text: Uint8Ar
       copy.set(piece, from);
       from += piece.length;
     }
-    return { id, text: copy };
+    return headers === undefined ? { id, text: copy } : { id, text: copy, headers };
   });
 }
 

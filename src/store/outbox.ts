@@ -8,6 +8,7 @@ type Row = {
   conversation_id: string;
   user_id: string;
   bot_id: string;
+  traceparent: string | null;
   attempt_count: number;
   maybe_queued: 0 | 1 | null;
   due_at: Date;
@@ -35,7 +36,7 @@ export function claimDue(
     const [, rows] = (await connection.batch([
       ['START TRANSACTION'],
       [
-        `SELECT event_id, conversation_id, user_id, bot_id, attempt_count,
+        `SELECT event_id, conversation_id, user_id, bot_id, traceparent, attempt_count,
            published_at > UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS maybe_queued,
            UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at
          FROM conversation_events FORCE INDEX (ix_conversation_events_due)
@@ -51,6 +52,7 @@ export function claimDue(
       conversationId: r.conversation_id,
       userId: r.user_id,
       botId: r.bot_id,
+      traceparent: r.traceparent,
       attemptCount: r.attempt_count,
       maybeQueued: r.maybe_queued === 1,
     }));

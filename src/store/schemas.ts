@@ -6,6 +6,7 @@ type EventRow = EventView & {
   readonly request_digest: Buffer;
   readonly suspect_starts: number;
   readonly published_at: Date;
+  readonly traceparent: string | null;
 };
 type LogRow = TextView & { readonly event_id: string };
 
@@ -44,6 +45,7 @@ const EventSchema = new EntitySchema<EventRow>({
     new_friendship_level: { type: 'varchar', length: 32, nullable: true },
     score_calculation_details: { type: 'json', nullable: true },
     updated_at: moment,
+    traceparent: { type: 'char', length: 55, nullable: true, select: false },
   },
 });
 

@@ -15,6 +15,7 @@ export function newEvent(n: number): NewEvent {
     endTime: new Date(60_000),
     logJson: '[]',
     metadataJson: null,
+    traceparent: null,
     digest: Buffer.alloc(32, n),
   };
 }

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import express, { type Express, type NextFunction, type Request, type Response, type Router } from 'express';
 import { PipelineError } from '../../event/fault.ts';
 import { type Logger, withCorrelation } from '../log.ts';
+import { type Headers, spans } from '../spans.ts';
 import { telemetry } from '../telemetry.ts';
 import { allowedMethods } from './allowed-methods.ts';
 import { Problem, sendProblem } from './problem.ts';
@@ -26,7 +27,7 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
       throw new Problem(400, 'host_missing', 'there is no Host header');
     // Rejects invalid percent-encoding, which Express ignores: it would look up a user with another name.
     if (request.url.includes('%')) decodeURIComponent(request.url);
-    withCorrelation({ request_id: id }, next);
+    withCorrelation({ request_id: id }, () => aroundRequest(request, response, next));
   });
   for (const router of routers) app.use(router);
   app.use((request, response) => {
@@ -53,6 +54,26 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     sendProblem(response, problem);
   });
   return app;
+}
+
+/** Asked for every few seconds by machines: they would bury the traces of everything else. */
+const untraced = new Set(['/metrics', '/healthz', '/readyz']);
+
+function aroundRequest(request: Request, response: Response, next: NextFunction): void {
+  if (!spans.request.isHeard || untraced.has(request.path)) {
+    next();
+    return;
+  }
+  const { method, headers } = request;
+  const about: { method: string; headers: Headers; status?: number; route?: string | null } = { method, headers };
+  void spans.request.around(about, async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    response.once('close', resolve);
+    next();
+    await promise;
+    about.status = response.statusCode;
+    about.route = (request.route as { path: string } | undefined)?.path ?? null;
+  });
 }
 
 /** Listens. Every request must arrive within a time limit, so that slow clients cannot pile up. */

@@ -5,6 +5,7 @@ import { ConversationLogs1763700000003 } from './1763700000003-conversation-logs
 import { FleetMembers1764100000000 } from './1764100000000-fleet-members.ts';
 import { FleetControls1764100000001 } from './1764100000001-fleet-controls.ts';
 import { OperatorActions1764100000002 } from './1764100000002-operator-actions.ts';
+import { EventTraces1764200000000 } from './1764200000000-event-traces.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -17,4 +18,5 @@ export const migrations = [
   FleetMembers1764100000000,
   FleetControls1764100000001,
   OperatorActions1764100000002,
+  EventTraces1764200000000,
 ];

@@ -44,6 +44,7 @@ test('a delivery whose load hangs is marked as PROCESSING, and a drain requeues 
   intake.onDelivery({
     body: Buffer.alloc(0),
     messageId: eventId,
+    headers: {},
     redelivered: false,
     live: true,
     ack() {},
@@ -86,6 +87,7 @@ test("a lost channel takes back the starts of its deliveries once; the next chan
     intake.onDelivery({
       body: Buffer.alloc(0),
       messageId: id,
+      headers: {},
       redelivered: true,
       get live() {
         return from.live;
@@ -138,6 +140,7 @@ test('a drain takes starts back before their deliveries go, also those that are 
   intake.onDelivery({
     body: Buffer.alloc(0),
     messageId: eventId,
+    headers: {},
     redelivered: true,
     live: true,
     ack() {},

@@ -54,7 +54,7 @@ test('what the pipeline tells is counted', async () => {
     'afterword_accept_duration_seconds_bucket{le="0.025"} 1',
     'afterword_batch_items_bucket{le="20",group="settle"} 1',
     'messaging_client_sent_messages_total{' +
-      'messaging_system="rabbitmq",messaging_operation_name="publish",error_type="BROKER_DOWN"} 1',
+      'messaging_system_name="rabbitmq",messaging_operation_name="publish",error_type="BROKER_DOWN"} 1',
     'afterword_step_duration_seconds_count{step="score"} 1',
     'afterword_deliveries_total{result="processed"} 1',
     'afterword_failures_total{result="retry",code="SCORER_FAILED"} 1',

@@ -1,11 +1,17 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { EventId, EventPointer } from '../../../src/event/event.ts';
-import type { ExtendDue, Moved, Publication } from '../../../src/outbox/ports.ts';
+import type { EventId } from '../../../src/event/event.ts';
+import type { ExtendDue, Moved, Publication, ToPublish } from '../../../src/outbox/ports.ts';
 import { createPublications } from '../../../src/outbox/publications.ts';
 
 const graceMs = 5_000;
-const event: EventPointer = { eventId: 'e1' as EventId, conversationId: 'c1', userId: 'u1', botId: 'b1' };
+const event: ToPublish = {
+  eventId: 'e1' as EventId,
+  conversationId: 'c1',
+  userId: 'u1',
+  botId: 'b1',
+  traceparent: null,
+};
 
 /** Extended until `time`, but for those whose rows are held. */
 const until = (time: number, ...held: string[]): Moved => ({
