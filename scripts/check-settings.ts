@@ -16,6 +16,7 @@ export async function checkSettings(env: NodeJS.ProcessEnv, stop: AbortSignal): 
     const pool = await startScorePool({
       threads: 1,
       threadMemoryMb: config.scoringThreadMemoryMb,
+      threadMaxTasks: 0,
       timeoutMs: config.scoringTimeoutMs,
       weights: config.weights,
       scorerModule: config.scorerModule,

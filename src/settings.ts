@@ -40,7 +40,21 @@ export const settings = {
   },
   SCORING_THREAD_MEMORY_MB: {
     parse: int(16, 16_384).default(256),
-    help: 'Heap that a scoring thread may use before it is terminated, MiB.',
+    help: 'Heap that a scoring thread may use before it is terminated, MiB; it is replaced before, at four fifths.',
+  },
+  THREAD_MAX_TASKS: {
+    parse: int(0, 1_000_000_000).default(0),
+    help: 'Conversations after which a scoring thread is replaced, for scorers that leak; 0: never.',
+  },
+  MEMORY_SOFT_LIMIT: {
+    parse: memory().default({ share: 0.8 }),
+    help:
+      'Memory above which a worker takes nothing new and replaces its scoring threads: a share of what it may use ' +
+      '(of its container; of the machine, divided among the members of a fleet), MiB such as 600M, or 0 for no limit.',
+  },
+  MEMORY_HARD_LIMIT: {
+    parse: memory().default({ share: 0.95 }),
+    help: 'Memory above which a worker drains and ends, for its supervisor to start another; as above.',
   },
   SCORING_TIMEOUT_MS: {
     parse: int(100, 1_500_000).default(30_000),
@@ -140,6 +154,21 @@ function int(min: number, max: number) {
     .regex(/^-?\d+$/, message)
     .transform(Number)
     .pipe(z.number().min(min, message).max(max, message));
+}
+
+/** A share of what there is, or bytes; null: no limit. */
+export type MemorySetting = { readonly share: number } | { readonly bytes: number } | null;
+
+function memory() {
+  const message = 'must be a share from 1% to 100%, MiB such as 600M, or 0 for no limit';
+  return z
+    .string()
+    .regex(/^(?:0|[1-9]\d{0,7}M|100%|[1-9]\d?%)$/, message)
+    .transform((text): MemorySetting => {
+      const value = Number.parseInt(text, 10);
+      if (value === 0) return null;
+      return text.endsWith('%') ? { share: value / 100 } : { bytes: value * 1_024 * 1_024 };
+    });
 }
 
 function weight() {

@@ -10,6 +10,7 @@ import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { memberPort, serveFleetMetrics } from '../start/fleet-metrics.ts';
 import { compileCache, leanWorker, threadsEach } from '../start/lean-start.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { memoryShare } from '../start/memory.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** A member that ran this long before it died is restarted with the shortest delay. */
@@ -124,6 +125,7 @@ function start(name: string, config: Config, onReady: (message: { url?: string }
       ...process.env,
       SCORING_THREADS: String(config.scoringThreads),
       METRICS_PORT: String(config.metricsPort),
+      ...memoryShare(config.workerReplicas + 1),
       AFTERWORD_ROLE: name,
       LOG_FORMAT: config.logFormat,
     },

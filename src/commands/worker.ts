@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Consumer, createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, maskUrl } from '../config.ts';
-import { createInFlight, createIntake, createLoader, type Intake } from '../consume/index.ts';
+import { createInFlight, createIntake, createLoader, createPauses, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
 import type { MemberState } from '../members/index.ts';
 import type { Metrics, Sources } from '../metrics/index.ts';
@@ -16,6 +16,7 @@ import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { controlsAtStart, startMembership } from '../start/membership.ts';
+import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
 import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
@@ -104,7 +105,9 @@ export async function runWorker(config: Config): Promise<void> {
       uncountStart: steps.uncountStart,
     },
   });
+  const limits = memoryLimits(config, process.memoryUsage.rss(), log);
   const metrics = await countFor(config, {
+    memory: limits,
     gauges: [...publisher.gauges, outbox.gauge],
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
     deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
@@ -123,6 +126,19 @@ export async function runWorker(config: Config): Promise<void> {
     }),
     (c) => c.close(),
   );
+  const pauses = createPauses(consumer, controls.isPaused);
+  let outOfMemory: StartError | null = null;
+  const memory = startMemoryWatch(limits, log, {
+    pause: () => void pauses.pause('memory'),
+    resume: () => void pauses.resume('memory'),
+    renewThreads: () => pool.renew(),
+    drain(reason) {
+      outOfMemory = new StartError(`ended for its memory, to be started again: ${reason}`, { mayPass: true });
+      stop.abort(reason);
+    },
+    isIdle: () => inFlight.size === 0,
+  });
+  stack.defer(() => memory.stop());
   // Paused on purpose is no reason to replace a worker.
   probe.isReady = () => (consumer.isConsuming || consumer.isPaused) && !stop.signal.aborted;
   const membership = stack.adopt(
@@ -143,8 +159,8 @@ export async function runWorker(config: Config): Promise<void> {
         concurrency: config.concurrency,
         now: controls,
         worker: {
-          pause: () => consumer.pause(),
-          resume: () => consumer.resume(),
+          pause: () => pauses.pause('operator'),
+          resume: () => pauses.resume('operator'),
           async setConcurrency(wanted) {
             concurrency = wanted;
             intake.setConcurrency(wanted);
@@ -187,6 +203,7 @@ export async function runWorker(config: Config): Promise<void> {
   clearInterval(reporting);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info(notZero(intake.counters), 'stopped');
+  if (outOfMemory !== null) throw outOfMemory;
 }
 
 /** Null without `METRICS_PORT`: then what counts is not even loaded. */

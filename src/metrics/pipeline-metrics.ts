@@ -20,6 +20,7 @@ export function recordPipeline(registry: Registry): void {
   recordPublications(make);
   recordAttempts(make);
   recordDeliveries(make);
+  recordWear(make);
 }
 
 type Makers = ReturnType<typeof makers>;
@@ -126,4 +127,19 @@ function recordDeliveries({ counter, histogram }: Makers): void {
     if (settled.as === 'processed') endToEnd.observe(age / second);
     if (isFirst) wait.observe(Math.max(0, age - ms) / second);
   });
+}
+
+function recordWear({ counter }: Makers): void {
+  const replaced = counter(
+    'afterword_scoring_threads_replaced_total',
+    'Replaced scoring threads, by reason.',
+    'reason',
+  );
+  telemetry.threadReplaced.listen(({ reason }) => replaced(reason).inc());
+  const memory = counter(
+    'afterword_memory_states_total',
+    'How often the process became short of memory, was so no more (calm), or ended for it (ending).',
+    'state',
+  );
+  telemetry.memory.listen(({ state }) => memory(state).inc());
 }

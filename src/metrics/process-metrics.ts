@@ -12,6 +12,8 @@ export type Sources = {
   readonly connections?: () => { readonly waiting: number; readonly inUse: number; readonly limit: number };
   readonly deliveries?: () => { readonly inFlight: number; readonly prefetch: number };
   readonly threads?: () => { readonly total: number; readonly busy: number; readonly waiting: number };
+  /** Limits of the process's memory, bytes; null: none. */
+  readonly memory?: { readonly softBytes: number | null; readonly hardBytes: number | null };
   /** Null if the broker cannot be asked. */
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
   /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
@@ -41,7 +43,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set({ version, role, scorer }, 1);
     },
   );
-  const { gauges, connections, deliveries, threads, queues, database } = sources;
+  const { gauges, connections, deliveries, threads, memory, queues, database } = sources;
   if (gauges) {
     metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
       for (const { name, held } of gauges) this.set({ queue: name }, held());
@@ -81,6 +83,12 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
     });
     metric('afterword_scoring_waiting', 'Conversations that wait for a scoring thread.', [], function () {
       this.set(threads().waiting);
+    });
+  }
+  if (memory) {
+    metric('afterword_memory_limit_bytes', 'Limits of the memory of the process.', ['limit'], function () {
+      if (memory.softBytes !== null) this.set({ limit: 'soft' }, memory.softBytes);
+      if (memory.hardBytes !== null) this.set({ limit: 'hard' }, memory.hardBytes);
     });
   }
   if (queues) recordQueues(queues, metric);

@@ -5,6 +5,7 @@ import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { Entry, LoadedThread, Scored } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
 import { startThreadSet } from './thread-set.ts';
+import type { Wear } from './wear.ts';
 
 type Scoring = Parameters<typeof spans.score.around>[0];
 
@@ -17,6 +18,8 @@ type HandOver = {
   readonly waiting: number;
   /** Threads that hold a conversation. */
   readonly busyThreads: number;
+  /** Replaces every thread once it holds nothing more. */
+  renew(): void;
   /** Rejects everything, aborts running scorings, and ends the threads. */
   close(reason: Error): Promise<void>;
 };
@@ -47,6 +50,7 @@ export async function startHandOver(options: {
   /** A thread that holds this many bytes of text gets no more. */
   readonly maxThreadBytes: number;
   readonly startThread: StartThread;
+  readonly wear: Wear;
   /** Gives up the start. */
   readonly stop: AbortSignal;
   readonly log: Logger;
@@ -61,6 +65,7 @@ export async function startHandOver(options: {
   const set = await startThreadSet({
     count: options.threads,
     startThread: options.startThread,
+    wear: options.wear,
     stop: options.stop,
     log: options.log,
     onRoom: schedule,
@@ -171,6 +176,7 @@ export async function startHandOver(options: {
     get busyThreads() {
       return [...set.ready].filter((thread) => thread.held > 0).length;
     },
+    renew: () => set.renew(),
     async close(reason) {
       closed = reason;
       clearTimeout(look);

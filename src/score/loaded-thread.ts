@@ -26,6 +26,11 @@ export type LoadedThread = {
   readonly waits: boolean | null;
   readonly held: number;
   readonly heldBytes: number;
+  /** Entries that it has scored. */
+  readonly scored: number;
+  /** Bytes of its heap that are in use, now and when it had loaded the scorer. */
+  readonly heapBytes: number;
+  readonly firstHeapBytes: number;
   isIdle(): boolean;
   give(entries: readonly Entry[]): void;
   /**
@@ -69,6 +74,7 @@ export async function startLoadedThread(
   const held = new Map<number, Entry>();
   let heldBytes = 0;
   let given = 0;
+  let scored = 0;
   /** An entry that is overdue still runs, so it may be the cause of whatever happens to the thread. */
   let hasOverdue = false;
   const startedAt = performance.now();
@@ -89,6 +95,7 @@ export async function startLoadedThread(
       hasOverdue = true;
       events.onOverdue(loaded);
     }
+    scored += count;
     if (count > 0) events.onScored(count, eachMs, loaded);
   }
 
@@ -101,13 +108,21 @@ export async function startLoadedThread(
     events.onLost(loaded, lost);
   }
 
+  const firstHeapBytes = thread.heapBytes;
   const loaded: LoadedThread = {
     waits: thread.waits,
+    firstHeapBytes,
     get held() {
       return held.size;
     },
     get heldBytes() {
       return heldBytes;
+    },
+    get scored() {
+      return scored;
+    },
+    get heapBytes() {
+      return thread.heapBytes;
     },
     isIdle: () => thread.isIdle(),
     give(entries) {

@@ -9,6 +9,7 @@ import { startHandOver } from './hand-over.ts';
 import type { Scored } from './loaded-thread.ts';
 import type { ScoreWeights } from './scorer.ts';
 import { startThread } from './thread.ts';
+import { wearOf } from './wear.ts';
 
 export type ScorePool = {
   /** What the scorer declares as `waits`; null if it declares nothing. */
@@ -22,6 +23,8 @@ export type ScorePool = {
   readonly waiting: number;
   /** Threads that are scoring. */
   readonly busyThreads: number;
+  /** Replaces the threads, to give back the memory that they have gathered. What they hold is finished. */
+  renew(): void;
   /** Rejects what is waiting or running (transient, `POOL_CLOSED`), aborts it in the threads, and ends them. */
   close(): Promise<void>;
 };
@@ -29,6 +32,8 @@ export type ScorePool = {
 export type ScorePoolOptions = {
   readonly threads: number;
   readonly threadMemoryMb: number;
+  /** A thread is replaced after this many conversations; 0: never. */
+  readonly threadMaxTasks: number;
   readonly timeoutMs: number;
   readonly weights: ScoreWeights;
   /** Path of a module, as in `SCORER_MODULE`; null for the friendship scorer. */
@@ -55,11 +60,17 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
     ? pathToFileURL(resolve(options.scorerModule)).href
     : beside('friendship/scorer').href;
   const { weights, timeoutMs, threadMemoryMb: memoryMb, log } = options;
+  const wear = wearOf(options.threadMaxTasks, memoryMb);
   const handOver = await startHandOver({
     threads: options.threads,
     maxThreadBytes: memoryMb * 1_024 * 1_024 * bodiesOfHeap,
     startThread: (events, stop) =>
-      startThread({ entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb }, events, stop),
+      startThread(
+        { entry: beside('thread-entry'), scorerUrl, weights, timeoutMs, memoryMb, heapAlarmBytes: wear.maxHeapBytes },
+        events,
+        stop,
+      ),
+    wear,
     stop: options.stop,
     log,
   }).catch((cause: unknown) => {
@@ -82,6 +93,7 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
     get busyThreads() {
       return handOver.busyThreads;
     },
+    renew: () => handOver.renew(),
     close() {
       closing ??= handOver.close(new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended'));
       return closing;

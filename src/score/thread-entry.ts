@@ -1,10 +1,11 @@
 import { type MessagePort, workerData } from 'node:worker_threads';
 import type { Outcome } from '../event/outcome.ts';
 import type { ThreadRun } from '../runtime/spans.ts';
+import { createHeapWatch } from './heap-watch.ts';
 import { type Ended, type PendingScoring, watchPending } from './pending.ts';
 import { nameOf, scoreConversation } from './score-conversation.ts';
 import { assertScorer, type Scorer, type ScoreWeights } from './scorer.ts';
-import { showBeat, showBegin, showReturn, type ThreadSigns } from './thread-signs.ts';
+import { showBeat, showBegin, showHeap, showReturn, type ThreadSigns } from './thread-signs.ts';
 
 /** The settings that the thread gets when it starts. */
 export type ThreadSettings = {
@@ -13,6 +14,8 @@ export type ThreadSettings = {
   readonly timeoutMs: number;
   readonly beatMs: number;
   readonly signs: ThreadSigns;
+  /** Above this, its heap is cleared of garbage before its size is reported. */
+  readonly heapAlarmBytes: number;
 };
 
 /** A conversation as JSON text. Its id is its position among all items that the thread was given, in 32 bits. */
@@ -55,17 +58,25 @@ export type Hello = { readonly waits: boolean | null };
 const settings = workerData as ThreadSettings;
 const scorer = await loadScorer(settings.scorerUrl);
 let port: MessagePort | null = null;
+const heapInUse = createHeapWatch(settings.heapAlarmBytes);
 const pendingNow = new Set<PendingScoring>();
-setInterval(() => showBeat(settings.signs), settings.beatMs).unref();
+setInterval(() => {
+  showBeat(settings.signs);
+  showHeap(settings.signs, heapInUse());
+}, settings.beatMs).unref();
 
 /** Thread entry. Piscina calls it again while earlier calls wait. */
 export default async function work(order: Order): Promise<Replies | Hello | undefined> {
   switch (order.kind) {
     case 'hello':
       port = order.port;
+      showHeap(settings.signs, heapInUse());
       return { waits: scorer.waits ?? null };
-    case 'score':
-      return scoreGroup(order.items);
+    case 'score': {
+      const replies = await scoreGroup(order.items);
+      showHeap(settings.signs, heapInUse());
+      return replies;
+    }
     case 'give-up':
       for (const scoring of pendingNow) scoring.abort(new DOMException('the worker gives up', 'AbortError'));
       return;

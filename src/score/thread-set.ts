@@ -1,17 +1,22 @@
 import type { Logger } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { createCulpritSearch } from './culprit-search.ts';
 import { type Entry, type LoadedThread, type LoadedThreadEvents, startLoadedThread } from './loaded-thread.ts';
 import type { StartThread } from './thread.ts';
+import { type Wear, wornBy } from './wear.ts';
 
 /** The threads of a pool: a fixed number of them, each replaced when it is lost or must end. */
 type ThreadSet = {
   /** Threads that may be given work. Fewer than `count` while one is being replaced. */
   readonly ready: ReadonlySet<LoadedThread>;
+  /** Replaces every thread, to give back the memory that they have gathered. What they hold is finished. */
+  renew(): void;
   /** Rejects and aborts everything that the threads hold, and ends them. */
   close(reason: Error): Promise<void>;
 };
 
+const mebibyte = 1_024 * 1_024;
 /** How long scorings may take to notice that the worker gives up, milliseconds. */
 const giveUpMs = 250;
 /** How long `close` waits for threads to end. One that runs native code cannot be interrupted. */
@@ -23,13 +28,14 @@ const stableMs = 10_000;
 
 /**
  * Starts `count` threads. One whose scoring ignores its abort is replaced at once, and ended when it holds nothing
- * more. Including the threads that have not ended yet, there are never more than twice `count`.
+ * more; so is a worn one. Including the threads that have not ended yet, there are never more than twice `count`.
  *
  * @throws if the first threads cannot be started. Later, a failed start is retried with growing delays.
  */
 export async function startThreadSet(options: {
   readonly count: number;
   readonly startThread: StartThread;
+  readonly wear: Wear;
   /** Cancels the start of the first threads. */
   readonly stop: AbortSignal;
   /** Called when a thread may take more, or a new one is ready. */
@@ -49,6 +55,7 @@ export async function startThreadSet(options: {
    */
   let ending = 0;
   let starting = 0;
+  let isSucceeding = false;
   /**
    * Delays the replacement of threads that are lost while they hold nothing: their scorer ends them on its own,
    * whatever it is given.
@@ -61,21 +68,21 @@ export async function startThreadSet(options: {
     onScored(n, eachMs, thread) {
       options.onScored(n, eachMs, thread);
       if (leaving.has(thread) && thread.held === 0) dismiss(thread);
+      else if (ready.has(thread)) giveWayIfWorn(thread);
       options.onRoom();
     },
     onOverdue(thread) {
-      if (!ready.delete(thread)) return;
+      if (!leave(thread, 'overdue')) return;
       log.warn(
         { held: thread.held },
         'a scoring ignored its abort; its thread is replaced, and ends when its other scorings have finished',
       );
-      leaving.add(thread);
-      if (thread.held === 0) dismiss(thread);
       fillUp();
     },
     onLost(thread, { candidates, innocent, held, hung, code, livedMs }) {
       ready.delete(thread);
       leaving.delete(thread);
+      telemetry.threadReplaced.tell({ reason: 'lost' });
       if (livedMs > stableMs) idleLosses.reset();
       const waitMs = held === 0 ? idleLosses.next() : 0;
       log.warn({ held, hung, code, waitMs }, 'a scoring thread has ended; it is replaced');
@@ -85,6 +92,50 @@ export async function startThreadSet(options: {
       fillUp(waitMs);
     },
   };
+
+  /** It gets nothing more. @returns false if it was leaving already. */
+  function leave(thread: LoadedThread, reason: 'overdue' | 'tasks' | 'heap' | 'memory'): boolean {
+    if (!ready.delete(thread)) return false;
+    telemetry.threadReplaced.tell({ reason });
+    leaving.add(thread);
+    if (thread.held === 0) dismiss(thread);
+    return true;
+  }
+
+  function giveWayIfWorn(thread: LoadedThread): void {
+    const reason = wornBy(thread, options.wear);
+    if (reason === null || closing.signal.aborted) return;
+    if (reason === 'tasks') return void succeed(thread);
+    // At once: what it is given until a successor is ready could be what it has no memory for.
+    noteWorn(thread, reason);
+    leave(thread, reason);
+    fillUp();
+  }
+
+  /** Worn threads give way one at a time, each when its successor is ready, so that scoring never stops. */
+  async function succeed(thread: LoadedThread): Promise<void> {
+    if (isSucceeding) return;
+    isSucceeding = true;
+    starting++;
+    const successor = await startPatiently(events);
+    starting--;
+    isSucceeding = false;
+    if (successor === null) return;
+    if (closing.signal.aborted) {
+      void successor.end();
+      return;
+    }
+    noteWorn(thread, 'tasks');
+    ready.add(successor);
+    leave(thread, 'tasks');
+    fillUp();
+    options.onRoom();
+  }
+
+  function noteWorn(thread: LoadedThread, reason: 'tasks' | 'heap'): void {
+    const { scored, heapBytes } = thread;
+    log.info({ reason, scored, heapMb: Math.round(heapBytes / mebibyte) }, 'a worn scoring thread is replaced');
+  }
 
   function dismiss(thread: LoadedThread): void {
     leaving.delete(thread);
@@ -150,6 +201,10 @@ export async function startThreadSet(options: {
   }
   return {
     ready,
+    renew() {
+      for (const thread of [...ready]) leave(thread, 'memory');
+      fillUp();
+    },
     async close(reason) {
       closing.abort();
       const threads = [...ready, ...leaving];

@@ -1,11 +1,13 @@
 /**
  * What a scoring thread reports to the process through shared memory, which can be read even while the thread's event
- * loop is blocked: whether the loop turns, how many scorings have begun, and whether the scorer's code is running.
+ * loop is blocked: whether the loop turns, how many scorings have begun, whether the scorer's code is running, and how
+ * much of its heap is in use.
  */
 const beats = 0;
 const begun = 1;
 const running = 2;
-const fields = 3;
+const heapKib = 3;
+const fields = 4;
 
 export type ThreadSigns = Int32Array<SharedArrayBuffer>;
 
@@ -28,6 +30,16 @@ export function showBegin(signs: ThreadSigns): void {
 /** In the thread: the call has returned, with a score or with a promise of one. */
 export function showReturn(signs: ThreadSigns): void {
   Atomics.store(signs, running, 0);
+}
+
+/** In the thread: bytes of its heap that are in use. */
+export function showHeap(signs: ThreadSigns, bytes: number): void {
+  Atomics.store(signs, heapKib, bytes / 1_024);
+}
+
+/** @returns bytes of its heap that were in use when the thread last looked; 0 before it has. */
+export function readHeap(signs: ThreadSigns): number {
+  return Atomics.load(signs, heapKib) * 1_024;
 }
 
 /** @returns a number that keeps changing while the thread's event loop turns or scorings begin. */

@@ -5,7 +5,7 @@ import type { ConversationText } from '../event/conversation.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { ScoreWeights } from './scorer.ts';
 import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
-import { createSigns, readBeats, readBegun, readRunning } from './thread-signs.ts';
+import { createSigns, readBeats, readBegun, readHeap, readRunning } from './thread-signs.ts';
 
 /** How a thread ended. */
 export type ThreadEnd = {
@@ -30,6 +30,8 @@ export type Thread = {
   give(items: readonly Given[]): void;
   /** True while all its items have begun and its event loop is waiting for something outside. */
   isIdle(): boolean;
+  /** Bytes of its heap that are in use. */
+  readonly heapBytes: number;
   /** Aborts the running scorings. Resolves when all of them have ended, at the latest after `withinMs`. */
   giveUp(withinMs: number): Promise<void>;
   /** Ends the thread, including whatever still runs in it. */
@@ -42,6 +44,7 @@ type ThreadOptions = {
   readonly weights: ScoreWeights;
   readonly timeoutMs: number;
   readonly memoryMb: number;
+  readonly heapAlarmBytes: number;
 };
 
 export type ThreadEvents = {
@@ -73,10 +76,10 @@ export const deadlinesToEnd = (missedLooks + 1) / looksPerDeadline;
 export async function startThread(options: ThreadOptions, events: ThreadEvents, stop: AbortSignal): Promise<Thread> {
   const signs = createSigns();
   const lookMs = options.timeoutMs / looksPerDeadline;
-  const { scorerUrl, weights, timeoutMs } = options;
+  const { scorerUrl, weights, timeoutMs, heapAlarmBytes } = options;
   const pool = new Piscina<Order, unknown>({
     filename: fileURLToPath(options.entry),
-    workerData: { scorerUrl, weights, timeoutMs, beatMs: lookMs / 2, signs } satisfies ThreadSettings,
+    workerData: { scorerUrl, weights, timeoutMs, beatMs: lookMs / 2, signs, heapAlarmBytes } satisfies ThreadSettings,
     minThreads: 1,
     maxThreads: 1,
     // The caller of `give` bounds what the thread holds at once.
@@ -144,6 +147,9 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
       );
       orders.add(order);
       void order.finally(() => orders.delete(order));
+    },
+    get heapBytes() {
+      return readHeap(signs);
     },
     isIdle() {
       const worker = pool.threads[0];

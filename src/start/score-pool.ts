@@ -8,6 +8,7 @@ export function startPool(config: Config, threads: number, stop: AbortSignal, lo
   return startScorePool({
     threads,
     threadMemoryMb: config.scoringThreadMemoryMb,
+    threadMaxTasks: config.threadMaxTasks,
     timeoutMs: config.scoringTimeoutMs,
     weights: config.weights,
     scorerModule: config.scorerModule,

@@ -72,7 +72,7 @@ export async function startCollector() {
   };
 }
 
-/** A trace as lines: each span below its parent, in the order of their beginnings; error types behind an exclamation mark. */
+/** A trace as lines: each span below its parent, in the order of their beginnings, with an error behind `!`. */
 export function treeOf(spans: readonly SeenSpan[], traceId: string): string[] {
   const own = spans.filter((span) => span.traceId === traceId).sort((a, b) => a.startMs - b.startMs);
   const ids = new Set(own.map((span) => span.spanId));

@@ -26,6 +26,7 @@ function createThread(events: ThreadEvents) {
   return {
     groups: [] as number[][],
     isIdle: false,
+    heapBytes: 100,
     letEnd: () => {},
     hasEnded: false,
     heardGiveUp: false,
@@ -58,11 +59,13 @@ async function createStage({
   waits = null as boolean | null,
   maxThreadBytes = 10_000_000,
   ends = true,
+  wear = { maxTasks: 0, maxHeapBytes: 1_000 },
 } = {}) {
   const all: FakeThread[] = [];
   const handOver = await startHandOver({
     threads,
     maxThreadBytes,
+    wear,
     stop: new AbortController().signal,
     log: pino({ level: 'silent' }),
     startThread: async (events) => {
@@ -72,6 +75,9 @@ async function createStage({
         waits,
         give: (items) => thread.give(items),
         isIdle: () => thread.isIdle,
+        get heapBytes() {
+          return thread.heapBytes;
+        },
         giveUp: async () => {
           thread.heardGiveUp = true;
         },
@@ -369,4 +375,68 @@ test('close also refuses what is being rerun apart and what a retiring thread st
   await turn();
   expect([thread(pool).hasEnded, thread(search).hasEnded]).toEqual([true, true]);
   expect(all.slice(1).every(({ hasEnded }) => hasEnded)).toBe(true);
+});
+
+test('a thread that has scored as many as it may gives way to a successor, which is ready before', async () => {
+  const { submit, all, thread } = await createStage({ wear: { maxTasks: 2, maxHeapBytes: 1_000 } });
+  for (const n of [1, 2]) {
+    const scored = submit(n);
+    await turn();
+    thread(0).finish([n]);
+    await scored;
+  }
+  await turn();
+  expect(all).toHaveLength(2);
+  expect(thread(0).hasEnded).toBe(true);
+  const scored = submit(3);
+  await turn();
+  expect(thread(1).open()).toEqual([3]);
+  thread(1).finish([3]);
+  expect(await scored).toBe('scored');
+  await turn();
+  expect(all).toHaveLength(2);
+});
+
+test('a worn thread that holds something gets nothing more, finishes it, and ends', async () => {
+  const { submit, thread } = await createStage({ waits: true });
+  const replies = [1, 2].map((n) => submit(n));
+  await turn();
+  thread(0).heapBytes = 1_000;
+  thread(0).finish([1]);
+  await turn();
+  const third = submit(3);
+  await turn();
+  expect(thread(0).open()).toEqual([2]);
+  expect(thread(1).open()).toEqual([3]);
+  expect(thread(0).hasEnded).toBe(false);
+  thread(0).finish([2]);
+  expect(thread(0).hasEnded).toBe(true);
+  thread(1).finish([3]);
+  expect(await Promise.all([...replies, third])).toEqual(['scored', 'scored', 'scored']);
+});
+
+test('a scorer that needs most of the heap from the start is not replaced for it', async () => {
+  const { submit, all, thread } = await createStage({ wear: { maxTasks: 0, maxHeapBytes: 80 } });
+  const scored = submit(1);
+  await turn();
+  thread(0).heapBytes = 105; // 100 when it was loaded
+  thread(0).finish([1]);
+  await scored;
+  await turn();
+  expect(all).toHaveLength(1);
+});
+
+test('all threads are renewed at once, and nothing they hold is lost', async () => {
+  const { submit, handOver, all, thread } = await createStage({ threads: 2 });
+  const replies = [1, 2, 3].map((n) => submit(n));
+  await turn();
+  handOver.renew();
+  await turn();
+  expect(all).toHaveLength(4);
+  expect(thread(2).open()).toEqual([3]);
+  thread(0).finish([1]);
+  thread(1).finish([2]);
+  thread(2).finish([3]);
+  expect(await Promise.all(replies)).toEqual(['scored', 'scored', 'scored']);
+  expect([thread(0).hasEnded, thread(1).hasEnded, thread(2).hasEnded]).toEqual([true, true, false]);
 });

@@ -23,6 +23,7 @@ async function startWith(listener: RequestListener): Promise<void> {
   vi.stubEnv('SCORE_URL', `http://127.0.0.1:${(server.address() as AddressInfo).port}/score`);
   pool = await startScorePool({
     threads: 1,
+    threadMaxTasks: 0,
     threadMemoryMb: 64,
     timeoutMs: 500,
     weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },

@@ -17,6 +17,7 @@ afterEach(() => pool?.close());
 async function start(options: Partial<ScorePoolOptions> = {}): Promise<ScorePool> {
   pool = await startScorePool({
     threads: 1,
+    threadMaxTasks: 0,
     threadMemoryMb: 64,
     timeoutMs,
     weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },

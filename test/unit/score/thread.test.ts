@@ -14,6 +14,7 @@ async function start({ timeoutMs = 5_000 } = {}) {
       weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
       timeoutMs,
       memoryMb: 64,
+      heapAlarmBytes: 50_000_000,
     },
     { onReplies: ({ ids }: Replies) => replied.push(...ids), onEnd: (end) => ends.push(end) },
     new AbortController().signal,

@@ -63,7 +63,7 @@ test.each([
   expect(made()[0]?.parentSpanContext).toBeUndefined();
 });
 
-test('a publish adds its own context to the message, and a scoring the context of its thread to its calls', async () => {
+test('a publish adds its context to the message, a scoring that of its thread to what it calls', async () => {
   const message = { eventId, traceparent: null, headers: {} as Record<string, string> };
   await spans.publish.around(message, async () => {});
   const scoring: Parameters<typeof spans.score.around>[0] = { headers: {} };
