@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 import { exitCodes } from './runtime/exit-codes.ts';
@@ -49,7 +50,25 @@ export function maskedConfig(config: Config): Record<string, unknown> {
     ...config,
     databaseUrl: maskUrl(config.databaseUrl),
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
+    opsKey: config.opsKey === null ? null : '***',
   };
+}
+
+/** Settings that members of one fleet may have in their own way. */
+const ownWay: ReadonlySet<string> = new Set([
+  'host',
+  'port',
+  'metricsHost',
+  'metricsPort',
+  'logLevel',
+  'logFormat',
+  'workerReplicas',
+]);
+
+/** Two members with the same digest are configured alike, passwords aside. */
+export function configurationDigest(config: Config): string {
+  const shared = Object.entries(maskedConfig(config)).filter(([name]) => !ownWay.has(name));
+  return hash('sha256', JSON.stringify(shared)).slice(0, 12);
 }
 
 export function maskUrl(text: string): string {
@@ -93,6 +112,8 @@ function toConfig(e: z.output<typeof environment>) {
     port: e.PORT,
     metricsHost: e.METRICS_HOST,
     metricsPort: e.METRICS_PORT,
+    opsKey: e.OPS_KEY ?? null,
+    opsHeapSnapshots: e.OPS_HEAP_SNAPSHOTS,
     maxBodyBytes: e.MAX_BODY_BYTES,
     acceptDeadlineMs: e.ACCEPT_DEADLINE_MS,
     acceptBufferBytes: e.ACCEPT_BUFFER_BYTES,

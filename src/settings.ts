@@ -91,6 +91,18 @@ export const settings = {
       'Port for /metrics, /healthz and /readyz of any process; 0: none. ' +
       'A fleet uses it for all of its members together, and the ports after it for each of them.',
   },
+  OPS_KEY: {
+    parse: z.string().min(16, 'must have at least 16 characters').optional(),
+    help: 'Key for /ops/profile and /ops/heap from other machines, as a bearer token. Default: only from this machine.',
+    secret: true,
+  },
+  OPS_HEAP_SNAPSHOTS: {
+    parse: z
+      .enum(['true', 'false'])
+      .default('false')
+      .transform((text) => text === 'true'),
+    help: 'true: POST /ops/heap answers a heap snapshot, which contains conversations.',
+  },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
   ACCEPT_DEADLINE_MS: {
     parse: int(50, 60_000).default(2_000),

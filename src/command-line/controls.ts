@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parsers } from './option-parsers.ts';
 import { type Json, run, runWith } from './run.ts';
 
-/** What operators tell workers. */
+/** What operators tell members of the fleet. */
 export function addControls(program: Command): void {
   const control = (kind: 'pause' | 'resume' | 'drain', description: string) => {
     const command = program.command(kind).description(description);
@@ -35,8 +35,21 @@ export function addControls(program: Command): void {
       ),
     );
   program
+    .command('profile')
+    .description('take a CPU profile of any member, on any host')
+    .argument('<member>', 'name, name@host, host:pid or member id, as `ps` shows them')
+    .option('--seconds <n>', 'how long, at most 60', parsers.profileSeconds, 10)
+    .option('--thread', 'of a scoring thread, where the scorer runs, and not of the main thread', false)
+    .option('--out <file>', 'where to write it; default: NAME-PID.cpuprofile here')
+    .option('--json', 'print JSON', false)
+    .action(
+      runWith(async (config, member: string, options: Json & { seconds: number; thread: boolean; out?: string }) =>
+        (await import('../commands/profile.ts')).runProfile(config, member, options),
+      ),
+    );
+  program
     .command('actions')
-    .description('what operators did to workers: who, what, when; newest first')
+    .description('what operators did: who, what, when; newest first')
     .option('--limit <n>', 'at most', parsers.count, 50)
     .option('--json', 'print JSON', false)
     .action(

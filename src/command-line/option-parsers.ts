@@ -4,6 +4,11 @@ import { type EventId, type EventStatus, eventStatuses, parseEventId } from '../
 
 /** Turn option texts into values, or explain what was expected. */
 export const parsers = {
+  profileSeconds(text: string): number {
+    const n = Number(text);
+    if (!Number.isInteger(n) || n < 1 || n > 60) throw new InvalidArgumentError('must be a whole number from 1 to 60');
+    return n;
+  },
   count(text: string): number {
     const n = Number(text);
     if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('must be a whole number of at least 1');

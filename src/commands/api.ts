@@ -1,13 +1,16 @@
 import { Router } from 'express';
 import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher, type Publisher } from '../broker/index.ts';
-import type { Config } from '../config.ts';
+import { type Config, configurationDigest } from '../config.ts';
+import { PipelineError } from '../event/fault.ts';
+import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/index.ts';
 import { startMetrics } from '../metrics/index.ts';
-import { metricsRouter } from '../metrics/router.ts';
+import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
-import { createClosedWatch, createReads, healthRouter, reportRouter } from '../report/index.ts';
+import { createProfiler, profileRoutes } from '../profile/index.ts';
+import { createClosedWatch, createReads, reportRouter, welcomeRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
-import { createApp, createBodyBudget, listen } from '../runtime/http/index.ts';
+import { createApp, createBodyBudget, listen, mount } from '../runtime/http/index.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
@@ -17,9 +20,9 @@ import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { startMembership } from '../start/membership.ts';
-import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
+import { openSidePort } from '../start/side-port.ts';
 import { openTraces } from '../start/traces.ts';
 import {
   findClosed,
@@ -96,21 +99,47 @@ export async function runApi(config: Config): Promise<void> {
   ];
   stack.defer(warnWhenNearlyFull(gauges, log));
 
+  const connections = () => ({ ...store.usage, limit: config.databasePoolSize });
   const metrics = startMetrics({
     role: 'api',
     version,
     gauges,
-    connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
+    connections,
     queues: () => countQueues(publisher),
     database: () => glance(store, deadlineMs),
   });
+  const profiler = createProfiler(null);
+  const database = createReadiness({
+    probe: () => probeWrites(store, deadlineMs),
+    isSilence: (error) => error instanceof PipelineError && error.code === 'DATABASE_TIMEOUT',
+  });
+  const ready = async () => apiReady(await database(), publisher.ready, stop.signal.aborted);
+  const routes = [
+    ...metricsRoutes(metrics),
+    ...probeRoutes(ready),
+    ...detailRoutes(ready, {
+      role: 'api',
+      version,
+      configurationDigest: configurationDigest(config),
+      gauges,
+      connections,
+      askDatabase: () => glance(store, deadlineMs),
+      countMessages: async () => (await publisher.countQueue())?.messages ?? null,
+    }),
+    ...profileRoutes({
+      profiler,
+      threadHeaps: () => [],
+      key: config.opsKey,
+      allowsSnapshots: config.opsHeapSnapshots,
+    }),
+  ];
   let isListening = false;
   const membership = stack.adopt(
-    startMembership(
+    startMembership({
       store,
-      'api',
-      null,
-      () => ({
+      role: 'api',
+      scorer: null,
+      vitals: () => ({
         state: stop.signal.aborted ? 'draining' : isListening ? 'running' : 'starting',
         concurrency: null,
         inFlight: null,
@@ -118,14 +147,16 @@ export async function runApi(config: Config): Promise<void> {
         busyThreads: null,
         processed: null,
       }),
+      profiler,
+      stop: stop.signal,
       log,
-    ),
+    }),
     (m) => m.stop(),
   );
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
-      metricsRouter(metrics),
+      mount(routes),
       acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, budget }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
@@ -140,14 +171,7 @@ export async function runApi(config: Config): Promise<void> {
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
         closedWatch,
       }),
-      healthRouter({
-        probeWrites: () => probeWrites(store, deadlineMs),
-        brokerReady: () => publisher.ready,
-        draining: () => stop.signal.aborted,
-        queueDepth: async () => (await publisher.countQueue())?.messages ?? null,
-        gauges,
-        version,
-      }),
+      welcomeRouter(version),
     ],
     log,
   );
@@ -157,7 +181,7 @@ export async function runApi(config: Config): Promise<void> {
       error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
-  await openMetricsPort(config, metrics, () => !stop.signal.aborted, log);
+  await openSidePort(config, routes, log);
   log.info({ url }, 'accepting');
   isListening = true;
   void membership.beat();

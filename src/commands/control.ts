@@ -1,9 +1,9 @@
-import { hostname, userInfo } from 'node:os';
 import type { Config } from '../config.ts';
-import { type ActionKind, lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
+import { type ControlKind, lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { UsageError } from '../runtime/start-error.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
+import { operatorName } from '../start/operator-name.ts';
 import { openToolStore } from '../start/tool.ts';
 import { act, everyWorker, listActions, listControls, listMembers } from '../store/index.ts';
 import { counted, plain, printJson, printLine, printTable } from '../terminal/print.ts';
@@ -11,7 +11,7 @@ import { counted, plain, printJson, printLine, printTable } from '../terminal/pr
 /** `pause`, `resume`, `concurrency` and `drain`: of all workers, or of one. Picked up with the next heartbeat. */
 export async function runControl(
   config: Config,
-  kind: ActionKind,
+  kind: ControlKind,
   options: { readonly worker?: string; readonly value?: number | null; readonly json: boolean },
 ): Promise<number> {
   await using stack = new AsyncDisposableStack();
@@ -27,7 +27,7 @@ export async function runControl(
           options.worker,
         );
   const value = options.value ?? null;
-  await act(store, { kind, target, value, actor: actor() }, statementDeadlineMs);
+  await act(store, { kind, target, value, actor: operatorName() }, statementDeadlineMs);
   const told = workers.filter((worker) => isAtWork(worker) && (target === everyWorker || targetOf(worker) === target));
   if (options.json) printJson({ action: kind, target, value, workers: told.map(({ memberId }) => memberId) });
   else {
@@ -44,16 +44,7 @@ function isAtWork({ state, silentMs }: SeenMember): boolean {
   return state !== 'stopped' && silentMs <= lostAfterMs;
 }
 
-/** Who acts, for `afterword actions`. A container's user may have no name. */
-function actor(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`;
-  } catch {
-    return `uid ${process.getuid?.() ?? '?'}@${hostname()}`;
-  }
-}
-
-const done: Readonly<Record<ActionKind, (value: number | null) => string>> = {
+const done: Readonly<Record<ControlKind, (value: number | null) => string>> = {
   pause: () => 'paused until `afterword resume`',
   resume: () => 'resumed',
   concurrency: (value) => (value === null ? 'concurrency as configured' : `concurrency ${value}`),

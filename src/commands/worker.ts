@@ -1,11 +1,14 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
 import { type Consumer, createConsumer, createPublisher } from '../broker/index.ts';
-import { type Config, maskUrl } from '../config.ts';
+import { type Config, configurationDigest, maskUrl } from '../config.ts';
 import { createInFlight, createIntake, createLoader, createPauses, type Intake } from '../consume/index.ts';
 import type { EventId } from '../event/event.ts';
+import { detailRoutes, plainReady, probeRoutes } from '../health/index.ts';
 import type { MemberState } from '../members/index.ts';
 import type { Metrics, Sources } from '../metrics/index.ts';
+import { metricsRoutes } from '../metrics/routes.ts';
+import { createProfiler, profileRoutes } from '../profile/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
@@ -17,12 +20,13 @@ import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } 
 import { logStart, processLogger } from '../start/log.ts';
 import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
-import { openMetricsPort } from '../start/metrics.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
+import { openSidePort } from '../start/side-port.ts';
 import { openTraces } from '../start/traces.ts';
 import {
   countStart,
+  glance,
   loadEvents,
   markProcessing,
   type Store,
@@ -106,15 +110,38 @@ export async function runWorker(config: Config): Promise<void> {
     },
   });
   const limits = memoryLimits(config, process.memoryUsage.rss(), log);
-  const metrics = await countFor(config, {
+  const own = {
     memory: limits,
-    gauges: [...publisher.gauges, outbox.gauge],
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
     deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
-  });
+  };
+  const metrics = await countFor(config, { ...own, gauges: [...publisher.gauges, outbox.gauge] });
   const probe = { isReady: () => false };
-  if (metrics !== null) await openMetricsPort(config, metrics, () => probe.isReady(), log);
+  const profiler = createProfiler((ms, stop) => pool.profileThread(ms, stop));
+  const ready = async () => plainReady(probe.isReady());
+  const routes = [
+    ...(metrics === null ? [] : metricsRoutes(metrics)),
+    ...probeRoutes(ready),
+    ...detailRoutes(ready, {
+      role: 'worker',
+      version,
+      scorer: scorerName(config),
+      configurationDigest: configurationDigest(config),
+      gauges: [...publisher.gauges, outbox.gauge],
+      ...own,
+      threads: () => ({ ...own.threads(), heapBytes: pool.heapBytes() }),
+      askDatabase: () => glance(store, statementDeadlineMs),
+      countMessages: async () => (await publisher.countQueue())?.messages ?? null,
+    }),
+    ...profileRoutes({
+      profiler,
+      threadHeaps: () => pool.heapBytes(),
+      key: config.opsKey,
+      allowsSnapshots: config.opsHeapSnapshots,
+    }),
+  ];
+  await openSidePort(config, routes, log);
   const consumer = stack.adopt(
     createConsumer({
       ...broker,
@@ -142,11 +169,11 @@ export async function runWorker(config: Config): Promise<void> {
   // Paused on purpose is no reason to replace a worker.
   probe.isReady = () => (consumer.isConsuming || consumer.isPaused) && !stop.signal.aborted;
   const membership = stack.adopt(
-    startMembership(
+    startMembership({
       store,
-      'worker',
-      scorerName(config),
-      () => ({
+      role: 'worker',
+      scorer: scorerName(config),
+      vitals: () => ({
         state: stateOf(stop.signal, consumer),
         concurrency,
         inFlight: inFlight.size,
@@ -154,8 +181,10 @@ export async function runWorker(config: Config): Promise<void> {
         busyThreads: pool.busyThreads,
         processed: intake.counters.processed,
       }),
+      profiler,
+      stop: stop.signal,
       log,
-      {
+      controlled: {
         concurrency: config.concurrency,
         now: controls,
         worker: {
@@ -169,7 +198,7 @@ export async function runWorker(config: Config): Promise<void> {
           drain: () => stop.abort('drained by an operator'),
         },
       },
-    ),
+    }),
     (m) => m.stop(),
   );
   // A broker that is down is waited for. A broker that is set up differently is a mistake to report at once.

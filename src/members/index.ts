@@ -1,4 +1,4 @@
 export { type Controlled, followControls } from './follow-controls.ts';
 export { type Heartbeat, lostAfterMs, startHeartbeat } from './heartbeat.ts';
-export type { ActionKind, Control, Controls, MemberState, SeenMember } from './ports.ts';
+export type { Control, ControlKind, Controls, MemberState, SeenMember } from './ports.ts';
 export { targetOf } from './target.ts';

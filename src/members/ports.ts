@@ -53,7 +53,9 @@ export type Controls = {
 
 export type Control = { readonly target: string; readonly isPaused: boolean; readonly concurrency: number | null };
 
-export type ActionKind = 'pause' | 'resume' | 'concurrency' | 'drain';
+export type ControlKind = 'pause' | 'resume' | 'concurrency' | 'drain';
+/** A profile changes nothing, and is recorded all the same. */
+export type ActionKind = ControlKind | 'profile';
 
 /** What an operator did, when, and to which workers (`all`, or `name@host`). */
 export type Action = {

@@ -32,8 +32,8 @@ const mib = (bytes: number) => Math.round(bytes / 1_024 / 1_024);
  * Watches the memory of a worker, so that it is neither killed with what it holds nor held forever.
  *
  * `calm` → `short` above the soft limit: nothing new is taken, and memory is given back. `short` → `calm` when that has
- * helped. Either → `ending` above the hard limit, or if a worker that holds nothing stays short: it drains and ends, and
- * its supervisor starts another.
+ * helped. Either → `ending` above the hard limit, or if a worker that holds nothing stays short: it drains and ends,
+ * and its supervisor starts another.
  */
 export function watchMemory(options: {
   readonly limits: MemoryLimits;

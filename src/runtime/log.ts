@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+import { lastErrors } from './last-errors.ts';
 
 export type { Logger } from 'pino';
 
@@ -38,6 +39,12 @@ export function createLogger(options: {
     timestamp: pino.stdTimeFunctions.isoTime,
     mixin: () => ({ ...correlation.getStore(), ...further() }),
     serializers: { err: describeError },
+    hooks: {
+      logMethod(args, method, level) {
+        if (level >= warnLevel) noteError(args);
+        method.apply(this, args);
+      },
+    },
     ...(options.format === 'pretty' && {
       transport: {
         target: 'pino-pretty',
@@ -51,6 +58,16 @@ export function createLogger(options: {
     }),
   };
   return options.format === 'pretty' ? pino(settings) : pino(settings, stdout());
+}
+
+const warnLevel = 40;
+
+function noteError([fields, said]: readonly unknown[]): void {
+  if (typeof fields !== 'object' || fields === null) return;
+  const { err, code } = fields as { readonly err?: unknown; readonly code?: unknown };
+  if (err !== undefined) lastErrors.note(err, String(said));
+  // Of an attempt: what failed in a thread or a scorer has a code only.
+  else if (typeof code === 'string') lastErrors.note({ code }, String(said));
 }
 
 /** What cannot be written any more when the process ends (its reader is gone) must not make its end a failure. */

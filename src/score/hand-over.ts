@@ -1,4 +1,5 @@
 import type { ConversationText } from '../event/conversation.ts';
+import { PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
@@ -18,6 +19,10 @@ type HandOver = {
   readonly waiting: number;
   /** Threads that hold a conversation. */
   readonly busyThreads: number;
+  /** Bytes of each thread's heap that are in use. */
+  heapBytes(): number[];
+  /** Samples the thread that holds most; see `Thread.profile`. */
+  profile: LoadedThread['profile'];
   /** Replaces every thread once it holds nothing more. */
   renew(): void;
   /** Rejects everything, aborts running scorings, and ends the threads. */
@@ -175,6 +180,12 @@ export async function startHandOver(options: {
     },
     get busyThreads() {
       return [...set.ready].filter((thread) => thread.held > 0).length;
+    },
+    heapBytes: () => [...set.ready].map((thread) => thread.heapBytes),
+    async profile(ms, stop) {
+      const [busiest] = [...set.ready].sort((a, b) => b.held - a.held);
+      if (busiest === undefined) throw new PipelineError('transient', 'NO_THREADS', 'no scoring thread is running now');
+      return busiest.profile(ms, stop);
     },
     renew: () => set.renew(),
     async close(reason) {

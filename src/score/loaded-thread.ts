@@ -32,6 +32,7 @@ export type LoadedThread = {
   readonly heapBytes: number;
   readonly firstHeapBytes: number;
   isIdle(): boolean;
+  profile: Thread['profile'];
   give(entries: readonly Entry[]): void;
   /**
    * Rejects the entries it holds and aborts them in the thread. Resolves when they have ended, at the latest after
@@ -125,6 +126,7 @@ export async function startLoadedThread(
       return thread.heapBytes;
     },
     isIdle: () => thread.isIdle(),
+    profile: (ms, stop) => thread.profile(ms, stop),
     give(entries) {
       const items = entries.map((entry) => {
         given = (given + 1) | 0;

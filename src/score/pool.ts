@@ -23,6 +23,10 @@ export type ScorePool = {
   readonly waiting: number;
   /** Threads that are scoring. */
   readonly busyThreads: number;
+  /** Bytes of each thread's heap that are in use. */
+  heapBytes(): readonly number[];
+  /** Samples the CPU time of the thread that holds most. @returns the text of a `.cpuprofile`. */
+  profileThread(ms: number, stop: AbortSignal): Promise<string>;
   /** Replaces the threads, to give back the memory that they have gathered. What they hold is finished. */
   renew(): void;
   /** Rejects what is waiting or running (transient, `POOL_CLOSED`), aborts it in the threads, and ends them. */
@@ -93,6 +97,8 @@ export async function startScorePool(options: ScorePoolOptions): Promise<ScorePo
     get busyThreads() {
       return handOver.busyThreads;
     },
+    heapBytes: () => handOver.heapBytes(),
+    profileThread: (ms, stop) => handOver.profile(ms, stop),
     renew: () => handOver.renew(),
     close() {
       closing ??= handOver.close(new PipelineError('transient', 'POOL_CLOSED', 'the scoring threads have ended'));

@@ -2,7 +2,8 @@ import { fileURLToPath } from 'node:url';
 import { MessageChannel } from 'node:worker_threads';
 import { FixedQueue, Piscina } from 'piscina';
 import type { ConversationText } from '../event/conversation.ts';
-import { settlesWithin } from '../runtime/wait.ts';
+import { PipelineError } from '../event/fault.ts';
+import { pause, settlesWithin } from '../runtime/wait.ts';
 import type { ScoreWeights } from './scorer.ts';
 import type { Hello, Item, Order, Replies, ThreadSettings } from './thread-entry.ts';
 import { createSigns, readBeats, readBegun, readHeap, readRunning } from './thread-signs.ts';
@@ -32,6 +33,8 @@ export type Thread = {
   isIdle(): boolean;
   /** Bytes of its heap that are in use. */
   readonly heapBytes: number;
+  /** Samples its CPU time until `stop`, or for `ms`. @returns the text of a `.cpuprofile`. */
+  profile(ms: number, stop: AbortSignal): Promise<string>;
   /** Aborts the running scorings. Resolves when all of them have ended, at the latest after `withinMs`. */
   giveUp(withinMs: number): Promise<void>;
   /** Ends the thread, including whatever still runs in it. */
@@ -157,6 +160,17 @@ export async function startThread(options: ThreadOptions, events: ThreadEvents, 
       // The idle time of an event loop grows only while it waits.
       const { idle } = worker.performance.eventLoopUtilization();
       return worker.performance.eventLoopUtilization().idle > idle;
+    },
+    async profile(ms, stop) {
+      const [worker] = pool.threads;
+      try {
+        const handle = await worker?.startCpuProfile();
+        await pause(ms, stop);
+        if (handle !== undefined) return await handle.stop();
+      } catch (cause) {
+        throw new PipelineError('transient', 'THREAD_ENDED', 'the scoring thread ended meanwhile', { cause });
+      }
+      throw new PipelineError('transient', 'THREAD_ENDED', 'the scoring thread has ended');
     },
     async giveUp(withinMs) {
       const told = pool.run({ kind: 'give-up' }).catch(() => {});

@@ -1,8 +1,10 @@
 import type { Config } from '../config.ts';
+import { plainReady, probeRoutes } from '../health/index.ts';
 import { mergeMetrics } from '../metrics/merge.ts';
+import { metricsRoutes } from '../metrics/routes.ts';
 import { httpUrl } from '../runtime/http/url.ts';
 import type { Logger } from '../runtime/log.ts';
-import { openMetricsPort } from './metrics.ts';
+import { openSidePort } from './side-port.ts';
 
 /** A member that hangs is left out of a scrape. One whose servers are silent answers after two seconds. */
 const answerMs = 5_000;
@@ -38,5 +40,6 @@ export async function serveFleetMetrics(
       `# TYPE afterword_member_up gauge\n${up.join('')}${mergeMetrics(members)}`
     );
   }
-  await openMetricsPort(config, { render, contentType }, ready, log);
+  const probes = probeRoutes(async () => plainReady(ready()));
+  await openSidePort(config, [...metricsRoutes({ render, contentType }), ...probes], log);
 }

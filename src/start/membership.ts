@@ -8,36 +8,53 @@ import {
   startHeartbeat,
   targetOf,
 } from '../members/index.ts';
+import { followWishes, type Profiler } from '../profile/index.ts';
 import type { Logger } from '../runtime/log.ts';
-import { joinFleet, readControls, type Store, sendHeartbeat } from '../store/index.ts';
+import { joinFleet, readControls, type Store, sendHeartbeat, storeProfile, takeWish } from '../store/index.ts';
 import { version } from '../version.ts';
 import { statementDeadlineMs } from './limits.ts';
 
-/** Shows this process in `afterword ps`, and has a worker follow `afterword pause` and its like. */
-export function startMembership(
-  store: Store,
-  role: 'api' | 'worker',
-  scorer: string | null,
-  vitals: Parameters<typeof startHeartbeat>[0]['vitals'],
-  log: Logger,
-  controlled?: { readonly worker: Controlled; readonly concurrency: number; readonly now: Controls },
-): Heartbeat {
+/** Shows this process in `afterword ps`, and has it do what operators ask of it through the database. */
+export function startMembership(options: {
+  readonly store: Store;
+  readonly role: 'api' | 'worker';
+  readonly scorer: string | null;
+  readonly vitals: Parameters<typeof startHeartbeat>[0]['vitals'];
+  readonly profiler: Profiler;
+  /** Aborted when the process ends. */
+  readonly stop: AbortSignal;
+  readonly log: Logger;
+  /** A worker follows `afterword pause` and its like. */
+  readonly controlled?: { readonly worker: Controlled; readonly concurrency: number; readonly now: Controls };
+}): Heartbeat {
+  const { store, role, scorer, controlled, log } = options;
   const name = process.env['AFTERWORD_ROLE'] ?? role;
   const member = { memberId: randomUUID(), role, name, host: hostname(), pid: process.pid, version, scorer };
+  const { memberId } = member;
   const target = targetOf(member);
-  const afterBeat =
+  const follow =
     controlled &&
     followControls({
       ...controlled,
-      readControls: () => readControls(store, { memberId: member.memberId, target }, statementDeadlineMs),
+      readControls: () => readControls(store, { memberId, target }, statementDeadlineMs),
       log,
     });
+  const followProfiles = followWishes({
+    takeWish: () => takeWish(store, memberId, statementDeadlineMs),
+    storeProfile: (result) => storeProfile(store, memberId, result, statementDeadlineMs),
+    profiler: options.profiler,
+    stop: options.stop,
+    log,
+  });
   return startHeartbeat({
-    ...(afterBeat && { afterBeat }),
+    async afterBeat() {
+      await follow?.();
+      await followProfiles();
+    },
     member,
     joinFleet: (member, first) => joinFleet(store, member, first, statementDeadlineMs),
-    sendHeartbeat: (memberId, now) => sendHeartbeat(store, memberId, now, statementDeadlineMs),
-    vitals,
+    sendHeartbeat: (id, now) => sendHeartbeat(store, id, now, statementDeadlineMs),
+    vitals: options.vitals,
     log,
   });
 }

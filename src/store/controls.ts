@@ -1,4 +1,4 @@
-import type { Action, ActionKind, Control, Controls } from '../members/ports.ts';
+import type { Action, ActionKind, Control, ControlKind, Controls } from '../members/ports.ts';
 import { inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -35,7 +35,7 @@ export async function readControls(
 }
 
 /** SQL of each action on a row of `fleet_controls`. A worker that was drained stays paused when it comes back. */
-const changes: Readonly<Record<ActionKind, string>> = {
+const changes: Readonly<Record<ControlKind, string>> = {
   pause: 'paused = 1',
   resume: 'paused = 0, drained_at = NULL',
   concurrency: 'concurrency = ?',
@@ -43,7 +43,11 @@ const changes: Readonly<Record<ActionKind, string>> = {
 };
 
 /** Sets a control and records who did it, together. */
-export async function act(store: Store, action: Omit<Action, 'actedAt'>, deadlineMs: number): Promise<void> {
+export async function act(
+  store: Store,
+  action: Omit<Action, 'actedAt' | 'kind'> & { readonly kind: ControlKind },
+  deadlineMs: number,
+): Promise<void> {
   const { kind, target, value, actor } = action;
   const params = kind === 'concurrency' ? [value] : [];
   await inTransaction(store, deadlineMs, async (connection) => {

@@ -29,5 +29,6 @@ export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, extendDue, makeLostDue, markConfirmed, postpone } from './outbox.ts';
 export { missingRight, probeWrites } from './probe-writes.ts';
+export { askForProfile, storeProfile, takeProfile, takeWish } from './profiles.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

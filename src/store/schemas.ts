@@ -134,6 +134,20 @@ const ActionSchema = new EntitySchema<object>({
   },
 });
 
+const ProfileSchema = new EntitySchema<object>({
+  name: 'FleetProfile',
+  tableName: 'fleet_profiles',
+  columns: {
+    member_id: { type: 'char', length: 36, primary: true },
+    subject: { type: 'varchar', length: 10 },
+    seconds: { type: 'smallint', unsigned: true },
+    state: { type: 'varchar', length: 10 },
+    wanted_at: moment,
+    error: { type: 'varchar', length: 255, nullable: true },
+    content: { type: 'mediumblob', nullable: true },
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -142,4 +156,5 @@ export const schemas = [
   MemberSchema,
   ControlSchema,
   ActionSchema,
+  ProfileSchema,
 ];

@@ -92,6 +92,7 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'conversation_logs',
     'fleet_controls',
     'fleet_members',
+    'fleet_profiles',
     'friendship_status',
     'friendship_topic_metrics',
     'operator_actions',

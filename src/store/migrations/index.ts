@@ -6,6 +6,7 @@ import { FleetMembers1764100000000 } from './1764100000000-fleet-members.ts';
 import { FleetControls1764100000001 } from './1764100000001-fleet-controls.ts';
 import { OperatorActions1764100000002 } from './1764100000002-operator-actions.ts';
 import { EventTraces1764200000000 } from './1764200000000-event-traces.ts';
+import { FleetProfiles1764200000001 } from './1764200000001-fleet-profiles.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -19,4 +20,5 @@ export const migrations = [
   FleetControls1764100000001,
   OperatorActions1764100000002,
   EventTraces1764200000000,
+  FleetProfiles1764200000001,
 ];

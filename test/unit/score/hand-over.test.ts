@@ -75,6 +75,7 @@ async function createStage({
         waits,
         give: (items) => thread.give(items),
         isIdle: () => thread.isIdle,
+        profile: async () => '',
         get heapBytes() {
           return thread.heapBytes;
         },

@@ -1,0 +1,113 @@
+import { statfs } from 'node:fs/promises';
+import { availableParallelism, loadavg, totalmem } from 'node:os';
+import type { Gauge } from '../runtime/gauge.ts';
+import { lastErrors } from '../runtime/last-errors.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+
+/** What a process says of itself when a person asks. Optional: roles differ. */
+export type DetailSources = {
+  readonly role: 'api' | 'worker';
+  readonly version: string;
+  readonly scorer?: string;
+  /** Of the settings that all members of a fleet should share. */
+  readonly configurationDigest: string;
+  readonly gauges: readonly Gauge[];
+  readonly connections: () => { readonly inUse: number; readonly waiting: number; readonly limit: number };
+  readonly deliveries?: () => { readonly inFlight: number; readonly prefetch: number };
+  readonly threads?: () => {
+    readonly total: number;
+    readonly busy: number;
+    readonly waiting: number;
+    readonly heapBytes: readonly number[];
+  };
+  readonly memory?: { readonly softBytes: number | null; readonly hardBytes: number | null };
+  /** Rejects if the database does not answer. */
+  readonly askDatabase: () => Promise<unknown>;
+  /** Messages that wait in the queue; null if the broker cannot be asked now. */
+  readonly countMessages: () => Promise<number | null>;
+};
+
+/** A silent server is not waited for any longer. */
+const answerMs = 2_000;
+
+/** JSON for a person: a few kilobytes, in at most two seconds. */
+export async function describe(sources: DetailSources): Promise<Record<string, unknown>> {
+  const [database, messages, disk] = await Promise.all([
+    timed(sources.askDatabase()),
+    timed(sources.countMessages()),
+    diskHere(),
+  ]);
+  const { rss, heapUsed, external } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
+  const connections = sources.connections();
+  const deliveries = sources.deliveries?.();
+  const threads = sources.threads?.();
+  const messagesWaiting = typeof messages.value === 'number' ? messages.value : null;
+  return {
+    role: sources.role,
+    version: sources.version,
+    node: process.version,
+    ...(sources.scorer !== undefined && { scorer: sources.scorer }),
+    uptime_seconds: Math.round(process.uptime()),
+    configuration_digest: sources.configurationDigest,
+    messages_waiting: messagesWaiting,
+    dependencies: {
+      database: { answers: database.ok, ms: database.ms },
+      broker: { answers: messagesWaiting !== null, ms: messages.ms },
+    },
+    queues: sources.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
+    connections: { in_use: connections.inUse, waiting: connections.waiting, limit: connections.limit },
+    ...(deliveries && { deliveries: { in_flight: deliveries.inFlight, prefetch: deliveries.prefetch } }),
+    ...(threads && {
+      threads: {
+        total: threads.total,
+        busy: threads.busy,
+        waiting: threads.waiting,
+        heap_bytes: threads.heapBytes,
+      },
+    }),
+    memory: {
+      rss_bytes: rss,
+      heap_used_bytes: heapUsed,
+      external_bytes: external,
+      ...(sources.memory && {
+        soft_limit_bytes: sources.memory.softBytes,
+        hard_limit_bytes: sources.memory.hardBytes,
+      }),
+    },
+    system: {
+      cores: availableParallelism(),
+      load: loadavg().map((n) => Math.round(n * 100) / 100),
+      cpu_seconds: Math.round((user + system) / 1e5) / 10,
+      memory_bytes: totalmem(),
+      memory_available_bytes: process.availableMemory(),
+      disk,
+    },
+    last_errors: lastErrors.list().map(({ code, said, count, at }) => ({ code, said, count, at })),
+  };
+}
+
+async function timed(answer: Promise<unknown>): Promise<{ ok: boolean; value: unknown; ms: number }> {
+  const began = performance.now();
+  let ok = false;
+  let value: unknown = null;
+  const safe = answer.then(
+    (got) => {
+      ok = true;
+      value = got;
+    },
+    () => {},
+  );
+  await settlesWithin(safe, answerMs);
+  return { ok, value, ms: Math.round((performance.now() - began) * 10) / 10 };
+}
+
+/** Of the working directory; null where that cannot be asked. */
+async function diskHere(): Promise<{ readonly bytes: number; readonly free_bytes: number } | null> {
+  try {
+    const { bsize, blocks, bavail } = await statfs('.');
+    return { bytes: bsize * blocks, free_bytes: bsize * bavail };
+  } catch {
+    return null;
+  }
+}

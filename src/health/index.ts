@@ -1,0 +1,2 @@
+export { createReadiness } from './readiness.ts';
+export { apiReady, detailRoutes, plainReady, probeRoutes } from './routes.ts';
