@@ -8,7 +8,7 @@ import { openToolStore } from '../start/tool.ts';
 import { act, everyWorker, listActions, listControls, listMembers } from '../store/index.ts';
 import { counted, plain, printJson, printLine, printTable } from '../terminal/print.ts';
 
-/** `pause`, `resume`, `concurrency` and `drain`: of all workers, or of one. Picked up with the next heartbeat. */
+/** `pause`, `resume`, `concurrency` and `drain`: of all workers, or of one. Picked up within five seconds. */
 export async function runControl(
   config: Config,
   kind: ControlKind,

@@ -1,10 +1,15 @@
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import type { JoinFleet, Member, SendHeartbeat, Vitals } from './ports.ts';
+import type { JoinFleet, Member, ReadAsked, SendHeartbeat, Vitals } from './ports.ts';
 
-/** One small statement per member. A member counts as lost after three that are missing (`lostAfterMs`). */
-const heartbeatMs = 5_000;
-export const lostAfterMs = 3 * heartbeatMs;
+/** Operators wait this long until a member does what they asked. */
+const lookMs = 5_000;
+/** A heartbeat is a write, and costs several times as much as a look (docs/decisions/0021). */
+const looksPerHeartbeat = 2;
+/** A member counts as lost after three heartbeats that are missing. */
+export const lostAfterMs = 3 * looksPerHeartbeat * lookMs;
+/** Once a minute it is looked at what operators want, even if nobody seems to have asked: an older tool counts nothing. */
+const looksUnasked = 12;
 /** A member that ends should not wait for a database that is away. */
 const farewellMs = 1_000;
 
@@ -24,8 +29,9 @@ export function startHeartbeat(options: {
   readonly joinFleet: JoinFleet;
   readonly sendHeartbeat: SendHeartbeat;
   readonly vitals: () => Omit<Vitals, 'cpuPercent' | 'rssBytes'>;
-  /** Runs after each heartbeat that got through. */
-  readonly afterBeat?: () => Promise<void>;
+  readonly readAsked: ReadAsked;
+  /** Does what operators ask. Runs after they have asked something, after joining, and once a minute. */
+  readonly obey: () => Promise<void>;
   readonly log: Logger;
 }): Heartbeat {
   const { member, log } = options;
@@ -36,6 +42,9 @@ export function startHeartbeat(options: {
   let isStopped = false;
   let running: Promise<void> = Promise.resolve();
   let next: Promise<void> | null = null;
+  /** As far as it has been obeyed; null: not yet. */
+  let obeyed: number | null = null;
+  let looks = 0;
 
   function measure(): Vitals {
     const { user, system } = process.cpuUsage(cpu);
@@ -48,29 +57,51 @@ export function startHeartbeat(options: {
   }
 
   async function send(): Promise<void> {
-    try {
-      const vitals = measure();
-      const isKnown = mayHaveJoined && (await options.sendHeartbeat(member.memberId, vitals));
-      mayHaveJoined = true;
-      if (!isKnown) await options.joinFleet(member, vitals);
-      if (!isStopped) await options.afterBeat?.();
-    } catch (error) {
-      log.debug({ err: error }, 'no heartbeat');
-    }
+    const vitals = measure();
+    const asked = mayHaveJoined ? await options.sendHeartbeat(member.memberId, vitals) : null;
+    mayHaveJoined = true;
+    if (asked === null) await options.joinFleet(member, vitals);
+    await follow(asked);
+  }
+
+  async function look(): Promise<void> {
+    const asked = await options.readAsked(member.memberId);
+    // A row that is gone is the next heartbeat's business.
+    if (asked !== null) await follow(asked);
+  }
+
+  async function follow(asked: number | null): Promise<void> {
+    if (isStopped) return;
+    if (asked !== null && asked === obeyed && looks % looksUnasked !== 0) return;
+    await options.obey();
+    obeyed = asked;
   }
 
   /** After the one that is under way. While it hangs, at most one waits: what it says is measured when it begins. */
   function beat(): Promise<void> {
     next ??= running.then(() => {
       next = null;
-      running = send();
+      running = quietly(send);
       return running;
     });
     return next;
   }
 
+  /** Between two heartbeats, if none is under way. */
+  function lookBetween(): void {
+    if (next === null) running = running.then(() => quietly(look));
+  }
+
+  async function quietly(work: () => Promise<void>): Promise<void> {
+    await work().catch((error: unknown) => log.debug({ err: error }, 'no heartbeat'));
+  }
+
   void beat();
-  const timer = setInterval(() => void beat(), heartbeatMs);
+  const timer = setInterval(() => {
+    looks++;
+    if (looks % looksPerHeartbeat === 0) void beat();
+    else lookBetween();
+  }, lookMs);
   timer.unref();
   return {
     beat,

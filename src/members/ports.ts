@@ -28,8 +28,13 @@ export type Vitals = {
 
 /** Adds the member, or lets it have the row of one that was last seen over a day ago: rows are never deleted. */
 export type JoinFleet = (member: Member, vitals: Vitals) => Promise<void>;
-/** Resolves with false if the member's row is gone: another member has it. */
-export type SendHeartbeat = (memberId: string, vitals: Vitals) => Promise<boolean>;
+/**
+ * Resolves with how often operators have asked something of the member; null if its row is gone, because another member
+ * has it.
+ */
+export type SendHeartbeat = (memberId: string, vitals: Vitals) => Promise<number | null>;
+/** The same, between heartbeats. */
+export type ReadAsked = (memberId: string) => Promise<number | null>;
 
 /** A member as `afterword ps` shows it. */
 export type SeenMember = Member &

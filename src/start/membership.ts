@@ -10,7 +10,15 @@ import {
 } from '../members/index.ts';
 import { followWishes, type Profiler } from '../profile/index.ts';
 import type { Logger } from '../runtime/log.ts';
-import { joinFleet, readControls, type Store, sendHeartbeat, storeProfile, takeWish } from '../store/index.ts';
+import {
+  joinFleet,
+  readAsked,
+  readControls,
+  type Store,
+  sendHeartbeat,
+  storeProfile,
+  takeWish,
+} from '../store/index.ts';
 import { version } from '../version.ts';
 import { statementDeadlineMs } from './limits.ts';
 
@@ -47,7 +55,8 @@ export function startMembership(options: {
     log,
   });
   return startHeartbeat({
-    async afterBeat() {
+    readAsked: (id) => readAsked(store, id, statementDeadlineMs),
+    async obey() {
       await follow?.();
       await followProfiles();
     },

@@ -61,6 +61,9 @@ export async function act(
       await connection.query(`UPDATE fleet_controls SET ${kind === 'resume' ? changes.resume : 'concurrency = NULL'}`);
     await connection.query(`UPDATE fleet_controls SET ${changes[kind]} WHERE target = ?`, [...params, target]);
     await connection.query(
+      'UPDATE fleet_members SET asked = asked + 1 WHERE seen_at > UTC_TIMESTAMP(3) - INTERVAL 1 DAY',
+    );
+    await connection.query(
       `INSERT INTO operator_actions (acted_at, actor, action, target, value) VALUES (UTC_TIMESTAMP(3), ?, ?, ?, ?)`,
       [actor.slice(0, 255), kind, target, value === null ? null : String(value)],
     );

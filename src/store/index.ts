@@ -23,7 +23,7 @@ export {
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';
 export { loadEvents } from './load-events.ts';
-export { joinFleet, listMembers, sendHeartbeat, workerName } from './members.ts';
+export { joinFleet, listMembers, readAsked, sendHeartbeat, workerName } from './members.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';

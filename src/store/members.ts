@@ -51,20 +51,29 @@ export async function joinFleet(store: Store, member: Member, vitals: Vitals, de
   });
 }
 
-/** @returns false if there is no such row. */
+/** @returns how often operators have asked something of this member; null if it has no row any more. */
 export async function sendHeartbeat(
   store: Store,
   memberId: string,
   vitals: Vitals,
   deadlineMs: number,
-): Promise<boolean> {
-  const { affectedRows } = await withConnection(store, deadlineMs, (connection) =>
-    connection.prepared<{ affectedRows: number }>(`UPDATE fleet_members SET ${setVitals} WHERE member_id = ?`, [
-      ...valuesOf(vitals),
-      memberId,
-    ]),
+): Promise<number | null> {
+  // LAST_INSERT_ID(x) returns a column of the row with the answer to the UPDATE: no second statement is needed.
+  const { affectedRows, insertId } = await withConnection(store, deadlineMs, (connection) =>
+    connection.prepared<{ affectedRows: number; insertId: number }>(
+      `UPDATE fleet_members SET ${setVitals}, asked = LAST_INSERT_ID(asked) WHERE member_id = ?`,
+      [...valuesOf(vitals), memberId],
+    ),
   );
-  return affectedRows > 0;
+  return affectedRows > 0 ? insertId : null;
+}
+
+/** The same, without a heartbeat. */
+export async function readAsked(store: Store, memberId: string, deadlineMs: number): Promise<number | null> {
+  const [row] = await withConnection(store, deadlineMs, (connection) =>
+    connection.prepared<{ asked: number }[]>('SELECT asked FROM fleet_members WHERE member_id = ?', [memberId]),
+  );
+  return row?.asked ?? null;
 }
 
 type Row = {

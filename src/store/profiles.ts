@@ -58,6 +58,7 @@ export function askForProfile(
          wanted_at = VALUES(wanted_at), error = NULL, content = NULL`,
       [wish.memberId, wish.of, wish.seconds],
     );
+    await connection.query('UPDATE fleet_members SET asked = asked + 1 WHERE member_id = ?', [wish.memberId]);
     await connection.query(
       `INSERT INTO operator_actions (acted_at, actor, action, target, value)
        VALUES (UTC_TIMESTAMP(3), ?, 'profile', ?, ?)`,

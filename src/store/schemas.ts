@@ -106,6 +106,7 @@ const MemberSchema = new EntitySchema<object>({
     processed: { type: 'bigint', unsigned: true, nullable: true },
     cpu_percent: { type: 'decimal', precision: 7, scale: 1 },
     rss_bytes: { type: 'bigint', unsigned: true },
+    asked: { type: 'int', unsigned: true, default: 0 },
   },
 });
 

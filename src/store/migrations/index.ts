@@ -7,6 +7,7 @@ import { FleetControls1764100000001 } from './1764100000001-fleet-controls.ts';
 import { OperatorActions1764100000002 } from './1764100000002-operator-actions.ts';
 import { EventTraces1764200000000 } from './1764200000000-event-traces.ts';
 import { FleetProfiles1764200000001 } from './1764200000001-fleet-profiles.ts';
+import { MembersAsked1764200000002 } from './1764200000002-members-asked.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -21,4 +22,5 @@ export const migrations = [
   OperatorActions1764100000002,
   EventTraces1764200000000,
   FleetProfiles1764200000001,
+  MembersAsked1764200000002,
 ];
