@@ -8,7 +8,7 @@ const lookMs = 5_000;
 const looksPerHeartbeat = 2;
 /** A member counts as lost after three heartbeats that are missing. */
 export const lostAfterMs = 3 * looksPerHeartbeat * lookMs;
-/** Once a minute it is looked at what operators want, even if nobody seems to have asked: an older tool counts nothing. */
+/** Once a minute it looks at what operators want, even if nobody seems to have asked: older tools count nothing. */
 const looksUnasked = 12;
 /** A member that ends should not wait for a database that is away. */
 const farewellMs = 1_000;
