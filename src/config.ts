@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 import { exitCodes } from './runtime/exit-codes.ts';
-import { settings } from './settings.ts';
+import { type MemorySetting, settings } from './settings.ts';
 
 export type Config = Readonly<ReturnType<typeof toConfig>>;
 
@@ -54,8 +54,8 @@ export function maskedConfig(config: Config): Record<string, unknown> {
   };
 }
 
-/** Settings that members of one fleet may have in their own way. */
-const ownWay: ReadonlySet<string> = new Set([
+/** Settings in which members of one fleet may differ. */
+const memberSpecific: ReadonlySet<string> = new Set([
   'host',
   'port',
   'metricsHost',
@@ -67,7 +67,7 @@ const ownWay: ReadonlySet<string> = new Set([
 
 /** Two members with the same digest are configured alike, passwords aside. */
 export function configurationDigest(config: Config): string {
-  const shared = Object.entries(maskedConfig(config)).filter(([name]) => !ownWay.has(name));
+  const shared = Object.entries(maskedConfig(config)).filter(([name]) => !memberSpecific.has(name));
   return hash('sha256', JSON.stringify(shared)).slice(0, 12);
 }
 
@@ -132,11 +132,20 @@ function toConfig(e: z.output<typeof environment>) {
   };
 }
 
+/** Whether a soft limit reaches the hard one, as far as that can be told without knowing the machine. */
+function isAbove(soft: MemorySetting, hard: MemorySetting): boolean {
+  if (soft === null || hard === null) return false;
+  if ('share' in soft) return 'share' in hard && soft.share >= hard.share;
+  return 'bytes' in hard && soft.bytes >= hard.bytes;
+}
+
 /** Values that are valid on their own but contradict each other. */
 function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   if (new URL(e.DATABASE_URL).pathname.length < 2)
     problems.push('DATABASE_URL does not name a database: end it with /afterword');
+  if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))
+    problems.push('MEMORY_SOFT_LIMIT must be below MEMORY_HARD_LIMIT');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
   if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {

@@ -24,7 +24,7 @@ export const settings = {
       'Main queue; must be the same for all processes on one database. ' +
       'The dead-letter exchange and queue take its name without "_processing", plus "_dlx" and "_dead".',
   },
-  RABBITMQ_QUEUE_TYPE: { parse: z.enum(['quorum', 'classic']).default('quorum'), help: 'quorum or classic.' },
+  RABBITMQ_QUEUE_TYPE: { parse: oneOf('quorum', 'classic').default('quorum'), help: 'quorum or classic.' },
   RABBITMQ_QUEUE_MAX_LENGTH: {
     parse: int(1, 1_000_000_000).default(5_000_000),
     help: 'Messages after which the queue refuses more; events then wait in the database until there is room.',
@@ -40,7 +40,7 @@ export const settings = {
   },
   SCORING_THREAD_MEMORY_MB: {
     parse: int(16, 16_384).default(256),
-    help: 'Heap that a scoring thread may use before it is terminated, MiB; it is replaced before, at four fifths.',
+    help: 'Heap of a scoring thread, MiB: at 80 % it is replaced, at 100 % terminated.',
   },
   THREAD_MAX_TASKS: {
     parse: int(0, 1_000_000_000).default(0),
@@ -50,7 +50,7 @@ export const settings = {
     parse: memory().default({ share: 0.8 }),
     help:
       'Memory above which a worker takes nothing new and replaces its scoring threads: a share of what it may use ' +
-      '(of its container; of the machine, divided among the members of a fleet), MiB such as 600M, or 0 for no limit.',
+      '(of its container; of the machine, divided among the members of a fleet), a size such as 600M, or 0 for none.',
   },
   MEMORY_HARD_LIMIT: {
     parse: memory().default({ share: 0.95 }),
@@ -88,7 +88,7 @@ export const settings = {
   METRICS_PORT: {
     parse: int(0, 65_535).default(0),
     help:
-      'Port for /metrics, /healthz and /readyz of any process; 0: none. ' +
+      'Port for /metrics, /healthz, /readyz, /health/detailed and /ops of any process; 0: none. ' +
       'A fleet uses it for all of its members together, and the ports after it for each of them.',
   },
   OPS_KEY: {
@@ -97,11 +97,10 @@ export const settings = {
     secret: true,
   },
   OPS_HEAP_SNAPSHOTS: {
-    parse: z
-      .enum(['true', 'false'])
+    parse: oneOf('true', 'false')
       .default('false')
       .transform((text) => text === 'true'),
-    help: 'true: POST /ops/heap answers a heap snapshot, which contains conversations.',
+    help: 'true: POST /ops/heap returns a heap snapshot, which contains conversations.',
   },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
   ACCEPT_DEADLINE_MS: {
@@ -150,14 +149,18 @@ export const settings = {
   },
   DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections per process.' },
   LOG_LEVEL: {
-    parse: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+    parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'),
     help: 'Lowest level that is logged.',
   },
   LOG_FORMAT: {
-    parse: z.enum(['json', 'pretty']).optional(),
+    parse: oneOf('json', 'pretty').optional(),
     help: 'json or pretty. Default: pretty in a terminal, json elsewhere.',
   },
 } as const satisfies Record<string, { parse: z.ZodType; help: string; secret?: true }>;
+
+function oneOf<const T extends readonly string[]>(...values: T) {
+  return z.enum(values, { error: `must be one of ${values.join(', ')}` });
+}
 
 function int(min: number, max: number) {
   const message = `must be a whole number from ${min} to ${max}`;
@@ -172,14 +175,14 @@ function int(min: number, max: number) {
 export type MemorySetting = { readonly share: number } | { readonly bytes: number } | null;
 
 function memory() {
-  const message = 'must be a share from 1% to 100%, MiB such as 600M, or 0 for no limit';
+  const message = 'must be a percentage from 1% to 100%, a size such as 600M or 2G, or 0 for no limit';
   return z
     .string()
-    .regex(/^(?:0|[1-9]\d{0,7}M|100%|[1-9]\d?%)$/, message)
+    .regex(/^(?:0|[1-9]\d{0,7}[MG]|100%|[1-9]\d?%)$/, message)
     .transform((text): MemorySetting => {
       const value = Number.parseInt(text, 10);
       if (value === 0) return null;
-      return text.endsWith('%') ? { share: value / 100 } : { bytes: value * 1_024 * 1_024 };
+      return text.endsWith('%') ? { share: value / 100 } : { bytes: value * 1_024 ** (text.endsWith('G') ? 3 : 2) };
     });
 }
 

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { mostSeconds } from '../diagnostics/ports.ts';
 import { parsers } from './option-parsers.ts';
 import { type Json, run, runWith } from './run.ts';
 
@@ -38,9 +39,9 @@ export function addControls(program: Command): void {
     .command('profile')
     .description('take a CPU profile of any member, on any host')
     .argument('<member>', 'name, name@host, host:pid or member id, as `ps` shows them')
-    .option('--seconds <n>', 'how long, at most 60', parsers.profileSeconds, 10)
-    .option('--thread', 'of a scoring thread, where the scorer runs, and not of the main thread', false)
-    .option('--out <file>', 'where to write it; default: NAME-PID.cpuprofile here')
+    .option('--seconds <n>', `how long, at most ${mostSeconds}`, parsers.profileSeconds, 10)
+    .option('--thread', 'profile a scoring thread, where the scorer runs, instead of the main thread', false)
+    .option('--out <file>', 'where to write it, - for stdout; default: NAME-PID.cpuprofile here')
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, member: string, options: Json & { seconds: number; thread: boolean; out?: string }) =>

@@ -6,7 +6,9 @@ import { parsers } from './option-parsers.ts';
 export function addLoad(program: Command): void {
   program
     .command('load')
-    .description('put virtual users on an API: they submit conversations and look at their status')
+    .description(
+      'put virtual users on an API: they submit conversations, which are stored like any other, and read their status',
+    )
     .option('--url <url>', 'the API', httpUrl(process.env['HOST'] ?? '', Number(process.env['PORT'] || 3000)))
     .addOption(
       new Option(
@@ -16,18 +18,28 @@ export function addLoad(program: Command): void {
         .choices(['ramp', 'stress', 'spike', 'steady', 'soak'])
         .default('ramp'),
     )
-    .option('--users <n>', 'virtual users', parsers.count)
-    .option('--spawn-rate <n>', 'users that begin per second', parsers.count)
-    .option('--run-time <duration>', 'how long', parsers.duration)
-    .option('--think <range>', 'pause of a user after an answer, such as 1s..5s or 0s..0s', range)
-    .option('--rate <n>', 'open loop: this many requests per second, whatever the answers do', parsers.count)
-    .option('--mix <shares>', 'how often each operation is chosen', mix, { submit: 3, status: 1 })
-    .option('--body <file>', 'real request bodies, one or one per line; default: the samples of this project')
+    .option('--users <n>', "virtual users; default: the profile's", parsers.count)
+    .option('--spawn-rate <n>', "users started per second; default: the profile's", parsers.count)
+    .option('--run-time <duration>', "how long, from 1s to 24d; default: the profile's", runTime)
     .option(
-      '--fail-if <limit>',
-      "exit code 1 above it, such as 'p99>100ms' or 'errors>0.1%'; may be repeated",
-      limits,
-      [],
+      '--think <range>',
+      "pause of a user after an answer, such as 1s..5s or 0s..0s; default: the profile's",
+      range,
+    )
+    .option('--rate <n>', 'open loop: this many requests per second, however slow the answers', parsers.count)
+    .addOption(
+      new Option('--mix <shares>', 'how often each operation is chosen')
+        .argParser(mix)
+        .default({ submit: 3, status: 1 }, 'submit=3,status=1'),
+    )
+    .option('--body <file>', 'real request bodies, one or one per line; default: the samples of this project')
+    .addOption(
+      new Option(
+        '--fail-if <threshold>',
+        "exit with 1 if exceeded, such as 'p99>100ms' or 'errors>0.1%'; may be repeated",
+      )
+        .argParser(limits)
+        .default([], 'none'),
     )
     .option('--i-own-this-host', 'allows an address that is not this machine', false)
     .option('--json', 'print the report as JSON', false)
@@ -38,11 +50,29 @@ export function addLoad(program: Command): void {
     });
 }
 
+/** Timers count in 31 bits of milliseconds. */
+const longestMs = 24 * 86_400_000;
+
+function runTime(text: string): number {
+  const ms = parsers.duration(text);
+  if (ms < 1_000 || ms > longestMs) throw new InvalidArgumentError('must be a duration from 1s to 24d');
+  return ms;
+}
+
 function range(text: string): readonly [number, number] {
-  const [least, most, ...rest] = text.split('..').map((part) => parsers.duration(part));
-  if (least === undefined || rest.length > 0 || (most ?? least) < least)
+  const [least, most, ...rest] = text.split('..').map(durationOrNull);
+  const upper = most === undefined ? least : most;
+  if (least == null || upper == null || rest.length > 0 || upper < least || upper > longestMs)
     throw new InvalidArgumentError('must be a duration or a range of two, such as 1s..5s');
-  return [least, most ?? least];
+  return [least, upper];
+}
+
+function durationOrNull(text: string): number | null {
+  try {
+    return parsers.duration(text);
+  } catch {
+    return null;
+  }
 }
 
 function mix(text: string): { submit: number; status: number } {

@@ -1,12 +1,14 @@
 import { InvalidArgumentError } from 'commander';
 import ms, { type StringValue } from 'ms';
+import { mostSeconds } from '../diagnostics/ports.ts';
 import { type EventId, type EventStatus, eventStatuses, parseEventId } from '../event/event.ts';
 
 /** Turn option texts into values, or explain what was expected. */
 export const parsers = {
   profileSeconds(text: string): number {
     const n = Number(text);
-    if (!Number.isInteger(n) || n < 1 || n > 60) throw new InvalidArgumentError('must be a whole number from 1 to 60');
+    if (!Number.isInteger(n) || n < 1 || n > mostSeconds)
+      throw new InvalidArgumentError(`must be a whole number from 1 to ${mostSeconds}`);
     return n;
   },
   count(text: string): number {

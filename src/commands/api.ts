@@ -2,12 +2,12 @@ import { Router } from 'express';
 import { acceptRouter, createAcceptor } from '../accept/index.ts';
 import { createPublisher, type Publisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
+import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
 import { PipelineError } from '../event/fault.ts';
 import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/index.ts';
 import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
-import { createProfiler, profileRoutes } from '../profile/index.ts';
 import { createClosedWatch, createReads, reportRouter, welcomeRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import { createApp, createBodyBudget, listen, mount } from '../runtime/http/index.ts';
@@ -20,9 +20,9 @@ import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { startMembership } from '../start/membership.ts';
+import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
-import { openSidePort } from '../start/side-port.ts';
 import { openTraces } from '../start/traces.ts';
 import {
   findClosed,
@@ -126,13 +126,13 @@ export async function runApi(config: Config): Promise<void> {
       askDatabase: () => glance(store, deadlineMs),
       countMessages: async () => (await publisher.countQueue())?.messages ?? null,
     }),
-    ...profileRoutes({
-      profiler,
-      threadHeaps: () => [],
-      key: config.opsKey,
-      allowsSnapshots: config.opsHeapSnapshots,
-    }),
   ];
+  const diagnostics = profileRoutes({
+    profiler,
+    threadHeaps: () => [],
+    key: config.opsKey,
+    allowsSnapshots: config.opsHeapSnapshots,
+  });
   let isListening = false;
   const membership = stack.adopt(
     startMembership({
@@ -156,7 +156,8 @@ export async function runApi(config: Config): Promise<void> {
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
-      mount(routes),
+      // Callers reach this port, maybe through a proxy that does not say so: only with a key.
+      mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
       acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, budget }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
@@ -181,7 +182,7 @@ export async function runApi(config: Config): Promise<void> {
       error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
   });
-  await openSidePort(config, routes, log);
+  await openMetricsPort(config, [...routes, ...diagnostics], log);
   log.info({ url }, 'accepting');
   isListening = true;
   void membership.beat();

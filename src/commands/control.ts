@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { type ControlKind, lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
+import { type ControlKind, isAlive, isExactly, type SeenMember, targetOf } from '../members/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { UsageError } from '../runtime/start-error.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
@@ -28,7 +28,7 @@ export async function runControl(
         );
   const value = options.value ?? null;
   await act(store, { kind, target, value, actor: operatorName() }, statementDeadlineMs);
-  const told = workers.filter((worker) => isAtWork(worker) && (target === everyWorker || targetOf(worker) === target));
+  const told = workers.filter((worker) => isAlive(worker) && (target === everyWorker || targetOf(worker) === target));
   if (options.json) printJson({ action: kind, target, value, workers: told.map(({ memberId }) => memberId) });
   else {
     const whose = target === everyWorker ? 'all workers' : plain(target);
@@ -38,10 +38,6 @@ export async function runControl(
   if (kind !== 'resume' || target === everyWorker || !isAllPaused) return exitCodes.ok;
   process.stderr.write('afterword: it stays paused, because all workers are: `afterword resume` without --worker\n');
   return exitCodes.failed;
-}
-
-function isAtWork({ state, silentMs }: SeenMember): boolean {
-  return state !== 'stopped' && silentMs <= lostAfterMs;
 }
 
 const done: Readonly<Record<ControlKind, (value: number | null) => string>> = {
@@ -57,8 +53,8 @@ const done: Readonly<Record<ControlKind, (value: number | null) => string>> = {
  * @throws {UsageError}
  */
 function findTarget(workers: readonly SeenMember[], controlled: readonly string[], wanted: string): string {
-  const atWork = workers.filter(isAtWork);
-  const exact = atWork.find((w) => `${w.host}:${w.pid}` === wanted || w.memberId === wanted);
+  const atWork = workers.filter(isAlive);
+  const exact = atWork.find((worker) => isExactly(worker, wanted));
   if (exact !== undefined) {
     const sharing = atWork.filter((worker) => targetOf(worker) === targetOf(exact));
     if (sharing.length === 1) return targetOf(exact);

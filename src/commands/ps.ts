@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
+import { toMib } from '../runtime/mib.ts';
 import { createStop } from '../runtime/shutdown.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { openToolStore, quiet } from '../start/tool.ts';
@@ -11,7 +12,6 @@ import { counted, printJson, printLine, printTable } from '../terminal/print.ts'
 /** Members that have ended are shown for a while, so that a restart can be seen. */
 const shownAfterStopMs = 60_000;
 const watchMs = 2_000;
-const mebibyte = 1_024 * 1_024;
 
 /** Shows the members of the fleet. @returns exit code: 1 if one is lost. */
 export async function runPs(
@@ -96,7 +96,7 @@ function cells(m: SeenMember) {
     m.processing || null,
     m.processed,
     m.cpuPercent,
-    Math.round(m.rssBytes / mebibyte),
+    toMib(m.rssBytes),
     m.startedAt,
     m.version,
   ];

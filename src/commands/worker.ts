@@ -3,12 +3,12 @@ import { basename } from 'node:path';
 import { type Consumer, createConsumer, createPublisher } from '../broker/index.ts';
 import { type Config, configurationDigest, maskUrl } from '../config.ts';
 import { createInFlight, createIntake, createLoader, createPauses, type Intake } from '../consume/index.ts';
+import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
 import type { EventId } from '../event/event.ts';
 import { detailRoutes, plainReady, probeRoutes } from '../health/index.ts';
 import type { MemberState } from '../members/index.ts';
 import type { Metrics, Sources } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
-import { createProfiler, profileRoutes } from '../profile/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
@@ -20,9 +20,9 @@ import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } 
 import { logStart, processLogger } from '../start/log.ts';
 import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
+import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { startPool } from '../start/score-pool.ts';
-import { openSidePort } from '../start/side-port.ts';
 import { openTraces } from '../start/traces.ts';
 import {
   countStart,
@@ -117,7 +117,8 @@ export async function runWorker(config: Config): Promise<void> {
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
   };
   const metrics = await countFor(config, { ...own, gauges: [...publisher.gauges, outbox.gauge] });
-  const probe = { isReady: () => false };
+  /** Known once there is a consumer. */
+  const probe = { isReady: () => false, pausedBy: (): readonly string[] => [] };
   const profiler = createProfiler((ms, stop) => pool.profileThread(ms, stop));
   const ready = async () => plainReady(probe.isReady());
   const routes = [
@@ -130,6 +131,7 @@ export async function runWorker(config: Config): Promise<void> {
       configurationDigest: configurationDigest(config),
       gauges: [...publisher.gauges, outbox.gauge],
       ...own,
+      deliveries: () => ({ ...own.deliveries(), pausedBy: probe.pausedBy() }),
       threads: () => ({ ...own.threads(), heapBytes: pool.heapBytes() }),
       askDatabase: () => glance(store, statementDeadlineMs),
       countMessages: async () => (await publisher.countQueue())?.messages ?? null,
@@ -141,7 +143,7 @@ export async function runWorker(config: Config): Promise<void> {
       allowsSnapshots: config.opsHeapSnapshots,
     }),
   ];
-  await openSidePort(config, routes, log);
+  await openMetricsPort(config, routes, log);
   const consumer = stack.adopt(
     createConsumer({
       ...broker,
@@ -154,13 +156,17 @@ export async function runWorker(config: Config): Promise<void> {
     (c) => c.close(),
   );
   const pauses = createPauses(consumer, controls.isPaused);
+  probe.pausedBy = () => pauses.reasons;
   let outOfMemory: StartError | null = null;
   const memory = startMemoryWatch(limits, log, {
     pause: () => void pauses.pause('memory'),
     resume: () => void pauses.resume('memory'),
     renewThreads: () => pool.renew(),
     drain(reason) {
-      outOfMemory = new StartError(`ended for its memory, to be started again: ${reason}`, { mayPass: true });
+      if (stop.signal.aborted) return; // it is ending anyway, and not for its memory
+      outOfMemory = new StartError(`used too much memory and ended; its supervisor should start it again: ${reason}`, {
+        mayPass: true,
+      });
       stop.abort(reason);
     },
     isIdle: () => inFlight.size === 0,
@@ -209,7 +215,7 @@ export async function runWorker(config: Config): Promise<void> {
       const { queueName: queue, scoringThreads: threads } = config;
       const prefetch = concurrency;
       const facts = { broker: maskUrl(config.rabbitmqUrl), queue, prefetch, concurrent, threads };
-      if (consumer.isPaused) log.warn(facts, 'paused by an operator, until `afterword resume`');
+      if (controls.isPaused) log.warn(facts, 'paused by an operator, until `afterword resume`');
       else log.info(facts, 'consuming');
       void membership.beat();
       tellParent({ ready: true });

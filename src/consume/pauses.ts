@@ -5,12 +5,16 @@ type PauseReason = 'operator' | 'memory';
 export type Pauses = {
   pause(reason: PauseReason): Promise<void>;
   resume(reason: PauseReason): Promise<void>;
+  readonly reasons: readonly PauseReason[];
 };
 
 /** @param isPaused  by an operator, from the start. */
 export function createPauses(consumer: { pause(): Promise<void>; resume(): Promise<void> }, isPaused: boolean): Pauses {
   const reasons = new Set<PauseReason>(isPaused ? ['operator'] : []);
   return {
+    get reasons() {
+      return [...reasons];
+    },
     async pause(reason) {
       reasons.add(reason);
       if (reasons.size === 1) await consumer.pause();

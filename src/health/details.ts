@@ -13,7 +13,12 @@ export type DetailSources = {
   readonly configurationDigest: string;
   readonly gauges: readonly Gauge[];
   readonly connections: () => { readonly inUse: number; readonly waiting: number; readonly limit: number };
-  readonly deliveries?: () => { readonly inFlight: number; readonly prefetch: number };
+  /** `pausedBy`: who wants that nothing new is taken. */
+  readonly deliveries?: () => {
+    readonly inFlight: number;
+    readonly prefetch: number;
+    readonly pausedBy: readonly string[];
+  };
   readonly threads?: () => {
     readonly total: number;
     readonly busy: number;
@@ -30,8 +35,23 @@ export type DetailSources = {
 /** A silent server is not waited for any longer. */
 const answerMs = 2_000;
 
-/** JSON for a person: a few kilobytes, in at most two seconds. */
-export async function describe(sources: DetailSources): Promise<Record<string, unknown>> {
+/** Answers this old are given again: they ask both servers, and anybody may ask for them. */
+const freshMs = 1_000;
+
+/** JSON for a person: a few kilobytes, in at most two seconds. All who ask within a second get the same answer. */
+export function createDetails(sources: DetailSources): () => Promise<Record<string, unknown>> {
+  let answer: Promise<Record<string, unknown>> | null = null;
+  return () => {
+    answer ??= describe(sources).finally(() => {
+      setTimeout(() => {
+        answer = null;
+      }, freshMs).unref();
+    });
+    return answer;
+  };
+}
+
+async function describe(sources: DetailSources): Promise<Record<string, unknown>> {
   const [database, messages, disk] = await Promise.all([
     timed(sources.askDatabase()),
     timed(sources.countMessages()),
@@ -57,7 +77,9 @@ export async function describe(sources: DetailSources): Promise<Record<string, u
     },
     queues: sources.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
     connections: { in_use: connections.inUse, waiting: connections.waiting, limit: connections.limit },
-    ...(deliveries && { deliveries: { in_flight: deliveries.inFlight, prefetch: deliveries.prefetch } }),
+    ...(deliveries && {
+      deliveries: { in_flight: deliveries.inFlight, prefetch: deliveries.prefetch, paused_by: deliveries.pausedBy },
+    }),
     ...(threads && {
       threads: {
         total: threads.total,

@@ -1,9 +1,9 @@
-import { answerJson, type Route } from '../runtime/http/routes.ts';
-import { type DetailSources, describe } from './details.ts';
+import { type Route, sendJson } from '../runtime/http/routes.ts';
+import { createDetails, type DetailSources } from './details.ts';
 import type { DatabaseState } from './readiness.ts';
 
 /** Whether this process should get work. */
-export type Ready = {
+type Ready = {
   readonly ok: boolean;
   /** `status`, and what it depends on. */
   readonly body: Readonly<Record<string, string>>;
@@ -15,28 +15,29 @@ export function probeRoutes(ready: () => Promise<Ready>): Route[] {
     {
       method: 'GET',
       path: '/healthz',
-      handle: async (_request, response) => answerJson(response, 200, { status: 'ok' }),
+      handle: async (_request, response) => sendJson(response, 200, { status: 'ok' }),
     },
     {
       method: 'GET',
       path: '/readyz',
       async handle(_request, response) {
         const { ok, body } = await ready();
-        answerJson(response, ok ? 200 : 503, body);
+        sendJson(response, ok ? 200 : 503, body);
       },
     },
   ];
 }
 
 /** `/health/detailed`: details for a person. */
-export function detailRoutes(ready: () => Promise<Ready>, details: DetailSources): Route[] {
+export function detailRoutes(ready: () => Promise<Ready>, sources: DetailSources): Route[] {
+  const details = createDetails(sources);
   return [
     {
       method: 'GET',
       path: '/health/detailed',
       async handle(_request, response) {
-        const [{ body }, about] = await Promise.all([ready(), describe(details)]);
-        answerJson(response, 200, { ...body, ...about });
+        const [{ body }, about] = await Promise.all([ready(), details()]);
+        sendJson(response, 200, { ...body, ...about });
       },
     },
   ];

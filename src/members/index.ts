@@ -1,3 +1,4 @@
+export { isAlive, isCalled, isExactly } from './find.ts';
 export { type Controlled, followControls } from './follow-controls.ts';
 export { type Heartbeat, lostAfterMs, startHeartbeat } from './heartbeat.ts';
 export type { Control, ControlKind, Controls, MemberState, SeenMember } from './ports.ts';

@@ -3,13 +3,13 @@ import type { MemorySetting } from '../settings.ts';
 /** Bytes; null: no limit. */
 export type MemoryLimits = { readonly softBytes: number | null; readonly hardBytes: number | null };
 
-/** On a machine that many share, no process is held below this: an idle worker needs a third of it. */
-const leastShareBytes = 256 * 1_024 * 1_024;
+/** On a machine that many share, no process is held below this: a busy worker with two threads needs half of it. */
+const leastShareBytes = 512 * 1_024 * 1_024;
 
 /**
  * Memory that one process may use.
  *
- * @param constrainedBytes  of its container, as Node reports it: 0 or more than there is if there is no such limit.
+ * @param constrainedBytes  of its container, as Node reports it: 0, or more than the machine has, if it has none.
  * @param sharers  processes of a fleet that share a machine. The limit of a container is not divided: in one with
  *   several processes, each could be the one that grows.
  */
@@ -27,12 +27,12 @@ function bytesOf(setting: MemorySetting, memoryBytes: number): number | null {
   return Math.floor('bytes' in setting ? setting.bytes : setting.share * memoryBytes);
 }
 
-/** Room that a limit must leave above what the process needs to do nothing. */
-const leastRoom = 1.1;
+/** Room that a limit must leave above what the process needs to do nothing: a busy one needs half as much again. */
+const leastRoom = 1.5;
 
 /**
- * Limits that can be kept: one that the process exceeds while it is idle would stop it for good.
- * @returns the others' names in `dropped`.
+ * Limits that can be kept: one that a healthy worker exceeds would stop it again and again.
+ * @returns the limits that can be kept, and in `dropped` the names of those that cannot.
  */
 export function keepable(
   { softBytes, hardBytes }: MemoryLimits,

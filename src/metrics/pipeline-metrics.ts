@@ -138,7 +138,7 @@ function recordWear({ counter }: Makers): void {
   telemetry.threadReplaced.listen(({ reason }) => replaced(reason).inc());
   const memory = counter(
     'afterword_memory_states_total',
-    'How often the process became short of memory, was so no more (calm), or ended for it (ending).',
+    'How often the process ran short of memory, recovered, or ended because of it.',
     'state',
   );
   telemetry.memory.listen(({ state }) => memory(state).inc());

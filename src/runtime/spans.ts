@@ -7,8 +7,8 @@ import type { Answer } from './telemetry.ts';
 type Ended = { readonly result?: unknown; readonly error?: unknown };
 
 /**
- * Work that takes time, told at its begin and its end. Stages tell, and know nothing of who listens (traces/): without
- * a listener, telling costs a comparison.
+ * Work that takes time, published when it begins and when it ends. Stages know nothing of who listens (traces/);
+ * without a listener, it costs one comparison.
  */
 type Span<T> = {
   /** Somebody listens. */
@@ -45,6 +45,7 @@ export const spans = {
   request: span<{
     readonly method: string;
     readonly headers: Headers;
+    /** Not set if the caller left before the answer. */
     status?: number;
     /** Null if there is no such endpoint. */
     route?: string | null;

@@ -60,7 +60,7 @@ export const telemetry = {
   /** A scoring thread was replaced. `memory`: the process is short of it. */
   threadReplaced: signal<{ readonly reason: 'tasks' | 'heap' | 'memory' | 'overdue' | 'lost' }>('thread-replaced'),
   /** The memory of a worker has become short or is so no more, or the worker ends because of it. */
-  memory: signal<{ readonly state: 'short' | 'calm' | 'ending' }>('memory'),
+  memory: signal<{ readonly state: 'short' | 'recovered' | 'ending' }>('memory'),
   /** A broker session has begun or ended. */
   brokerSession: signal<{ readonly link: 'consume' | 'publish'; readonly isUp: boolean }>('broker-session'),
 } as const;

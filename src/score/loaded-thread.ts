@@ -28,8 +28,9 @@ export type LoadedThread = {
   readonly heldBytes: number;
   /** Entries that it has scored. */
   readonly scored: number;
-  /** Bytes of its heap that are in use, now and when it had loaded the scorer. */
+  /** Bytes of its heap that are in use. */
   readonly heapBytes: number;
+  /** The same after its first scorings; infinite before. A scorer may load what it needs with the first of them. */
   readonly firstHeapBytes: number;
   isIdle(): boolean;
   profile: Thread['profile'];
@@ -65,6 +66,9 @@ type Left = {
 type Lost = Left &
   Pick<ThreadEnd, 'hung' | 'code'> & { /** Entries. */ readonly held: number; readonly livedMs: number };
 
+/** After this many, a scorer has loaded what it needs. */
+const firstScorings = 5;
+
 /** @throws if the thread cannot be started. */
 export async function startLoadedThread(
   startThread: StartThread,
@@ -76,6 +80,7 @@ export async function startLoadedThread(
   let heldBytes = 0;
   let given = 0;
   let scored = 0;
+  let firstHeapBytes = Number.POSITIVE_INFINITY;
   /** An entry that is overdue still runs, so it may be the cause of whatever happens to the thread. */
   let hasOverdue = false;
   const startedAt = performance.now();
@@ -97,6 +102,7 @@ export async function startLoadedThread(
       events.onOverdue(loaded);
     }
     scored += count;
+    if (firstHeapBytes === Number.POSITIVE_INFINITY && scored >= firstScorings) firstHeapBytes = thread.heapBytes;
     if (count > 0) events.onScored(count, eachMs, loaded);
   }
 
@@ -109,10 +115,11 @@ export async function startLoadedThread(
     events.onLost(loaded, lost);
   }
 
-  const firstHeapBytes = thread.heapBytes;
   const loaded: LoadedThread = {
     waits: thread.waits,
-    firstHeapBytes,
+    get firstHeapBytes() {
+      return firstHeapBytes;
+    },
     get held() {
       return held.size;
     },

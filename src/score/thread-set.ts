@@ -1,4 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Logger } from '../runtime/log.ts';
+import { toMib } from '../runtime/mib.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 import { createCulpritSearch } from './culprit-search.ts';
@@ -10,13 +12,15 @@ import { type Wear, wornBy } from './wear.ts';
 type ThreadSet = {
   /** Threads that may be given work. Fewer than `count` while one is being replaced. */
   readonly ready: ReadonlySet<LoadedThread>;
-  /** Replaces every thread, to give back the memory that they have gathered. What they hold is finished. */
+  /**
+   * Replaces every thread, to give back the memory that they have gathered. What they hold is finished, and a successor
+   * is started when its predecessor has ended.
+   */
   renew(): void;
   /** Rejects and aborts everything that the threads hold, and ends them. */
   close(reason: Error): Promise<void>;
 };
 
-const mebibyte = 1_024 * 1_024;
 /** How long scorings may take to notice that the worker gives up, milliseconds. */
 const giveUpMs = 250;
 /** How long `close` waits for threads to end. One that runs native code cannot be interrupted. */
@@ -56,6 +60,10 @@ export async function startThreadSet(options: {
   let ending = 0;
   let starting = 0;
   let isSucceeding = false;
+  /** Threads are being replaced for their memory: a successor must wait until its predecessor has ended. */
+  let isRenewing = false;
+  /** Threads outlive the attempt that made one necessary: their log lines must not carry its ids. */
+  const outside = AsyncLocalStorage.snapshot();
   /**
    * Delays the replacement of threads that are lost while they hold nothing: their scorer ends them on its own,
    * whatever it is given.
@@ -104,7 +112,7 @@ export async function startThreadSet(options: {
 
   function giveWayIfWorn(thread: LoadedThread): void {
     const reason = wornBy(thread, options.wear);
-    if (reason === null || closing.signal.aborted) return;
+    if (reason === null || closing.signal.aborted || total() >= bound()) return;
     if (reason === 'tasks') return void succeed(thread);
     // At once: what it is given until a successor is ready could be what it has no memory for.
     noteWorn(thread, reason);
@@ -112,7 +120,7 @@ export async function startThreadSet(options: {
     fillUp();
   }
 
-  /** Worn threads give way one at a time, each when its successor is ready, so that scoring never stops. */
+  /** Threads that have reached `THREAD_MAX_TASKS` give way one at a time, each when its successor is ready. */
   async function succeed(thread: LoadedThread): Promise<void> {
     if (isSucceeding) return;
     isSucceeding = true;
@@ -134,7 +142,7 @@ export async function startThreadSet(options: {
 
   function noteWorn(thread: LoadedThread, reason: 'tasks' | 'heap'): void {
     const { scored, heapBytes } = thread;
-    log.info({ reason, scored, heapMb: Math.round(heapBytes / mebibyte) }, 'a worn scoring thread is replaced');
+    log.info({ reason, scored, heapMb: toMib(heapBytes) }, 'a worn scoring thread is replaced');
   }
 
   function dismiss(thread: LoadedThread): void {
@@ -151,12 +159,17 @@ export async function startThreadSet(options: {
     });
   }
 
+  function total(): number {
+    return ready.size + starting + leaving.size + ending;
+  }
+
+  function bound(): number {
+    if (leaving.size === 0 && ending === 0) isRenewing = false;
+    return isRenewing ? count : mostTimes * count;
+  }
+
   function fillUp(waitMs = 0): void {
-    while (
-      !closing.signal.aborted &&
-      ready.size + starting < count &&
-      ready.size + starting + leaving.size + ending < mostTimes * count
-    ) {
+    while (!closing.signal.aborted && ready.size + starting < count && total() < bound()) {
       starting++;
       void startPatiently(events, waitMs).then((thread) => {
         starting--;
@@ -177,7 +190,7 @@ export async function startThreadSet(options: {
     if (waitMs > 0) await pause(waitMs, closing.signal);
     while (!closing.signal.aborted) {
       try {
-        const thread = await startLoadedThread(options.startThread, of, closing.signal);
+        const thread = await outside(() => startLoadedThread(options.startThread, of, closing.signal));
         if (!closing.signal.aborted) return thread;
         void thread.end();
       } catch (error) {
@@ -202,6 +215,7 @@ export async function startThreadSet(options: {
   return {
     ready,
     renew() {
+      isRenewing = true;
       for (const thread of [...ready]) leave(thread, 'memory');
       fillUp();
     },

@@ -10,7 +10,7 @@ export type Wear = {
 
 /** Share of its heap above which a thread is worn. At the whole of it, V8 ends the thread with what it holds. */
 const wornShare = 0.8;
-/** Share of its heap that must have come since the scorer was loaded: a scorer may simply need that much. */
+/** Share of its heap that must have come since its first scorings: a scorer may simply need that much. */
 const grownShare = 0.1;
 
 export function wearOf(maxTasks: number, threadMemoryMb: number): Wear {

@@ -1,5 +1,5 @@
 import { Agent, interceptors, request } from 'undici';
-import { StartError } from '../runtime/start-error.ts';
+import { StartError, UsageError } from '../runtime/start-error.ts';
 import { pause } from '../runtime/wait.ts';
 
 type PostAnswer =
@@ -20,8 +20,8 @@ const waitSeconds = 10;
 export function baseOf(url: string): string {
   const { protocol, username, origin, pathname } = URL.canParse(url) ? new URL(url) : ({ protocol: '' } as URL);
   if (protocol !== 'http:' && protocol !== 'https:')
-    throw new StartError(`--url ${url} is not an HTTP address: give one such as http://127.0.0.1:3000`);
-  if (username !== '') throw new StartError('--url contains a user name, which this command cannot use: omit it');
+    throw new UsageError(`--url ${url} is not an HTTP address: give one such as http://127.0.0.1:3000`);
+  if (username !== '') throw new UsageError('--url contains a user name, which this command cannot use: omit it');
   return `${origin}${pathname.replace(/\/+$/, '').replace(/\/v1$/, '')}`;
 }
 

@@ -4,7 +4,7 @@ import { mergeMetrics } from '../metrics/merge.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { httpUrl } from '../runtime/http/url.ts';
 import type { Logger } from '../runtime/log.ts';
-import { openSidePort } from './side-port.ts';
+import { openMetricsPort } from './metrics-port.ts';
 
 /** A member that hangs is left out of a scrape. One whose servers are silent answers after two seconds. */
 const answerMs = 5_000;
@@ -41,5 +41,5 @@ export async function serveFleetMetrics(
     );
   }
   const probes = probeRoutes(async () => plainReady(ready()));
-  await openSidePort(config, [...metricsRoutes({ render, contentType }), ...probes], log);
+  await openMetricsPort(config, [...metricsRoutes({ render, contentType }), ...probes], log);
 }

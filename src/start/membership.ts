@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import { followProfileRequests, type Profiler } from '../diagnostics/index.ts';
 import {
   type Controlled,
   type Controls,
@@ -8,16 +9,15 @@ import {
   startHeartbeat,
   targetOf,
 } from '../members/index.ts';
-import { followWishes, type Profiler } from '../profile/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import {
+  claimProfileRequest,
   joinFleet,
   readAsked,
   readControls,
   type Store,
   sendHeartbeat,
   storeProfile,
-  takeWish,
 } from '../store/index.ts';
 import { version } from '../version.ts';
 import { statementDeadlineMs } from './limits.ts';
@@ -47,9 +47,9 @@ export function startMembership(options: {
       readControls: () => readControls(store, { memberId, target }, statementDeadlineMs),
       log,
     });
-  const followProfiles = followWishes({
-    takeWish: () => takeWish(store, memberId, statementDeadlineMs),
-    storeProfile: (result) => storeProfile(store, memberId, result, statementDeadlineMs),
+  const followProfiles = followProfileRequests({
+    claimProfileRequest: () => claimProfileRequest(store, memberId, statementDeadlineMs),
+    storeProfile: (requestId, result) => storeProfile(store, { memberId, requestId }, result, statementDeadlineMs),
     profiler: options.profiler,
     stop: options.stop,
     log,

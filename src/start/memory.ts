@@ -3,6 +3,7 @@ import type { Config } from '../config.ts';
 import { keepable, limitsOf, type MemoryLimits, memoryOf, type Relief, watchMemory } from '../memory/index.ts';
 import { collectGarbage } from '../runtime/collect-garbage.ts';
 import type { Logger } from '../runtime/log.ts';
+import { toMib } from '../runtime/mib.ts';
 
 const sharersName = 'AFTERWORD_MEMORY_SHARERS';
 
@@ -18,8 +19,8 @@ export function memoryLimits(config: Config, idleBytes: number, log: Logger): Me
   const { limits, dropped } = keepable(limitsOf(config.memorySoftLimit, config.memoryHardLimit, memory), idleBytes);
   for (const setting of dropped)
     log.warn(
-      { setting, idleMb: Math.round(idleBytes / 1_024 / 1_024), memoryMb: Math.round(memory / 1_024 / 1_024) },
-      'this worker needs more than its limit of memory before it has done anything; the limit is ignored: raise it, ' +
+      { setting, idleMb: toMib(idleBytes), memoryMb: toMib(memory) },
+      'this worker uses more memory than this limit when it is idle; the limit is ignored: raise it, ' +
         'give the container more memory, or run fewer workers here',
     );
   return limits;

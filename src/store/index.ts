@@ -29,6 +29,12 @@ export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, extendDue, makeLostDue, markConfirmed, postpone } from './outbox.ts';
 export { missingRight, probeWrites } from './probe-writes.ts';
-export { askForProfile, storeProfile, takeProfile, takeWish } from './profiles.ts';
+export {
+  askForProfile,
+  claimProfileRequest,
+  dropProfile,
+  readProfile,
+  storeProfile,
+} from './profiles.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';

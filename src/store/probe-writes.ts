@@ -16,6 +16,7 @@ const updated = {
   friendship_status: 'updated_at = updated_at WHERE user_id',
   friendship_topic_metrics: 'last_date = last_date WHERE user_id',
   fleet_members: 'seen_at = seen_at WHERE member_id',
+  fleet_profiles: 'seconds = seconds WHERE member_id',
 } as const;
 
 const statements = [

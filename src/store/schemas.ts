@@ -140,6 +140,7 @@ const ProfileSchema = new EntitySchema<object>({
   tableName: 'fleet_profiles',
   columns: {
     member_id: { type: 'char', length: 36, primary: true },
+    request_id: { type: 'char', length: 36 },
     subject: { type: 'varchar', length: 10 },
     seconds: { type: 'smallint', unsigned: true },
     state: { type: 'varchar', length: 10 },

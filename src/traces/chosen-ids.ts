@@ -2,7 +2,7 @@ import { type IdGenerator, RandomIdGenerator } from '@opentelemetry/sdk-trace';
 
 type Ids = { readonly traceId?: string; readonly spanId: string };
 
-/** Random ids, but for spans whose id was given away before they are made. */
+/** Random ids, except for spans whose id was handed out before they were created. */
 export class ChosenIds implements IdGenerator {
   readonly #random = new RandomIdGenerator();
   #chosen: Ids | null = null;

@@ -10,7 +10,7 @@ import { createSampler } from './sampler.ts';
 import type { TraceSettings } from './settings.ts';
 
 /** A collector that does not answer must not hold up the end of a process. */
-const farewellMs = 2_000;
+const shutdownMs = 2_000;
 /** The SDK repeats its complaints with every batch. */
 const quietMs = 60_000;
 
@@ -20,7 +20,7 @@ export function createProvider(
   service: { readonly attributes: Attributes; readonly version: string },
   log: Logger,
 ): { readonly tracer: Tracer; readonly ids: ChosenIds; close(): Promise<void> } {
-  diag.setLogger(complaints(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+  diag.setLogger(sdkLogger(log), { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
   // What the exporter could not send is reported below.
   setGlobalErrorHandler(() => {});
   const ids = new ChosenIds();
@@ -38,7 +38,7 @@ export function createProvider(
     close: async () => {
       await settlesWithin(
         provider.shutdown().catch(() => {}),
-        farewellMs,
+        shutdownMs,
       );
     },
   };
@@ -62,14 +62,14 @@ function reporting(exporter: SpanExporter, log: Logger): SpanExporter {
   };
 }
 
-function complaints(log: Logger) {
+function sdkLogger(log: Logger) {
   const last = new Map<string, number>();
   const say = (message: string) => {
     const now = performance.now();
     const kind = message.replace(/\d+/g, '');
     if (now - (last.get(kind) ?? Number.NEGATIVE_INFINITY) < quietMs) return;
     last.set(kind, now);
-    log.warn({ sdk: message }, 'OpenTelemetry');
+    log.warn(`OpenTelemetry: ${message}`);
   };
   const nothing = () => {};
   return { error: say, warn: say, info: nothing, debug: nothing, verbose: nothing };

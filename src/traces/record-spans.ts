@@ -97,11 +97,10 @@ export function recordSpans(options: {
       return begin(about, about.method, { kind: SpanKind.SERVER, parent: contextIn(about.headers), attributes });
     },
     (about) => {
-      const { method, route, status = 0 } = about;
-      const name = typeof route === 'string' ? `${method} ${route}` : method;
-      begun.get(about)?.span.updateName(name);
-      end(about, status >= 500 ? String(status) : null, {
-        'http.response.status_code': status,
+      const { method, route, status } = about;
+      if (typeof route === 'string') begun.get(about)?.span.updateName(`${method} ${route}`);
+      end(about, status !== undefined && status >= 500 ? String(status) : null, {
+        ...(status === undefined ? { 'error.type': 'client_gone' } : { 'http.response.status_code': status }),
         ...(typeof route === 'string' && { 'http.route': route }),
       });
     },

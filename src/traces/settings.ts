@@ -4,7 +4,7 @@ export type TraceSettings = {
     readonly name: 'always_on' | 'always_off' | 'traceidratio';
     /** Share of the traces that begin here, 0 to 1. */
     readonly ratio: number;
-    /** A trace that began elsewhere is sampled if it was there. */
+    /** A trace that began elsewhere keeps the decision that was made there. */
     readonly isParentBased: boolean;
   };
   /** Not set: the SDK's default. Milliseconds and spans. */
@@ -16,6 +16,8 @@ export type TraceSettings = {
   };
 };
 
+/** Spans held while a collector is away, and milliseconds between batches. */
+const mostOf = 1_000_000;
 const samplers = /^(?:parentbased_)?(?:always_on|always_off|traceidratio)$/;
 
 /**
@@ -39,8 +41,8 @@ export function readTraceSettings(env: NodeJS.ProcessEnv): {
     const text = get(name);
     if (text === undefined) return undefined;
     const value = Number(text);
-    if (Number.isInteger(value) && value > 0) return value;
-    problems.push(`${name} must be a whole number above 0; it is ignored`);
+    if (Number.isInteger(value) && value > 0 && value <= mostOf) return value;
+    problems.push(`${name} must be a whole number from 1 to ${mostOf}; it is ignored`);
     return undefined;
   }
   const batch = {
@@ -60,14 +62,14 @@ function isWanted(get: Get, problems: string[]): boolean {
   const endpoint = get('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT') ?? get('OTEL_EXPORTER_OTLP_ENDPOINT');
   if (exporter === 'none' || (exporter === undefined && endpoint === undefined)) return false;
   if (exporter !== undefined && exporter !== 'otlp') {
-    problems.push(`OTEL_TRACES_EXPORTER may be otlp or none here; without one that is known there are no traces`);
+    problems.push('OTEL_TRACES_EXPORTER must be otlp or none; no traces are sent');
     return false;
   }
   const protocol = get('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL') ?? get('OTEL_EXPORTER_OTLP_PROTOCOL') ?? 'http/protobuf';
   if (protocol === 'http/protobuf') return true;
   problems.push(
     `traces are sent as http/protobuf only, not ${protocol}: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf, ` +
-      'and the endpoint to that port of the collector (usually 4318); until then there are none',
+      'and the endpoint to that port of the collector (usually 4318); until then no traces are sent',
   );
   return false;
 }

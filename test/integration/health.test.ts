@@ -57,7 +57,7 @@ test('details of an API and of a worker, with what they depend on', async () => 
   expect(ofWorker).toMatchObject({
     role: 'worker',
     scorer: 'obedient-scorer.ts',
-    deliveries: { in_flight: 0, prefetch: 10 },
+    deliveries: { in_flight: 0, prefetch: 10, paused_by: [] },
     threads: { total: 1, busy: 0, waiting: 0, heap_bytes: [expect.any(Number)] },
   });
   // Told apart by their own key only, which is masked: 12 digits each.
@@ -125,20 +125,32 @@ test('a slow database does not make an API unready; one that is gone does', asyn
   await proxy.close();
 });
 
-test('a profile is taken over HTTP, by who is on this machine or has the key, one at a time', async () => {
-  const both = await Promise.all([1, 2].map(() => call(api.url, 'POST', '/ops/profile?seconds=1')));
+test('a profile is taken over HTTP, by who has the key, one at a time', async () => {
+  const key = { authorization: 'Bearer the key of the operators' };
+  const profile = (query: string, headers: Record<string, string> = key) =>
+    call(api.url, 'POST', `/ops/profile${query}`, undefined, headers);
+  const both = await Promise.all([1, 2].map(() => profile('?seconds=1')));
   const [taken, refused] = both.toSorted((a, b) => a.status - b.status);
   expect(taken?.status).toBe(200);
   expect(functionsIn(JSON.stringify(taken?.body))).toContain('(root)');
   expect(refused).toMatchObject({ status: 409, body: { code: 'profile_running' } });
 
-  const wrong = { authorization: 'Bearer wrong' };
-  expect((await call(api.url, 'POST', '/ops/profile', undefined, wrong)).status).toBe(401);
-  expect((await call(api.url, 'POST', '/ops/profile', undefined, { 'x-forwarded-for': '1.2.3.4' })).status).toBe(403);
-  expect((await call(api.url, 'POST', '/ops/profile?seconds=61')).status).toBe(422);
-  expect((await call(api.url, 'POST', '/ops/profile?thread=1&seconds=1')).status).toBe(409);
-  const key = { authorization: 'Bearer the key of the operators', 'x-forwarded-for': '1.2.3.4' };
-  expect((await call(api.url, 'POST', '/ops/profile?seconds=1', undefined, key)).status).toBe(200);
+  expect((await profile('?seconds=1', { ...key, 'x-forwarded-for': '1.2.3.4' })).status).toBe(200);
+  expect((await profile('?seconds=1', {})).status).toBe(401);
+  expect((await profile('?seconds=1', { authorization: 'Bearer wrong' })).status).toBe(401);
+  expect((await profile('?seconds=61')).status).toBe(422);
+  expect(await profile('?thread=1&seconds=1')).toMatchObject({ status: 409, body: { code: 'no_threads' } });
+});
+
+test('without a key, it is served on METRICS_PORT only, which callers do not reach', async () => {
+  const port = await freePort();
+  const open = await startMember('api', { ...space.env, METRICS_PORT: String(port) });
+  expect((await call(open.url, 'GET', '/ops/heap')).status).toBe(404);
+  expect((await call(`http://127.0.0.1:${port}`, 'GET', '/ops/heap')).status).toBe(200);
+  expect((await call(`http://127.0.0.1:${port}`, 'GET', '/ops/heap', undefined, { via: '1.1 proxy' })).status).toBe(
+    403,
+  );
+  await open.stop();
 });
 
 test('the heap is summed up; a snapshot needs a setting', async () => {
@@ -149,8 +161,9 @@ test('the heap is summed up; a snapshot needs a setting', async () => {
     thread_heap_bytes: [expect.any(Number)],
   });
   expect(await call(workerUrl, 'POST', '/ops/heap')).toMatchObject({ status: 403, body: { code: 'snapshots_off' } });
-  const open = await startMember('api', { ...space.env, OPS_HEAP_SNAPSHOTS: 'true' });
-  const snapshot = await call(open.url, 'POST', '/ops/heap');
+  const port = await freePort();
+  const open = await startMember('api', { ...space.env, OPS_HEAP_SNAPSHOTS: 'true', METRICS_PORT: String(port) });
+  const snapshot = await call(`http://127.0.0.1:${port}`, 'POST', '/ops/heap');
   expect(Object.keys(snapshot.body)).toContain('snapshot');
   await open.stop();
 });
@@ -162,7 +175,7 @@ test('a profile of any member is taken through the database, of its main thread 
   expect(functionsIn(await readFile(out, 'utf8'))).toContain('(root)');
   await rm(out);
 
-  // Nine seconds: longer than the worker may take to see the wish.
+  // Nine seconds: longer than the worker may take to see the request.
   const burning = post(api.url, conversation({ metadata: { act: 'burn-turning', ms: 1_500 } }));
   const member = await runCommand(['profile', 'worker', '--seconds', '3', '--thread', '--out', out], space.env);
   expect(member).toMatchObject({ code: 0 });
@@ -175,11 +188,13 @@ test('a profile of any member is taken through the database, of its main thread 
 test('what cannot be profiled is said', async () => {
   const nobody = await runCommand(['profile', 'worker-9'], space.env);
   expect(nobody.code).toBe(2);
-  expect(nobody.output).toMatch(/no member is called worker-9; there are: .*api.*worker/);
+  expect(nobody.output).toMatch(/no member is named worker-9; there are: .*api.*worker/);
   expect(await runCommand(['profile', 'api', '--thread'], space.env)).toMatchObject({
     code: 2,
     output: expect.stringContaining('has no scoring threads'),
   });
+  const nowhere = await runCommand(['profile', 'api', '--out', '/nowhere/x'], space.env);
+  expect(nowhere).toMatchObject({ code: 2, output: expect.stringContaining('/nowhere/x cannot be written (ENOENT)') });
   const forever = await runCommand(['profile', 'api', '--seconds', '61'], space.env);
   expect(forever).toMatchObject({ code: 2, output: expect.stringContaining('from 1 to 60') });
 });

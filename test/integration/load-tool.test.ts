@@ -1,4 +1,6 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, inject, test } from 'vitest';
@@ -33,24 +35,27 @@ test('users submit real conversations and look at them; what was accepted is the
   expect(code).toBe(0);
   expect(output).toMatch(/closed loop, 20 users at 10 per second for 3 s/);
   expect(output).toMatch(/ users +\d+\.\d\/s +p50 /);
-  const { totals, samples, broken } = reportOf(output);
+  const { totals, samples, exceeded } = reportOf(output);
   expect(totals.submit.requests).toBeGreaterThan(10);
   expect(totals.status.requests).toBeGreaterThan(0);
-  expect(totals.all.errors).toEqual({});
+  expect(totals.all.errors).toEqual([]);
   expect(totals.all.latency.p99).toBeGreaterThan(0);
   expect(samples.length).toBeGreaterThan(0);
-  expect(broken).toEqual([]);
+  expect(exceeded).toEqual([]);
   const { body } = await call(api.url, 'GET', '/v1/conversations?limit=200');
   expect(body.conversations.length).toBe(Math.min(200, totals.submit.requests));
   expect(await readFile(html, 'utf8')).toMatch(/<svg[\s\S]*<svg[\s\S]*<svg/);
 });
 
 test('open loop: the rate is the one that was asked for', async () => {
-  const { output } = await load('--rate', '100', '--json', '--mix', 'submit=1,status=0');
+  const { output } = await load('--rate', '100', '--json', '--mix', 'submit=1,status=1');
   expect(output).toContain('open loop, 100 requests per second for 3 s');
   const { totals } = reportOf(output);
-  expect(totals.submit.requests).toBeGreaterThan(200);
-  expect(totals.submit.requests).toBeLessThan(400);
+  expect(totals.all.requests).toBeGreaterThan(200);
+  expect(totals.all.requests).toBeLessThan(400);
+  // Those who have submitted something read it.
+  expect(totals.status.requests).toBeGreaterThan(0);
+  expect(totals.all.errors).toEqual([]);
 });
 
 test('a limit that is passed is exit code 1, and says what it was', async () => {
@@ -69,12 +74,36 @@ test('a limit that is passed is exit code 1, and says what it was', async () => 
   expect(output).not.toMatch(/FAIL +max/);
 });
 
+test('a run in which nothing is answered as expected fails, whatever the thresholds', async () => {
+  const refusing = createServer((request, answer) => {
+    answer.statusCode = request.url === '/healthz' ? 200 : 503;
+    answer.end('{"code":"overloaded"}');
+  });
+  await new Promise<void>((resolve) => refusing.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
+  const { code, output } = await runCommand(['load', '--url', url, '--run-time', '1s', '--json'], {});
+  expect(code).toBe(1);
+  expect(reportOf(output)).toMatchObject({
+    totals: { all: { errors: [{ reason: '503 overloaded', count: expect.any(Number) }] } },
+    exceeded: ['no request was answered as expected'],
+  });
+  refusing.closeAllConnections();
+  refusing.close();
+});
+
 test.each([
   [['--url', 'http://192.0.2.1:3000'], 2, 'is not this machine: add --i-own-this-host'],
   [['--url', 'http://127.0.0.1:1'], 1, 'no API answers at http://127.0.0.1:1'],
-  [['--fail-if', 'p99'], 2, '--fail-if p99 is not a limit'],
+  [['--fail-if', 'p99'], 2, '--fail-if p99 is not a threshold'],
+  [['--fail-if', 'errors>200%'], 2, 'is not a threshold'],
+  [['--rate', '5', '--users', '3'], 2, '--users does not go with --rate'],
+  [['--run-time', '0s'], 2, 'must be a duration from 1s to 24d'],
+  [['--run-time', '40d'], 2, 'must be a duration from 1s to 24d'],
+  [['--html', '/'], 2, '--html / cannot be written (EISDIR)'],
+  [['--url', 'banana'], 2, '--url banana is not an HTTP address'],
   [['--mix', 'status=1'], 2, 'must submit something'],
   [['--think', '5s..1s'], 2, 'must be a duration or a range'],
+  [['--think', '5s-1s'], 2, 'must be a duration or a range'],
   [['--profile', 'party'], 2, 'Allowed choices are ramp, stress, spike, steady, soak'],
 ])('%j is refused with what to do', async (args, code, text) => {
   expect(await load(...args)).toMatchObject({ code, output: expect.stringContaining(text) });

@@ -20,6 +20,8 @@ async function setUp(count: number, leak: Record<string, number>, env: Record<st
       SCORER_MODULE: new URL('../fixtures/leaky-scorer.ts', import.meta.url).pathname,
       SCORING_THREADS: '1',
       MESSAGE_CONCURRENCY_PER_WORKER: '4',
+      // As the fleet starts its workers: the allocator keeps less of what is freed.
+      MALLOC_ARENA_MAX: '2',
       ...env,
     },
   );
@@ -48,9 +50,9 @@ async function failedAttempts(): Promise<number> {
 
 test('a thread whose scorer leaks its heap is replaced before it runs out, and no attempt fails', async () => {
   // 200 MiB through threads of 64.
-  await setUp(100, { heapKib: 2_048, ms: 5 }, { SCORING_THREAD_MEMORY_MB: '64' });
+  await setUp(400, { heapKib: 512, ms: 5 }, { SCORING_THREAD_MEMORY_MB: '64' });
   const worker = await startWorker();
-  await allProcessed(100);
+  await allProcessed(400);
   expect(await failedAttempts()).toBe(0);
   const said = worker.lines.join('\n');
   expect(said).toContain('a worn scoring thread is replaced');
@@ -66,7 +68,7 @@ test('a worker whose scorer leaks outside of the heap pauses, replaces its threa
   expect(await failedAttempts()).toBe(0);
   const said = worker.lines.join('\n');
   expect(said).toContain('short of memory: nothing new is taken');
-  expect(said).toContain('no longer short of memory');
+  expect(said).toContain('memory was given back; taking deliveries again');
   expect(said).not.toContain('a scoring thread has ended');
   expect(peakMb).toBeGreaterThan(300);
   expect(peakMb).toBeLessThan(700);
@@ -81,7 +83,7 @@ test('a worker above its hard limit ends with what it holds finished; its succes
     const first = await Promise.race([worker.ended, done]);
     if (first === 'done') break;
     ends.push(first);
-    expect(worker.lines.join('\n')).toContain('too much memory: this worker drains and ends');
+    expect(worker.lines.join('\n')).toContain('out of memory soon: draining');
   }
   expect(ends.length).toBeGreaterThan(0);
   expect(ends.every((code) => code === 1)).toBe(true);
@@ -90,7 +92,7 @@ test('a worker above its hard limit ends with what it holds finished; its succes
 });
 
 test('a limit that an idle worker exceeds is reported and ignored', async () => {
-  await setUp(1, {}, { MEMORY_SOFT_LIMIT: '20M', MEMORY_HARD_LIMIT: '10M' });
+  await setUp(1, {}, { MEMORY_SOFT_LIMIT: '10M', MEMORY_HARD_LIMIT: '20M' });
   const worker = await startWorker();
   await allProcessed(1);
   expect(worker.lines.filter((line) => line.includes('the limit is ignored'))).toHaveLength(2);

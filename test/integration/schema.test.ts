@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import mysql from 'mysql2/promise';
-import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
 import type { EventId } from '../../src/event/event.ts';
 import {
   claimDue,
@@ -99,6 +99,39 @@ test('concurrent migrations leave one correct schema; a process without it says 
   ]);
   await admin.query(`DROP DATABASE ${name}`);
   await admin.end();
+});
+
+test('a new column waits for no reader for long, and nothing waits behind it', async () => {
+  const own = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  await own.database.query('ALTER TABLE conversation_events DROP COLUMN traceparent');
+  await own.database.query("DELETE FROM afterword_migrations WHERE name LIKE 'EventTraces%'");
+  const reader = await own.database.getConnection();
+  await reader.query('START TRANSACTION');
+  await reader.query('SELECT COUNT(*) FROM conversation_events');
+  let isMigrated = false;
+  const migrating = runCommand(['migrate'], own.env).then((result) => {
+    isMigrated = true;
+    return result;
+  });
+  // It has begun to wait.
+  await vi.waitFor(
+    async () => {
+      const waiting = await rows<{ n: number }>(
+        own.database,
+        `SELECT COUNT(*) AS n FROM information_schema.processlist
+         WHERE info LIKE '%ADD COLUMN traceparent%' AND id <> CONNECTION_ID()`,
+      );
+      expect(Number(waiting[0]?.n)).toBe(1);
+    },
+    { timeout: 15_000, interval: 20 },
+  );
+  // Without a limit of its own, this would wait as long as the reader reads.
+  await own.database.query("UPDATE conversation_events SET user_id = 'x' WHERE event_id = 'none'");
+  expect(isMigrated).toBe(false);
+  await reader.query('COMMIT');
+  reader.release();
+  expect((await migrating).code).toBe(0);
+  await own.dispose();
 });
 
 test('the entity schemas match the migrated columns exactly, including nullability and length', async () => {

@@ -71,7 +71,8 @@ function aroundRequest(request: Request, response: Response, next: NextFunction)
     response.once('close', resolve);
     next();
     await promise;
-    about.status = response.statusCode;
+    // Not set if the caller left before the answer: there was none.
+    if (response.writableFinished) about.status = response.statusCode;
     about.route = (request.route as { path: string } | undefined)?.path ?? null;
   });
 }

@@ -2,5 +2,5 @@ export { createApp, listen } from './app.ts';
 export { type BodyBudget, createBodyBudget, jsonBody } from './body.ts';
 export { mount } from './mount.ts';
 export { type FieldError, Problem } from './problem.ts';
-export { sendJson } from './send-json.ts';
+export { sendJson } from './routes.ts';
 export { httpUrl } from './url.ts';

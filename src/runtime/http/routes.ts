@@ -16,8 +16,10 @@ export function queryOf(request: IncomingMessage): URLSearchParams {
 }
 
 /** Ends with a newline, so that a shell prompt after it starts on a new line. */
-export function answerJson(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8' }).end(`${JSON.stringify(body)}\n`);
+export function sendJson(response: ServerResponse, status: number, body: object): void {
+  response.statusCode = status;
+  response.setHeader('Content-Type', 'application/json; charset=utf-8');
+  response.end(`${JSON.stringify(body)}\n`);
 }
 
 /**

@@ -6,6 +6,7 @@ export class FleetProfiles1764200000001 implements MigrationInterface {
     await runner.query(`
       CREATE TABLE IF NOT EXISTS fleet_profiles (
         member_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+        request_id CHAR(36) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
         subject VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
         seconds SMALLINT UNSIGNED NOT NULL,
         state VARCHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

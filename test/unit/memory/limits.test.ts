@@ -9,7 +9,7 @@ test.each([
   ['a container with a whole fleet', 16 * gib, 768 * mib, 3, 768 * mib],
   ['a machine of its own', 16 * gib, 2 ** 64, 1, 16 * gib],
   ['a machine that a fleet shares', 16 * gib, 0, 4, 4 * gib],
-  ['a small machine that a large fleet shares', gib, 0, 11, 256 * mib],
+  ['a small machine that a large fleet shares', gib, 0, 11, 512 * mib],
 ])('memory of one process: %s', (_, machine, constrained, sharers, expected) => {
   expect(memoryOf(machine, constrained, sharers)).toBe(expected);
 });
@@ -22,9 +22,9 @@ test('limits are shares, bytes or none', () => {
   expect(limitsOf(null, null, gib)).toEqual({ softBytes: null, hardBytes: null });
 });
 
-test('a limit that an idle process would exceed is dropped, and named', () => {
+test('a limit that a healthy process would exceed is dropped, and named', () => {
   const limits = { softBytes: 100, hardBytes: 200 };
-  expect(keepable(limits, 90)).toEqual({ limits, dropped: [] });
-  expect(keepable(limits, 95)).toEqual({ limits: { softBytes: null, hardBytes: 200 }, dropped: ['MEMORY_SOFT_LIMIT'] });
-  expect(keepable(limits, 190).dropped).toEqual(['MEMORY_SOFT_LIMIT', 'MEMORY_HARD_LIMIT']);
+  expect(keepable(limits, 60)).toEqual({ limits, dropped: [] });
+  expect(keepable(limits, 70)).toEqual({ limits: { softBytes: null, hardBytes: 200 }, dropped: ['MEMORY_SOFT_LIMIT'] });
+  expect(keepable(limits, 140).dropped).toEqual(['MEMORY_SOFT_LIMIT', 'MEMORY_HARD_LIMIT']);
 });

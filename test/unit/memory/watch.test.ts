@@ -55,15 +55,34 @@ test('above the hard limit it drains, once, whatever it was doing', () => {
   expect(did).toEqual(['drain']);
 });
 
-test('a worker that stays short although it holds nothing is not paused forever', () => {
+test('a worker that holds nothing goes on with a little more: the allocator uses freed memory again', () => {
   const { stage, did } = createStage();
   stage.used = 120;
   vi.advanceTimersByTime(60_000); // it holds something, which may be what takes the memory
   expect(did).toEqual(['pause', 'give back']);
   stage.isIdle = true;
-  vi.advanceTimersByTime(29_000);
+  vi.advanceTimersByTime(1_500);
   expect(did).toEqual(['pause', 'give back']);
   vi.advanceTimersByTime(2_000);
+  expect(did).toEqual(['pause', 'give back', 'resume']);
+  stage.used = 125; // within what it got
+  second();
+  expect(did).toHaveLength(3);
+  stage.used = 130;
+  second();
+  expect(did.slice(3)).toEqual(['pause', 'give back']);
+  stage.used = 90; // and now it has helped: the limit is the first again
+  second();
+  stage.used = 101;
+  second();
+  expect(did.slice(5)).toEqual(['resume', 'pause', 'give back']);
+});
+
+test('a worker that holds nothing and is close to its hard limit ends', () => {
+  const { stage, did } = createStage();
+  stage.used = 195;
+  stage.isIdle = true;
+  vi.advanceTimersByTime(5_000);
   expect(did).toEqual(['pause', 'give back', 'drain']);
 });
 

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { startHandOver } from '../../../src/score/hand-over.ts';
@@ -18,6 +19,10 @@ const look = async () => {
 
 /** The outcome of a text is its first byte. */
 const outcomeOf = (n: number) => ({ kind: 'scored', change: n, totalTurns: 0, detailsJson: '{}' }) as const;
+
+/** The attempt in which a thread was started, as its log lines would name it. */
+const attempt = new AsyncLocalStorage<string>();
+const startedIn: (string | undefined)[] = [];
 
 type FakeThread = ReturnType<typeof createThread>;
 
@@ -69,6 +74,7 @@ async function createStage({
     stop: new AbortController().signal,
     log: pino({ level: 'silent' }),
     startThread: async (events) => {
+      startedIn.push(attempt.getStore());
       const thread = createThread(events);
       all.push(thread);
       return {
@@ -398,8 +404,20 @@ test('a thread that has scored as many as it may gives way to a successor, which
   expect(all).toHaveLength(2);
 });
 
+/** Scores enough for the thread to have a baseline of its heap. */
+async function warmUp(stage: Awaited<ReturnType<typeof createStage>>): Promise<void> {
+  for (let n = 100; n < 105; n++) {
+    const scored = stage.submit(n);
+    await turn();
+    stage.thread(0).finish([n]);
+    await scored;
+  }
+}
+
 test('a worn thread that holds something gets nothing more, finishes it, and ends', async () => {
-  const { submit, thread } = await createStage({ waits: true });
+  const stage = await createStage({ waits: true });
+  const { submit, thread } = stage;
+  await warmUp(stage);
   const replies = [1, 2].map((n) => submit(n));
   await turn();
   thread(0).heapBytes = 1_000;
@@ -416,28 +434,70 @@ test('a worn thread that holds something gets nothing more, finishes it, and end
   expect(await Promise.all([...replies, third])).toEqual(['scored', 'scored', 'scored']);
 });
 
-test('a scorer that needs most of the heap from the start is not replaced for it', async () => {
-  const { submit, all, thread } = await createStage({ wear: { maxTasks: 0, maxHeapBytes: 80 } });
-  const scored = submit(1);
+test('a scorer that needs most of the heap from its first scorings on is not replaced for it', async () => {
+  const stage = await createStage({ wear: { maxTasks: 0, maxHeapBytes: 800 } });
+  stage.thread(0).heapBytes = 900; // a model that is loaded with the first
+  await warmUp(stage);
+  stage.thread(0).heapBytes = 950;
+  const scored = stage.submit(1);
   await turn();
-  thread(0).heapBytes = 105; // 100 when it was loaded
-  thread(0).finish([1]);
+  stage.thread(0).finish([1]);
   await scored;
   await turn();
-  expect(all).toHaveLength(1);
+  expect(stage.all).toHaveLength(1);
 });
 
-test('all threads are renewed at once, and nothing they hold is lost', async () => {
+test('worn threads that still work on something never make more than twice as many', async () => {
+  const stage = await createStage({ waits: true, wear: { maxTasks: 1, maxHeapBytes: 1_000 } });
+  const { submit, all, thread } = stage;
+  const slow: Promise<string>[] = [];
+  // Each thread gets one that does not end, and one that wears it out.
+  for (let n = 1; n <= 20; n += 2) {
+    slow.push(submit(n));
+    const quick = submit(n + 1);
+    await turn();
+    const at = all.findIndex((one) => one.open().includes(n + 1));
+    thread(at).finish([n + 1]);
+    await quick;
+    await turn();
+    expect(all.filter((one) => !one.hasEnded).length).toBeLessThanOrEqual(2);
+  }
+  for (const one of all) one.finish(one.open());
+  await Promise.all(slow);
+});
+
+test('when memory is short, a successor is started when its predecessor has ended, and nothing is lost', async () => {
   const { submit, handOver, all, thread } = await createStage({ threads: 2 });
   const replies = [1, 2, 3].map((n) => submit(n));
   await turn();
   handOver.renew();
   await turn();
-  expect(all).toHaveLength(4);
-  expect(thread(2).open()).toEqual([3]);
+  expect(all).toHaveLength(2);
   thread(0).finish([1]);
+  await turn();
+  await turn();
+  expect(thread(0).hasEnded).toBe(true);
+  expect(all).toHaveLength(3);
+  expect(thread(2).open()).toEqual([3]);
   thread(1).finish([2]);
   thread(2).finish([3]);
+  await turn();
+  await turn();
   expect(await Promise.all(replies)).toEqual(['scored', 'scored', 'scored']);
   expect([thread(0).hasEnded, thread(1).hasEnded, thread(2).hasEnded]).toEqual([true, true, false]);
+  expect(all).toHaveLength(4);
+});
+
+test('a thread that takes the place of a lost one belongs to no attempt', async () => {
+  const { submit, thread } = await createStage();
+  startedIn.length = 0;
+  const lost = await attempt.run('attempt', async () => {
+    const scored = submit(1);
+    await turn();
+    thread(0).die({ inCall: 1 });
+    return scored;
+  });
+  expect(lost).toBe('lost');
+  await turn();
+  expect(startedIn).toEqual([undefined]);
 });

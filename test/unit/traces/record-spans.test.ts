@@ -138,3 +138,9 @@ test('attributes have the names of the conventions that are current, or our own'
     if (!name.startsWith('afterword.')) expect(known).toContain(name);
   }
 });
+
+test('a request whose caller left has no status, and is no failure of ours', async () => {
+  await spans.request.around({ method: 'GET', headers }, async () => {});
+  const [request] = made();
+  expect(request?.attributes).toEqual({ 'http.request.method': 'GET', 'error.type': 'client_gone' });
+});

@@ -25,7 +25,7 @@ test.each([
 
 test.each([
   [{ ...on, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, /http\/protobuf only, not grpc/],
-  [{ OTEL_TRACES_EXPORTER: 'zipkin' }, /OTEL_TRACES_EXPORTER may be otlp or none/],
+  [{ OTEL_TRACES_EXPORTER: 'zipkin' }, /OTEL_TRACES_EXPORTER must be otlp or none/],
 ])('what cannot be sent is said, and there are no traces: %j', (env, problem) => {
   const { settings, problems } = readTraceSettings(env);
   expect(settings).toBeNull();

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { Agent } from 'undici';
 import type { Operation, Recorder } from './recorder.ts';
 
-export type LoadClient = {
+type LoadClient = {
   /** One request of a user: picks what it is, sends it, and records how it went. Never rejects. */
   act(user: number, dueAt?: number): Promise<void>;
   /** Messages that wait in the queue, as the API says; null if it does not. */
@@ -11,6 +11,8 @@ export type LoadClient = {
 };
 
 const answerMs = 30_000;
+/** The queue is only shown: a live line does not wait for an API that is overwhelmed. */
+const queuedMs = 1_000;
 
 /**
  * Sends what virtual users do, without repeating anything: what fails should be seen.
@@ -27,6 +29,7 @@ export function createLoadClient(options: {
 }): LoadClient {
   const { base, mix, recorder } = options;
   const agent = new Agent({ connections: options.connections, headersTimeout: answerMs, bodyTimeout: answerMs });
+  const aside = new Agent({ connections: 1 });
   const { origin, pathname } = new URL(base);
   const prefix = pathname.replace(/\/$/, '');
   /** No two runs share an id. */
@@ -63,24 +66,30 @@ export function createLoadClient(options: {
   return {
     async act(user, dueAt = performance.now()) {
       const operation = choose(user);
-      let reason: string | null;
       try {
-        reason = await send(operation, user);
+        const reason = await send(operation, user);
+        recorder.record(operation, performance.now() - dueAt, reason);
       } catch (error) {
-        reason = `no answer (${(error as { code?: string }).code ?? 'unknown'})`;
+        recorder.recordNone(operation, `no answer (${(error as { code?: string }).code ?? 'unknown'})`);
       }
-      recorder.record(operation, performance.now() - dueAt, reason);
     },
     async queued() {
       try {
-        const { body } = await agent.request({ origin, path: `${prefix}/health/detailed`, method: 'GET' });
+        const { body } = await aside.request({
+          origin,
+          path: `${prefix}/health/detailed`,
+          method: 'GET',
+          signal: AbortSignal.timeout(queuedMs),
+        });
         const { messages_waiting } = (await body.json()) as { messages_waiting?: unknown };
         return typeof messages_waiting === 'number' ? messages_waiting : null;
       } catch {
         return null;
       }
     },
-    close: () => agent.destroy(),
+    close: async () => {
+      await Promise.all([agent.destroy(), aside.destroy()]);
+    },
   };
 }
 

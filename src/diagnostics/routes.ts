@@ -2,9 +2,10 @@ import { pipeline } from 'node:stream/promises';
 import { getHeapSnapshot, getHeapSpaceStatistics, getHeapStatistics } from 'node:v8';
 import { PipelineError } from '../event/fault.ts';
 import { Problem } from '../runtime/http/problem.ts';
-import { answerJson, type Route } from '../runtime/http/routes.ts';
-import { mostSeconds, type Profiler } from './cpu-profile.ts';
-import { requireOperator } from './guard.ts';
+import { type Route, sendJson } from '../runtime/http/routes.ts';
+import type { Profiler } from './cpu-profile.ts';
+import { mostSeconds } from './ports.ts';
+import { requireOperator } from './require-operator.ts';
 
 const defaultSeconds = 10;
 
@@ -18,6 +19,7 @@ export function profileRoutes(options: {
   /** `OPS_HEAP_SNAPSHOTS`: a snapshot contains conversations. */
   readonly allowsSnapshots: boolean;
 }): Route[] {
+  let isTakingSnapshot = false;
   return [
     {
       method: 'POST',
@@ -44,7 +46,7 @@ export function profileRoutes(options: {
       path: '/ops/heap',
       async handle(request, response) {
         requireOperator(request, options.key);
-        answerJson(response, 200, {
+        sendJson(response, 200, {
           process: process.memoryUsage(),
           heap: getHeapStatistics(),
           spaces: getHeapSpaceStatistics(),
@@ -64,11 +66,15 @@ export function profileRoutes(options: {
             'a snapshot contains conversations, and stops the process while it is taken: set OPS_HEAP_SNAPSHOTS=true ' +
               'and start it again, or ask for the summary with GET',
           );
+        if (isTakingSnapshot) throw new Problem(409, 'snapshot_running', 'a snapshot is being taken; one at a time');
+        isTakingSnapshot = true;
         response.writeHead(200, {
           'content-type': 'application/json',
           'content-disposition': 'attachment; filename="afterword.heapsnapshot"',
         });
-        await pipeline(getHeapSnapshot(), response);
+        await pipeline(getHeapSnapshot(), response).finally(() => {
+          isTakingSnapshot = false;
+        });
       },
     },
   ];

@@ -4,9 +4,9 @@ import type { Figures, Operation, Sample } from './recorder.ts';
 type Totals = Readonly<Record<Operation | 'all', Figures>>;
 
 /** One line while it runs. */
-export function liveLine({ at, users, perSecond, errorsPerSecond, latency, queued }: Sample): string {
+export function liveLine({ seconds, users, perSecond, errorsPerSecond, latency, queued }: Sample): string {
   return [
-    `${String(Math.round(at)).padStart(5)} s`,
+    `${String(Math.round(seconds)).padStart(5)} s`,
     `${String(users).padStart(5)} users`,
     `${perSecond.toFixed(1).padStart(8)}/s`,
     latency === null ? '' : `p50 ${ms(latency.p50)}  p95 ${ms(latency.p95)}  p99 ${ms(latency.p99)}`,
@@ -28,9 +28,9 @@ export function describeRun(how: string, totals: Totals, seconds: number, broken
         `p50 ${ms(latency.p50)}  p95 ${ms(latency.p95)}  p99 ${ms(latency.p99)}  max ${ms(latency.max)}`,
     );
   }
-  const errors = Object.entries(totals.all.errors).sort(([, a], [, b]) => b - a);
+  const { errors } = totals.all;
   lines.push('', errors.length === 0 ? 'no errors' : 'errors');
-  for (const [reason, n] of errors) lines.push(`  ${String(n).padStart(8)}  ${reason}`);
+  for (const { reason, count } of errors) lines.push(`  ${String(count).padStart(8)}  ${reason}`);
   for (const text of broken) lines.push(`FAIL    ${text}`);
   return lines;
 }
@@ -42,13 +42,13 @@ export async function htmlReport(lines: readonly string[], samples: readonly Sam
     svgChart(title, size, {
       legend: { top: 0 },
       grid: { left: 60, right: 20, bottom: 30, top: 30 },
-      xAxis: { type: 'value', name: 's', max: samples.at(-1)?.at ?? 1 },
+      xAxis: { type: 'value', name: 's', max: samples.at(-1)?.seconds ?? 1 },
       yAxis: { type: 'value', name: unit },
       series: Object.entries(series).map(([name, value]) => ({
         name,
         type: 'line',
         showSymbol: false,
-        data: samples.map((sample) => [sample.at, value(sample)]),
+        data: samples.map((sample) => [sample.seconds, value(sample)]),
       })),
     });
   const charts = [

@@ -1,3 +1,3 @@
 export { createProfiler, type Profiler } from './cpu-profile.ts';
-export { followWishes } from './follow-wishes.ts';
+export { followProfileRequests } from './follow-requests.ts';
 export { profileRoutes } from './routes.ts';

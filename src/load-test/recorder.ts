@@ -2,20 +2,20 @@ import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
 
 export type Operation = 'submit' | 'status';
 
-/** Percentiles in milliseconds; null without a request. */
+/** Percentiles in milliseconds; null without an answer. */
 type Latency = { readonly p50: number; readonly p95: number; readonly p99: number; readonly max: number };
 
 export type Figures = {
   readonly requests: number;
-  /** By reason: a status with its code, or why there was no answer. */
-  readonly errors: Readonly<Record<string, number>>;
+  /** Reason: a status with its code, or why there was no answer. Most frequent first. */
+  readonly errors: readonly { readonly reason: string; readonly count: number }[];
   readonly latency: Latency | null;
 };
 
 /** One interval of a run. */
 export type Sample = {
   /** Seconds since the start. */
-  readonly at: number;
+  readonly seconds: number;
   readonly users: number;
   readonly perSecond: number;
   readonly errorsPerSecond: number;
@@ -27,8 +27,10 @@ export type Sample = {
 export type Recorder = {
   /** @param reason  null: the answer was as it should be. */
   record(operation: Operation, ms: number, reason: string | null): void;
+  /** A request without an answer: counts as an error, and has no latency. */
+  recordNone(operation: Operation, reason: string): void;
   /** What came since the last sample. */
-  sample(at: { readonly s: number; readonly users: number; readonly queued: number | null }): Sample;
+  sample(now: { readonly seconds: number; readonly users: number; readonly queued: number | null }): Sample;
   /** Of the whole run. */
   totals(): Readonly<Record<Operation | 'all', Figures>>;
 };
@@ -42,11 +44,12 @@ export function createRecorder(): Recorder {
   const fresh = (): Counts => ({ requests: 0, errors: new Map(), times: createHistogram() });
   const totals: Record<Operation | 'all', Counts> = { submit: fresh(), status: fresh(), all: fresh() };
   let recent = fresh();
-  let lastS = 0;
+  let lastSeconds = 0;
 
-  function add(to: Counts, ms: number, reason: string | null): void {
+  /** @param ms  null: there was no answer. A dead service would have the best latency of all. */
+  function add(to: Counts, ms: number | null, reason: string | null): void {
     to.requests++;
-    to.times.record(Math.max(1, Math.round(ms * 1_000)));
+    if (ms !== null) to.times.record(Math.max(1, Math.round(ms * 1_000)));
     if (reason === null) return;
     const kept = to.errors.has(reason) || to.errors.size < mostReasons ? reason : 'other';
     to.errors.set(kept, (to.errors.get(kept) ?? 0) + 1);
@@ -56,19 +59,22 @@ export function createRecorder(): Recorder {
     record(operation, ms, reason) {
       for (const counts of [totals[operation], totals.all, recent]) add(counts, ms, reason);
     },
-    sample({ s, users, queued }) {
-      const seconds = Math.max(0.001, s - lastS);
+    recordNone(operation, reason) {
+      for (const counts of [totals[operation], totals.all, recent]) add(counts, null, reason);
+    },
+    sample({ seconds, users, queued }) {
+      const elapsed = Math.max(0.001, seconds - lastSeconds);
       const errors = [...recent.errors.values()].reduce((sum, n) => sum + n, 0);
       const sample = {
-        at: s,
+        seconds,
         users,
-        perSecond: recent.requests / seconds,
-        errorsPerSecond: errors / seconds,
+        perSecond: recent.requests / elapsed,
+        errorsPerSecond: errors / elapsed,
         latency: latencyOf(recent),
         queued,
       };
       recent = fresh();
-      lastS = s;
+      lastSeconds = seconds;
       return sample;
     },
     totals: () => ({ submit: figures(totals.submit), status: figures(totals.status), all: figures(totals.all) }),
@@ -76,11 +82,12 @@ export function createRecorder(): Recorder {
 }
 
 function figures(counts: Counts): Figures {
-  return { requests: counts.requests, errors: Object.fromEntries(counts.errors), latency: latencyOf(counts) };
+  const errors = [...counts.errors].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
+  return { requests: counts.requests, errors, latency: latencyOf(counts) };
 }
 
-function latencyOf({ requests, times }: Counts): Latency | null {
-  if (requests === 0) return null;
+function latencyOf({ times }: Counts): Latency | null {
+  if (times.count === 0) return null;
   const ms = (micros: number) => micros / 1_000;
   return {
     p50: ms(times.percentile(50)),

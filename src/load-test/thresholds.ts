@@ -16,14 +16,15 @@ export function parseThreshold(text: string): Threshold | null {
     return { text: text.trim(), of: of as 'p50', above: Number(value) * (unit === 's' ? 1_000 : 1) };
   }
   const share = /^errors\s*>\s*(\d+(?:\.\d+)?)\s*%$/.exec(text.trim());
-  return share === null ? null : { text: text.trim(), of: 'errors', above: Number(share[1]) / 100 };
+  if (share === null || Number(share[1]) >= 100) return null;
+  return { text: text.trim(), of: 'errors', above: Number(share[1]) / 100 };
 }
 
 /** Those that the run is above, with what it was. */
 export function exceeded(thresholds: readonly Threshold[], { requests, errors, latency }: Figures): string[] {
   return thresholds.flatMap(({ text, of, above }) => {
     if (of === 'errors') {
-      const share = Object.values(errors).reduce((sum, n) => sum + n, 0) / Math.max(1, requests);
+      const share = errors.reduce((sum, { count }) => sum + count, 0) / Math.max(1, requests);
       return share > above ? [`${text}: ${(share * 100).toFixed(2)} %`] : [];
     }
     const value = latency?.[of] ?? 0;

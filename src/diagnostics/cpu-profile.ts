@@ -1,14 +1,12 @@
 import { PipelineError } from '../event/fault.ts';
 import { pause } from '../runtime/wait.ts';
-
-/** Bounds of a profile, seconds. A minute is some megabytes. */
-export const mostSeconds = 60;
+import { mostSeconds } from './ports.ts';
 
 export type Profiler = {
   /**
-   * Samples where CPU time goes, for `seconds` or until `stop`.
+   * Samples where CPU time goes, for `seconds`.
    * @returns the text of a `.cpuprofile`, which Chrome's DevTools and VS Code open.
-   * @throws {PipelineError} `PROFILE_RUNNING`: one at a time.
+   * @throws {PipelineError} `PROFILE_RUNNING`: one at a time; `PROFILE_STOPPED`: `stop` fired.
    */
   profile(of: 'process' | 'thread', seconds: number, stop: AbortSignal): Promise<string>;
 };
@@ -27,7 +25,11 @@ export function createProfiler(profileThread: ((ms: number, stop: AbortSignal) =
       isRunning = true;
       try {
         const ms = Math.min(seconds, mostSeconds) * 1_000;
-        return await (of === 'thread' && profileThread !== null ? profileThread(ms, stop) : profileMain(ms, stop));
+        const text = await (of === 'thread' && profileThread !== null
+          ? profileThread(ms, stop)
+          : profileMain(ms, stop));
+        if (stop.aborted) throw new PipelineError('transient', 'PROFILE_STOPPED', 'the process ended meanwhile');
+        return text;
       } finally {
         isRunning = false;
       }

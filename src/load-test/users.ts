@@ -1,11 +1,11 @@
 import { setMaxListeners } from 'node:events';
 import { pause } from '../runtime/wait.ts';
-import type { Profile } from './profiles.ts';
+import type { LoadShape } from './shapes.ts';
 
 /** One request of a virtual user. Resolves when it is answered; never rejects. */
-export type Act = (user: number) => Promise<void>;
+type Act = (user: number) => Promise<void>;
 
-export type Crowd = {
+type Crowd = {
   /** Resolves when the time is over, or `stop` has fired, and every request under way has been answered. */
   readonly done: Promise<void>;
   readonly users: () => number;
@@ -15,12 +15,12 @@ export type Crowd = {
  * Closed loop: each user waits for its answer, thinks, and asks again. A service that slows down is asked less, as by
  * people; use `openLoop` to see what it does with requests that come whatever it does.
  */
-export function closedLoop(profile: Profile, act: Act, stop: AbortSignal, random: () => number = Math.random): Crowd {
+export function closedLoop(profile: LoadShape, act: Act, stop: AbortSignal, random: () => number = Math.random): Crowd {
   const over = AbortSignal.any([stop, AbortSignal.timeout(profile.runTimeMs)]);
   setMaxListeners(0, over); // each user listens
   let users = 0;
 
-  async function live(user: number): Promise<void> {
+  async function runUser(user: number): Promise<void> {
     users++;
     while (!over.aborted) {
       await act(user);
@@ -31,21 +31,23 @@ export function closedLoop(profile: Profile, act: Act, stop: AbortSignal, random
   }
 
   async function spawn(): Promise<void> {
-    const lives: Promise<void>[] = [];
+    const running: Promise<void>[] = [];
     const began = performance.now();
     for (let user = 0; user < profile.users && !over.aborted; user++) {
-      lives.push(live(user));
+      running.push(runUser(user));
       const nextAt = began + ((user + 1) / profile.spawnRate) * 1_000;
       if (nextAt > performance.now()) await pause(nextAt - performance.now(), over);
     }
-    await Promise.all(lives);
+    await Promise.all(running);
   }
 
   return { done: spawn(), users: () => users };
 }
 
-/** How many requests may be unanswered before an open loop gives up on more. */
+/** Most unanswered requests. Beyond that, requests are sent late, and count from when they were due. */
 const mostUnanswered = 10_000;
+/** An open loop has no users; these take turns, so that some of them have something to read. */
+const users = 100;
 
 /**
  * Open loop: requests are due at random times, `rate` per second on average, whatever the answers do. Latency should be
@@ -67,7 +69,7 @@ export function openLoop(
     let due = performance.now() + gap();
     for (let n = 0; !over.aborted; ) {
       for (; due <= performance.now() && unanswered.size < mostUnanswered; due += gap()) {
-        const request = act(n++, due).finally(() => unanswered.delete(request));
+        const request = act(n++ % users, due).finally(() => unanswered.delete(request));
         unanswered.add(request);
       }
       await pause(Math.max(1, Math.min(20, due - performance.now())), over);

@@ -7,7 +7,7 @@ import { StartError } from '../runtime/start-error.ts';
  * Serves metrics, probes and what else an operator asks a process for on `METRICS_PORT`; does nothing if that is 0.
  * @throws {StartError} if the port cannot be had.
  */
-export async function openSidePort(config: Config, routes: readonly Route[], log: Logger): Promise<void> {
+export async function openMetricsPort(config: Config, routes: readonly Route[], log: Logger): Promise<void> {
   const { metricsHost: host, metricsPort: port } = config;
   if (port === 0) return;
   await serveRoutes({ host, port }, routes, log).catch((cause: NodeJS.ErrnoException) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { closedLoop, createRecorder, exceeded, openLoop, parseThreshold } from '../../../src/load/index.ts';
+import { closedLoop, createRecorder, exceeded, openLoop, parseThreshold } from '../../../src/load-test/index.ts';
 
 describe('limits', () => {
   test.each([
@@ -35,14 +35,19 @@ describe('limits', () => {
 test('a sample has what came since the one before, and the totals have all', () => {
   const recorder = createRecorder();
   for (let i = 0; i < 10; i++) recorder.record('submit', 5, null);
-  expect(recorder.sample({ s: 2, users: 3, queued: 7 })).toMatchObject({ at: 2, users: 3, perSecond: 5, queued: 7 });
+  expect(recorder.sample({ seconds: 2, users: 3, queued: 7 })).toMatchObject({
+    seconds: 2,
+    users: 3,
+    perSecond: 5,
+    queued: 7,
+  });
   recorder.record('status', 50, 'no answer (ECONNREFUSED)');
-  const second = recorder.sample({ s: 3, users: 3, queued: null });
+  const second = recorder.sample({ seconds: 3, users: 3, queued: null });
   expect(second).toMatchObject({ perSecond: 1, errorsPerSecond: 1 });
   expect(second.latency?.p50).toBeGreaterThanOrEqual(50);
   const { submit, status, all } = recorder.totals();
   expect([submit.requests, status.requests, all.requests]).toEqual([10, 1, 11]);
-  expect(all.errors).toEqual({ 'no answer (ECONNREFUSED)': 1 });
+  expect(all.errors).toEqual([{ reason: 'no answer (ECONNREFUSED)', count: 1 }]);
 });
 
 const never = new AbortController().signal;
