@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import { post, rows } from '../../support/client.ts';
@@ -128,6 +130,47 @@ export const processFaults: readonly Fault[] = [
       for (const victim of victims) victim.signal('SIGTERM');
       // Ends at once with 143, unless it had nothing left to finish and has already ended with 0, or is about to.
       for (const victim of victims) expect([0, 143, 'SIGTERM']).toContain(await victim.ended);
+    },
+  },
+  {
+    name: 'a worker out of memory drains and ends',
+    async strike({ fleet, whileBroken }) {
+      const limit = { LEAK_KIB: '4096', MEMORY_SOFT_LIMIT: '0', MEMORY_HARD_LIMIT: '256M' };
+      const victim = await fleet.start('worker', limit, { mayDie: true });
+      await whileBroken();
+      expect(await victim.ended).toBe(1);
+      expect(victim.lines.join('\n')).toContain('out of memory soon: draining');
+    },
+  },
+  {
+    name: 'a worker short of memory pauses, replaces its threads and goes on',
+    async strike({ fleet, whileBroken }) {
+      const limit = { LEAK_KIB: '4096', MEMORY_SOFT_LIMIT: '256M', MEMORY_HARD_LIMIT: '0', MALLOC_ARENA_MAX: '2' };
+      const victim = await fleet.start('worker', limit);
+      await whileBroken();
+      await vi.waitFor(() => expect(victim.lines.join('\n')).toContain('memory was given back'), {
+        timeout: 60_000,
+        interval: 50,
+      });
+      expect(await victim.stop()).toBe(0);
+    },
+  },
+  {
+    name: 'the collector of traces hangs',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      const collector = createServer();
+      let requests = 0;
+      collector.on('request', () => requests++); // and never an answer
+      await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+      const { port } = collector.address() as AddressInfo;
+      const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`, OTEL_BSP_SCHEDULE_DELAY: '50' };
+      const [api, worker] = await Promise.all([fleet.start('api', env), fleet.start('worker', env)]);
+      await Promise.all(bodies(stream, 'traced', 50).map((body) => traffic.send(body, api.url)));
+      await whileBroken();
+      await vi.waitFor(() => expect(requests).toBeGreaterThan(1), { timeout: 20_000, interval: 50 });
+      expect(await Promise.all([api.stop(), worker.stop()])).toEqual([0, 0]);
+      collector.closeAllConnections();
+      collector.close();
     },
   },
   {
