@@ -19,6 +19,8 @@ export type Sample = {
   readonly users: number;
   readonly perSecond: number;
   readonly errorsPerSecond: number;
+  /** As in `Figures`, of this interval. */
+  readonly errors: Figures['errors'];
   readonly latency: Latency | null;
   /** Messages that wait in the queue; null if the API does not say. */
   readonly queued: number | null;
@@ -64,12 +66,13 @@ export function createRecorder(): Recorder {
     },
     sample({ seconds, users, queued }) {
       const elapsed = Math.max(0.001, seconds - lastSeconds);
-      const errors = [...recent.errors.values()].reduce((sum, n) => sum + n, 0);
+      const errors = errorsOf(recent);
       const sample = {
         seconds,
         users,
         perSecond: recent.requests / elapsed,
-        errorsPerSecond: errors / elapsed,
+        errorsPerSecond: errors.reduce((sum, { count }) => sum + count, 0) / elapsed,
+        errors,
         latency: latencyOf(recent),
         queued,
       };
@@ -82,8 +85,11 @@ export function createRecorder(): Recorder {
 }
 
 function figures(counts: Counts): Figures {
-  const errors = [...counts.errors].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
-  return { requests: counts.requests, errors, latency: latencyOf(counts) };
+  return { requests: counts.requests, errors: errorsOf(counts), latency: latencyOf(counts) };
+}
+
+function errorsOf({ errors }: Counts): Figures['errors'] {
+  return [...errors].map(([reason, count]) => ({ reason, count })).sort((a, b) => b.count - a.count);
 }
 
 function latencyOf({ times }: Counts): Latency | null {

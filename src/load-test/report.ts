@@ -3,14 +3,17 @@ import type { Figures, Operation, Sample } from './recorder.ts';
 
 type Totals = Readonly<Record<Operation | 'all', Figures>>;
 
+/** Kinds of errors in a live line, the most frequent ones. */
+const mostErrors = 3;
+
 /** One line while it runs. */
-export function liveLine({ seconds, users, perSecond, errorsPerSecond, latency, queued }: Sample): string {
+export function liveLine({ seconds, users, perSecond, errors, latency, queued }: Sample): string {
   return [
     `${String(Math.round(seconds)).padStart(5)} s`,
     `${String(users).padStart(5)} users`,
     `${perSecond.toFixed(1).padStart(8)}/s`,
     latency === null ? '' : `p50 ${ms(latency.p50)}  p95 ${ms(latency.p95)}  p99 ${ms(latency.p99)}`,
-    errorsPerSecond > 0 ? `errors ${errorsPerSecond.toFixed(1)}/s` : '',
+    ...errors.slice(0, mostErrors).map(({ reason, count }) => `${count} × ${reason}`),
     queued === null ? '' : `queue ${queued}`,
   ]
     .filter((part) => part !== '')

@@ -83,6 +83,7 @@ test('a run in which nothing is answered as expected fails, whatever the thresho
   const url = `http://127.0.0.1:${(refusing.address() as AddressInfo).port}`;
   const { code, output } = await runCommand(['load', '--url', url, '--run-time', '1s', '--json'], {});
   expect(code).toBe(1);
+  expect(output).toMatch(/ users .* \d+ × 503 overloaded/);
   expect(reportOf(output)).toMatchObject({
     totals: { all: { errors: [{ reason: '503 overloaded', count: expect.any(Number) }] } },
     exceeded: ['no request was answered as expected'],
