@@ -132,7 +132,7 @@ test('send: a folder, an invalid URL', async () => {
   const path = await file([conversation()]);
   for (const url of ['somewhere', 'localhost:3000', 'ftp://127.0.0.1']) {
     const { code, output } = await runCommand(['send', path, '--url', url], {});
-    expect(code).toBe(78);
+    expect(code).toBe(2);
     expect(output).toContain(`--url ${url} is not an HTTP address`);
   }
 });

@@ -22,16 +22,16 @@ afterAll(async () => {
   await space.dispose();
 });
 
-type Shown = { pid: number; state: string; in_flight: number };
+type Shown = { pid: number; state: string; processing: number };
 const byPid = async (pid: number) => {
   const { output } = await runCommand(['ps', '--json'], space.env);
   return (JSON.parse(output) as { members: Shown[] }).members.find((member) => member.pid === pid);
 };
 const afterword = (...args: string[]) => runCommand(args, space.env);
-const processed = async (id: string) => {
-  const { body } = await call(api.url, 'GET', `/v1/conversations/${id}`);
-  return body.status === 'PROCESSED';
-};
+const statusOf = async (id: string) => (await call(api.url, 'GET', `/v1/conversations/${id}`)).body.status;
+const processed = async (id: string) => (await statusOf(id)) === 'PROCESSED';
+/** `ps` shows what a member said with its last heartbeat; the status says it at once. */
+const begun = (id: string) => vi.waitFor(async () => expect(await statusOf(id)).toBe('PROCESSING'), 10_000);
 const postOne = async (order: object = {}) => {
   const body = conversation({ metadata: order });
   await post(api.url, body);
@@ -41,7 +41,7 @@ const queued = async () => Number((await call(api.url, 'GET', '/health/detailed'
 
 test('a paused fleet finishes what it holds and takes nothing new, also after a restart', async () => {
   const held = await postOne({ after: 6_000 });
-  await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ in_flight: 1 }), 10_000);
+  await begun(held);
   expect(await afterword('pause')).toMatchObject({ code: 0, output: expect.stringContaining('paused until') });
   await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ state: 'paused' }), 10_000);
   const next = await postOne();
@@ -62,7 +62,7 @@ test('a paused fleet finishes what it holds and takes nothing new, also after a 
 
 test('a new concurrency is taken live: nothing is lost, and no more run than that', async () => {
   const ids = await Promise.all(Array.from({ length: 30 }, () => postOne({ after: 3_000 })));
-  await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ in_flight: 10 }), 10_000);
+  await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ processing: 10 }), 10_000);
   expect((await afterword('concurrency', '3', '--worker', 'worker')).code).toBe(0);
   await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ concurrency: 3 }), 10_000);
   const more = await Promise.all(Array.from({ length: 12 }, () => postOne({ after: 1_000 })));
@@ -70,7 +70,7 @@ test('a new concurrency is taken live: nothing is lost, and no more run than tha
   await vi.waitFor(async () => {
     const states = await Promise.all(more.map(processed));
     const member = await byPid(worker.pid);
-    if (states.some(Boolean)) most = Math.max(most, member?.in_flight ?? 0);
+    if (states.some(Boolean)) most = Math.max(most, member?.processing ?? 0);
     expect(states.every(Boolean)).toBe(true);
   }, 30_000);
   expect(most).toBeLessThanOrEqual(3);
@@ -81,7 +81,7 @@ test('a new concurrency is taken live: nothing is lost, and no more run than tha
 
 test('a drained worker finishes and ends; the next of its name is paused until it is resumed', async () => {
   const held = await postOne({ after: 8_000 });
-  await vi.waitFor(async () => expect(await byPid(worker.pid)).toMatchObject({ in_flight: 1 }), 10_000);
+  await begun(held);
   expect((await afterword('drain', '--worker', `worker@${hostname()}`)).code).toBe(0);
   expect(await worker.ended).toBe(0);
   expect(await processed(held)).toBe(true);
