@@ -72,12 +72,12 @@ export function startHeartbeat(options: {
 
   async function follow(asked: number | null): Promise<void> {
     if (isStopped) return;
-    const isAsked = asked !== obeyed;
-    if (asked !== null && !isAsked && looks % looksUnasked !== 0) return;
+    if (asked !== null && asked === obeyed && looks % looksUnasked !== 0) return;
+    const isNews = obeyed !== null && asked !== null && asked !== obeyed;
     await options.obey();
     obeyed = asked;
     // Whoever asked looks at `ps` next, and should see that it was done.
-    if (isAsked) void beat();
+    if (isNews) void beat();
   }
 
   /** After the one that is under way. While it hangs, at most one waits: what it says is measured when it begins. */

@@ -32,7 +32,10 @@ afterEach(() => void vi.useRealTimers());
 test('it joins once, says how it is every ten seconds, and goodbye at the end', async () => {
   const states: string[] = [];
   const joinFleet = vi.fn<JoinFleet>(async (_member, { state }) => void states.push(`join ${state}`));
-  const heartbeat = start(joinFleet, async (_id, { state }) => states.push(state));
+  const heartbeat = start(joinFleet, async (_id, { state }) => {
+    states.push(state);
+    return 0;
+  });
   await vi.advanceTimersByTimeAsync(30_000);
   await heartbeat.stop();
   await vi.advanceTimersByTimeAsync(60_000);
@@ -138,5 +141,19 @@ test('what could not be done is tried again with the next look', async () => {
   );
   await vi.advanceTimersByTimeAsync(5_001);
   expect(obey).toHaveBeenCalledTimes(2);
+  await heartbeat.stop();
+});
+
+test('what was done on request is said at once, and only then', async () => {
+  let asked = 1;
+  const sendHeartbeat = vi.fn<SendHeartbeat>(async () => asked);
+  const heartbeat = start(async () => {}, sendHeartbeat, { readAsked: async () => asked });
+  await vi.advanceTimersByTimeAsync(14_000);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(1);
+  asked = 2;
+  await vi.advanceTimersByTimeAsync(1_001);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(2);
+  await vi.advanceTimersByTimeAsync(4_000);
+  expect(sendHeartbeat).toHaveBeenCalledTimes(2);
   await heartbeat.stop();
 });
