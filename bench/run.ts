@@ -26,6 +26,7 @@ import { drainSubjects, scoringSubjects } from './measures/drain.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
+import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
 import { waitingSubjects } from './measures/waiting.ts';
@@ -55,6 +56,7 @@ const measures = [
   'size',
   'growth',
   'backlog',
+  'sessions',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -180,6 +182,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
         n,
         say,
       ),
+    sessions: () => rounds('sessions', sessionSubjects(urls, seconds), n, say),
   };
   for (const name of measures) {
     if (!only.has(name)) continue;

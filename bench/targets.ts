@@ -96,6 +96,23 @@ export const targets: readonly Target[] = [
       t('latency', 'afterword, at the same rate', 'processed p99 ms') /
       t('latency', 'plain pipeline, at 80 % of its capacity', '202 p99 ms'),
   ),
+  higher(
+    'messages / straight to the database',
+    3,
+    (t) => t('sessions', 'afterword') / t('sessions', 'straight to the database'),
+  ),
+  higher(
+    'messages / bare ioredis pipeline',
+    0.5,
+    (t) => t('sessions', 'afterword') / t('sessions', 'bare ioredis pipeline'),
+  ),
+  higher('messages / plain design', 1, (t) => t('sessions', 'afterword') / t('sessions', 'plain design')),
+  lower(
+    'message p99 / straight to the database',
+    0.5,
+    (t) => t('sessions', 'afterword', 'p99 ms') / t('sessions', 'straight to the database', 'p99 ms'),
+  ),
+  higher('messages synced per second', 20_000, (t) => t('sessions', 'a million pending', 'synced /s')),
   lower('message body, bytes', 400, (t) => t('bytes', 'message body', 'bytes')),
   lower(
     'binary log of mark and settle, bytes',

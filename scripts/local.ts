@@ -16,6 +16,8 @@ const home = join(root, '.afterword');
 const lock = join(home, 'up.pid');
 /** The settings of the running fleet, which scripts/afterword reads so that its commands find the servers. */
 const runningEnv = join(home, 'running.env');
+/** So that settings which need one can be checked before it is started. */
+const noRedisYet = 'redis://127.0.0.1';
 const { checkout, data } = placesOf(root, process.env);
 
 type Local = {
@@ -32,28 +34,38 @@ type Local = {
  */
 export async function startLocal(options: {
   readonly env: NodeJS.ProcessEnv;
+  /** With a Redis. One that `env` names is used in any case. */
+  readonly withSessions?: boolean;
   readonly say: Say;
   readonly stop: AbortSignal;
 }): Promise<Local> {
   const { say, stop } = options;
-  const config = await checkSettings(options.env, stop);
+  const given = options.withSessions
+    ? { ...options.env, REDIS_URL: options.env['REDIS_URL'] || noRedisYet }
+    : options.env;
+  const config = await checkSettings(given, stop);
   await mkdir(home, { recursive: true });
   await mkdir(data, { recursive: true });
   await takeLock(lock);
   await using undo = new AsyncDisposableStack();
   undo.defer(() => rm(lock, { force: true }));
   const port = await findPort(options.env, say);
-  const found = await findServers(['database', 'broker'], { folder: data, volumes: checkout, rights: 'own', say });
+  const where = { folder: data, volumes: checkout, rights: 'own', say } as const;
+  const found = await findServers(['database', 'broker'], where);
   undo.defer(async () => {
     say('stopping the servers');
     await Promise.all([found.database.server.dispose(), found.broker.server.dispose()]);
   });
+  const redis =
+    options.withSessions || options.env['REDIS_URL'] ? (await findServers(['redis'], where)).redis.server : null;
+  undo.defer(async () => redis?.dispose());
 
   stop.throwIfAborted();
   const env: NodeJS.ProcessEnv = {
     ...options.env,
     DATABASE_URL: found.database.server.url,
     RABBITMQ_URL: found.broker.server.url,
+    ...(redis !== null && { REDIS_URL: redis.url }),
     PORT: String(port),
   };
 
@@ -89,6 +101,7 @@ function envFile(env: NodeJS.ProcessEnv, config: Config): string {
     SCORING_THREADS: String(threadsEach(config, env)),
     // An absolute path, because tools may be called from another folder.
     SCORER_MODULE: config.scorerModule === null ? '' : resolve(root, config.scorerModule),
+    RESPONDER_MODULE: config.responderModule === null ? '' : resolve(root, config.responderModule),
   };
   return Object.keys(settings)
     .flatMap((name) => (given[name] ? [`${name}=${quoted(given[name])}\n`] : []))

@@ -51,6 +51,7 @@ export function maskedConfig(config: Config): Record<string, unknown> {
     databaseUrl: maskUrl(config.databaseUrl),
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
     opsKey: config.opsKey === null ? null : '***',
+    redisUrl: config.redisUrl === null ? null : maskUrl(config.redisUrl),
   };
 }
 
@@ -114,6 +115,17 @@ function toConfig(e: z.output<typeof environment>) {
     metricsPort: e.METRICS_PORT,
     opsKey: e.OPS_KEY ?? null,
     opsHeapSnapshots: e.OPS_HEAP_SNAPSHOTS,
+    redisUrl: e.REDIS_URL ?? null,
+    sessionTtlMs: e.SESSION_TTL_MINUTES * 60_000,
+    syncIntervalMs: e.SYNC_INTERVAL * 1_000,
+    syncMaxPending: e.SYNC_MAX_PENDING,
+    sessionMaxPendingBytes: e.SESSION_MAX_PENDING_BYTES,
+    sessionIdleMs: e.SESSION_IDLE_MINUTES === 0 ? null : e.SESSION_IDLE_MINUTES * 60_000,
+    sessionMessagesPerMinute: e.SESSION_MESSAGES_PER_MINUTE,
+    userMessagesPerMinute: e.USER_MESSAGES_PER_MINUTE,
+    responderModule: e.RESPONDER_MODULE ?? null,
+    responderTimeoutMs: e.RESPONDER_TIMEOUT_MS,
+    responderConcurrency: e.RESPONDER_CONCURRENCY,
     maxBodyBytes: e.MAX_BODY_BYTES,
     acceptDeadlineMs: e.ACCEPT_DEADLINE_MS,
     acceptBufferBytes: e.ACCEPT_BUFFER_BYTES,
@@ -144,6 +156,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   if (new URL(e.DATABASE_URL).pathname.length < 2)
     problems.push('DATABASE_URL does not name a database: end it with /afterword');
+  if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)
+    problems.push('RESPONDER_MODULE needs REDIS_URL: without live sessions there is nothing to answer');
   if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))
     problems.push('MEMORY_SOFT_LIMIT must be below MEMORY_HARD_LIMIT');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');

@@ -3,6 +3,7 @@ import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
 import { addLoad } from './command-line/load.ts';
 import { parsers } from './command-line/option-parsers.ts';
+import { addSessions } from './command-line/sessions.ts';
 import { addTools } from './command-line/tools.ts';
 import { type Config, loadConfig } from './config.ts';
 import { exitCodes } from './runtime/exit-codes.ts';
@@ -52,6 +53,7 @@ program
   });
 
 addLoad(program);
+addSessions(program);
 addTools(program);
 
 try {

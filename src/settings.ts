@@ -102,6 +102,55 @@ export const settings = {
       .transform((text) => text === 'true'),
     help: 'true: POST /ops/heap returns a heap snapshot, which contains conversations.',
   },
+  REDIS_URL: {
+    parse: z
+      .url({
+        protocol: /^rediss?$/,
+        error: 'must be a URL such as redis://:password@host:6379, rediss:// for TLS, with ?cluster=true for a cluster',
+      })
+      .optional(),
+    help:
+      'Redis 6.2+ or Valkey, for live sessions. Default: none, and no sessions. ' +
+      'For a cluster: redis://host1:6379?cluster=true&node=host2:6379.',
+    secret: true,
+  },
+  SESSION_TTL_MINUTES: {
+    parse: int(1, 525_600).default(1_440),
+    help: 'How long Redis keeps what is in the database. What is not is kept until it is.',
+  },
+  SYNC_INTERVAL: {
+    parse: int(1, 86_400).default(300),
+    help: 'Seconds until messages of a live session are written to the database.',
+  },
+  SYNC_MAX_PENDING: {
+    parse: int(1, 2_000).default(500),
+    help: 'Messages pending in one session after which they are written at once.',
+  },
+  SESSION_MAX_PENDING_BYTES: {
+    parse: int(1_048_576, 1_099_511_627_776).default(268_435_456),
+    help: 'Text that Redis may hold for the database, bytes; beyond that, new messages answer 503.',
+  },
+  SESSION_IDLE_MINUTES: {
+    parse: int(0, 525_600).default(0),
+    help: 'Sessions without activity for this long are ended; 0: never.',
+  },
+  SESSION_MESSAGES_PER_MINUTE: {
+    parse: int(0, 1_000_000).default(120),
+    help: 'Messages that one session takes per minute, then 429; 0: no limit.',
+  },
+  USER_MESSAGES_PER_MINUTE: {
+    parse: int(0, 1_000_000).default(600),
+    help: 'The same for all sessions of a user.',
+  },
+  RESPONDER_MODULE: {
+    parse: z.string().optional(),
+    help: 'Path of a module that answers for the bot (docs/sessions.md). Default: none.',
+  },
+  RESPONDER_TIMEOUT_MS: { parse: int(100, 600_000).default(20_000), help: 'Time limit of one reply.' },
+  RESPONDER_CONCURRENCY: {
+    parse: int(1, 10_000).default(100),
+    help: 'Replies that one API waits for at once; beyond that, messages are taken without one.',
+  },
   MAX_BODY_BYTES: { parse: int(1_024, 16_777_216).default(1_048_576), help: 'Largest request body, bytes.' },
   ACCEPT_DEADLINE_MS: {
     parse: int(50, 60_000).default(2_000),

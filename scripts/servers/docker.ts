@@ -2,16 +2,27 @@ import { networkInterfaces } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MySqlContainer } from '@testcontainers/mysql';
 import { RabbitMQContainer } from '@testcontainers/rabbitmq';
-import { type GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer } from 'testcontainers';
+import { GenericContainer, getContainerRuntimeClient, ImageName, type StartedTestContainer } from 'testcontainers';
+import { durable } from './private-redis.ts';
 import { probes } from './probe.ts';
 import { freePort } from './process.ts';
-import { type Broker, grants, type Kind, type Rights, type Say, type Server, type ServerOf } from './server.ts';
+import {
+  type Broker,
+  grants,
+  type Kind,
+  type Redis,
+  type Rights,
+  type Say,
+  type Server,
+  type ServerOf,
+} from './server.ts';
 
 /** The same images as in docker-compose.yml. */
-export const images = { database: 'mysql:8.4', broker: 'rabbitmq:4-management' } as const satisfies Record<
-  Kind,
-  string
->;
+export const images = {
+  database: 'mysql:8.4',
+  broker: 'rabbitmq:4-management',
+  redis: 'redis:8-alpine',
+} as const satisfies Record<Kind, string>;
 
 const pullLimitMs = 180_000;
 /** 200 ms apart. */
@@ -55,9 +66,14 @@ export async function startDockerServer(
       .remove({ force: true })
       .catch(() => {});
   }
-  return kind === 'database'
-    ? startDatabase(volume, options.password, options.rights)
-    : startBroker(volume, options.password);
+  switch (kind) {
+    case 'database':
+      return startDatabase(volume, options.password, options.rights);
+    case 'broker':
+      return startBroker(volume, options.password);
+    case 'redis':
+      return startRedis(volume, options.password);
+  }
 }
 
 async function startDatabase(volume: string | null, password: string, rights: Rights): Promise<Server> {
@@ -121,6 +137,39 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
   };
 }
 
+async function startRedis(volume: string | null, password: string): Promise<Redis> {
+  const port = await freePort();
+  const create = () =>
+    keepData(
+      new LocalContainer(images.redis)
+        .withCommand(['redis-server', '--requirepass', password, ...durable])
+        .withExposedPorts({ container: 6379, host: port }),
+      volume,
+      '/data',
+    ).start();
+  let container = await create();
+  const url = `redis://:${password}@${container.getHost()}:${port}`;
+  let server = await controls('redis', container, url);
+  return {
+    url,
+    stop: () => server.stop(),
+    kill: () => server.kill(),
+    start: () => server.start(),
+    dispose: () => server.dispose(),
+    async wipe() {
+      await server.kill().catch(() => {}); // it may be dead already
+      await server.dispose();
+      container = await create();
+      server = await controls('redis', container, url);
+    },
+    async cli(...args) {
+      const { exitCode, output } = await container.exec(['redis-cli', '--no-auth-warning', '-a', password, ...args]);
+      if (exitCode !== 0) throw new Error(`redis-cli ${args.join(' ')}: ${output}`);
+      return output;
+    },
+  };
+}
+
 /** Unless it is given an address, Docker publishes a port on all addresses of its host, past the host's firewall. */
 async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostPort?: string }[]>): Promise<void> {
   const { hostIps } = (await getContainerRuntimeClient()).info.containerRuntime;
@@ -134,6 +183,13 @@ async function publishHereOnly(bindings: Record<string, { HostIp?: string; HostP
     hostIps.find(isOurs) ??
     (isElsewhere ? undefined : hostIps.find((ip) => ip.family === 4));
   if (here !== undefined) for (const binding of Object.values(bindings).flat()) binding.HostIp = here.address;
+}
+
+class LocalContainer extends GenericContainer {
+  override async start() {
+    await publishHereOnly(this.hostConfig.PortBindings);
+    return super.start();
+  }
 }
 
 class LocalMySql extends MySqlContainer {

@@ -5,15 +5,27 @@ import { dockerObstacle, images, startDockerServer } from './docker.ts';
 import { passwordOf } from './password.ts';
 import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
+import { findRedisProgram, startPrivateRedis } from './private-redis.ts';
 import { findProgram } from './process.ts';
-import type { Broker, Kind, Rights, Say, ServerOf } from './server.ts';
+import type { Broker, Kind, Redis, Rights, Say, ServerOf } from './server.ts';
 import { noteOf, readTaken, whyNotDocker, writeTaken } from './taken.ts';
 
 const run = promisify(execFile);
 
-const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL' } as const satisfies Record<Kind, string>;
-const packages = { database: 'mariadb-server', broker: 'rabbitmq-server' } as const satisfies Record<Kind, string>;
-const findInstalled = { database: findDatabaseProgram, broker: findBrokerProgram } as const;
+const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL', redis: 'REDIS_URL' } as const satisfies Record<
+  Kind,
+  string
+>;
+const packages = {
+  database: 'mariadb-server',
+  broker: 'rabbitmq-server',
+  redis: 'redis-server',
+} as const satisfies Record<Kind, string>;
+const findInstalled = {
+  database: findDatabaseProgram,
+  broker: findBrokerProgram,
+  redis: findRedisProgram,
+} as const;
 
 type Found<K extends Kind = Kind> = {
   readonly server: ServerOf[K];
@@ -21,7 +33,7 @@ type Found<K extends Kind = Kind> = {
 };
 
 /**
- * Finds a database and a broker, and says which it uses and why: those named in the environment, else Docker if an
+ * Finds a database, a broker or a Redis, and says which it uses and why: those named in the environment, else Docker if an
  * engine answers and has (or can pull) the images, else private instances of the installed servers, which it installs
  * if they are missing. `AFTERWORD_SERVERS=docker|private` chooses between the last two. If data are kept, the kind that
  * has them is used again.
@@ -92,7 +104,14 @@ async function privateServer(
   { folder, password, rights, say }: { folder: string; password: string; rights: Rights; say: Say },
 ): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null) await install(kind, say);
-  return kind === 'database' ? startPrivateDatabase(folder, password, rights) : startPrivateBroker(folder, password);
+  switch (kind) {
+    case 'database':
+      return startPrivateDatabase(folder, password, rights);
+    case 'broker':
+      return startPrivateBroker(folder, password);
+    case 'redis':
+      return startPrivateRedis(folder, password);
+  }
 }
 
 let installing: Promise<unknown> = Promise.resolve();
@@ -124,7 +143,16 @@ function install(kind: Kind, say: Say): Promise<void> {
 }
 
 /** A server that we did not start, so we never stop it. */
-function namedServer(url: string): Broker {
+function namedServer(url: string): Broker & Redis {
   const notOurs = () => Promise.reject(new Error('this server was named in the environment; it is not ours to stop'));
-  return { url, stop: notOurs, kill: notOurs, start: notOurs, wipe: notOurs, ctl: notOurs, dispose: async () => {} };
+  return {
+    url,
+    stop: notOurs,
+    kill: notOurs,
+    start: notOurs,
+    wipe: notOurs,
+    ctl: notOurs,
+    cli: notOurs,
+    dispose: async () => {},
+  };
 }

@@ -1,4 +1,5 @@
 import { connect } from 'amqplib';
+import { Redis } from 'ioredis';
 import mysql from 'mysql2/promise';
 import type { Kind } from './server.ts';
 
@@ -13,5 +14,15 @@ export const probes = {
   async broker(url: string): Promise<void> {
     const connection = await connect(url, { timeout: 2_000 });
     await connection.close();
+  },
+  async redis(url: string): Promise<void> {
+    const client = new Redis(url, { lazyConnect: true, connectTimeout: 2_000, retryStrategy: null });
+    client.on('error', () => {}); // `connect` rejects with it
+    try {
+      await client.connect();
+      await client.ping();
+    } finally {
+      client.disconnect();
+    }
   },
 } as const satisfies Record<Kind, (url: string) => Promise<void>>;

@@ -19,7 +19,15 @@ export type Broker = Server & {
   ctl(...args: string[]): Promise<string>;
 };
 
-export type ServerOf = { readonly database: Server; readonly broker: Broker };
+/** A Redis that can also lose its data and run commands. */
+export type Redis = Server & {
+  /** Kills it, removes its data and starts it again on the same address. */
+  wipe(): Promise<void>;
+  /** Runs a command on it. @returns what `redis-cli` printed. @throws if it fails. */
+  cli(...args: string[]): Promise<string>;
+};
+
+export type ServerOf = { readonly database: Server; readonly broker: Broker; readonly redis: Redis };
 export type Kind = keyof ServerOf;
 
 /** Reports what is being done, one line at a time. */

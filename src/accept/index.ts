@@ -1,3 +1,3 @@
-export { createAcceptor } from './accept.ts';
+export { type Acceptor, createAcceptor } from './accept.ts';
 export { parseConversationRequest, toConversation } from './request.ts';
-export { acceptRouter } from './router.ts';
+export { acceptRouter, type SessionEnd } from './router.ts';

@@ -1,9 +1,7 @@
-import type { Turn } from '../event/conversation.ts';
-import type { FieldError } from '../runtime/http/index.ts';
+import { speakerOf, type Turn } from '../event/conversation.ts';
+import { type FieldError, notUnicode } from '../runtime/http/index.ts';
 import { isoTime } from '../runtime/iso-time.ts';
-
-/** JSON can encode half of a surrogate pair, but no database can store one. */
-export const notUnicode = 'must be valid Unicode (it has half of a surrogate pair)';
+import { parseTime } from '../runtime/parse-time.ts';
 
 type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
 
@@ -73,42 +71,8 @@ function textOf(value: unknown, refuse: (detail: string) => void, missing: strin
   return null;
 }
 
-function speakerOf(value: unknown): Turn['speaker'] | null {
-  if (typeof value !== 'string') return null;
-  const name = value.toUpperCase();
-  if (name.includes('BOT') || name.includes('PIKA')) return 'pika';
-  return name.includes('USER') ? 'user' : null;
-}
-
 /** @returns null for "not given", undefined for "not a time". */
 function timestampOf(value: unknown): Date | null | undefined {
   if (value === undefined || value === null) return null;
   return typeof value === 'string' ? (parseTime(value) ?? undefined) : undefined;
 }
-
-const isoPattern = /^(\d{4})-(\d\d)-(\d\d)T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
-
-/**
- * Parses an ISO 8601 date and time with a zone. Accepts the years 1000 to 9999, the range of `DATETIME`. Refuses days
- * that a month does not have; `Date` would roll them over.
- */
-export function parseTime(text: string): Date | null {
-  const match = isoPattern.exec(text);
-  if (!match) return null;
-  const [, year, month, day] = match.map(Number) as [number, number, number, number];
-  if (year < 1000 || month < 1 || month > 12 || day < 1 || day > new Date(Date.UTC(year, month, 0)).getUTCDate())
-    return null;
-  // `Date` knows no leap seconds: one is read as the last ordinary second of its minute.
-  const zoned = text
-    .toUpperCase()
-    .replace(/(T\d\d:59:)60/, (_, upTo: string) => `${upTo}59`)
-    .replace(',', '.')
-    .replace(/([+-]\d\d)$/, '$1:00')
-    .replace(/([+-]\d\d)(\d\d)$/, '$1:$2');
-  const time = new Date(zoned);
-  const ms = time.getTime();
-  return Number.isNaN(ms) || ms < earliest || ms > latest ? null : time;
-}
-
-const earliest = Date.UTC(1000, 0, 1);
-const latest = Date.UTC(9999, 11, 31, 23, 59, 59, 999);

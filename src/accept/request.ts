@@ -1,7 +1,8 @@
 import * as z from 'zod';
 import type { Conversation, Turn } from '../event/conversation.ts';
-import { type FieldError, Problem } from '../runtime/http/index.ts';
-import { normaliseLog, notUnicode, parseTime } from './normalise-log.ts';
+import { type FieldError, fields, notUnicode, Problem } from '../runtime/http/index.ts';
+import { parseTime } from '../runtime/parse-time.ts';
+import { normaliseLog } from './normalise-log.ts';
 
 /** A checked and normalised request body of `/end` and `/score`. */
 export type ConversationRequest = {
@@ -26,23 +27,6 @@ const maxAheadMs = 86_400_000;
 /** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata counts as one. */
 const maxMetadataDepth = 30;
 
-function text(min: number, max: number) {
-  return (
-    z
-      .string('must be a string')
-      .refine((s) => s.isWellFormed(), notUnicode)
-      // Code points, as the database counts characters.
-      .refine((s) => inRange(codePoints(s), min, max), `must have ${min} to ${max} characters`)
-  );
-}
-
-const time = z.string('must be a string').transform((s, context) => {
-  const parsed = parseTime(s);
-  if (parsed) return parsed;
-  context.addIssue('must be an ISO 8601 date and time with zone, such as 2026-01-31T20:15:00Z');
-  return z.NEVER;
-});
-
 const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
 /** Far more than any conversation has, and far less than a score can hold: a larger count would only fail later. */
 const maxCount = 100_000;
@@ -65,6 +49,8 @@ const metadata = z
     const found = unstorable(value, []);
     if (found !== null) context.addIssue({ code: 'custom', path: [...found.path], message: found.message });
   });
+
+const { text, time } = fields;
 
 /** Only these fields are read. Unknown ones, and server-owned ones that old clients still send, are ignored. */
 const body = z.object(
@@ -143,16 +129,6 @@ function toFieldError(issue: z.core.$ZodIssue, raw: unknown): FieldError {
   let value: unknown = raw;
   for (const part of issue.path) value = (value as Record<PropertyKey, unknown> | undefined)?.[part];
   return { pointer, detail: value === undefined && pointer !== '' ? 'is missing' : issue.message };
-}
-
-function codePoints(text: string): number {
-  let n = 0;
-  for (const _ of text) n++;
-  return n;
-}
-
-function inRange(n: number, min: number, max: number): boolean {
-  return n >= min && n <= max;
 }
 
 type Unstorable = { readonly path: readonly string[]; readonly message: string };

@@ -1,7 +1,7 @@
-import { Router } from 'express';
+import { type Response, Router } from 'express';
 import type { Conversation } from '../event/conversation.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
-import { type BodyBudget, jsonBody, sendJson } from '../runtime/http/index.ts';
+import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
 import type { Acceptor } from './accept.ts';
 import { parseConversationRequest, toConversation } from './request.ts';
 
@@ -13,6 +13,8 @@ export function acceptRouter(options: {
   readonly acceptor: Acceptor;
   /** Scores without storing; rejects with a PipelineError. */
   readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
+  /** Ends a live session with the fields of the body, and answers; null: there are no live sessions. */
+  readonly endSession: ((body: SessionEnd, response: Response) => Promise<void>) | null;
   readonly maxBodyBytes: number;
   readonly budget: BodyBudget;
 }): Router {
@@ -20,6 +22,11 @@ export function acceptRouter(options: {
   const body = [options.budget.handler, ...jsonBody(options.maxBodyBytes)];
 
   router.post('/v1/conversations/end', ...body, async (request, response) => {
+    if (isSessionEnd(request.body)) {
+      if (options.endSession === null)
+        throw new Problem(422, 'no_sessions', 'this service has no live sessions (REDIS_URL is not set)');
+      return options.endSession(request.body, response);
+    }
     const conversation = parseConversationRequest(request.body);
     const { eventId, replayed } = await options.acceptor.accept(conversation);
     response.statusCode = 202;
@@ -43,4 +50,13 @@ export function acceptRouter(options: {
   });
 
   return router;
+}
+
+/** A body with `session_id` in place of a log: the conversation is the one that the session holds. */
+export type SessionEnd = Readonly<Record<string, unknown>> & { readonly session_id: unknown };
+
+function isSessionEnd(body: unknown): body is SessionEnd {
+  if (typeof body !== 'object' || body === null) return false;
+  const given = body as Record<string, unknown>;
+  return given['session_id'] != null && given['conversation_log'] == null && given['conversation_logs'] == null;
 }

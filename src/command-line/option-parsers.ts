@@ -17,6 +17,14 @@ export const parsers = {
     return n;
   },
 
+  /** Fractions are allowed. */
+  seconds(text: string): number {
+    const n = Number(text);
+    if (text.trim() === '' || !Number.isFinite(n) || n < 0 || n > 86_400)
+      throw new InvalidArgumentError('must be a number of seconds from 0 to 86400');
+    return n;
+  },
+
   concurrency(text: string): number | 'default' {
     if (text === 'default') return text;
     const n = Number(text);

@@ -82,6 +82,7 @@ export async function runApi(config: Config): Promise<void> {
   );
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
+  const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
   const reads = createReads({
     findEvents: (ids) => findEvents(store, ids, deadlineMs),
@@ -96,6 +97,7 @@ export async function runApi(config: Config): Promise<void> {
     reads.gauge,
     closedWatch.gauge,
     dryRun.gauge,
+    ...(sessions?.gauges ?? []),
   ];
   stack.defer(warnWhenNearlyFull(gauges, log));
 
@@ -107,6 +109,7 @@ export async function runApi(config: Config): Promise<void> {
     connections,
     queues: () => countQueues(publisher),
     database: () => glance(store, deadlineMs),
+    ...(sessions !== null && { sessions: () => sessions.backlog().catch(() => null) }),
   });
   const profiler = createProfiler(null);
   const database = createReadiness({
@@ -125,6 +128,7 @@ export async function runApi(config: Config): Promise<void> {
       connections,
       askDatabase: () => glance(store, deadlineMs),
       countMessages: async () => (await publisher.countQueue())?.messages ?? null,
+      ...(sessions !== null && { askRedis: sessions.backlog }),
     }),
   ];
   const diagnostics = profileRoutes({
@@ -158,7 +162,14 @@ export async function runApi(config: Config): Promise<void> {
       closeWhileDraining(stop.signal),
       // Callers reach this port, maybe through a proxy that does not say so: only with a key.
       mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
-      acceptRouter({ acceptor, dryRun: dryRun.score, maxBodyBytes: config.maxBodyBytes, budget }),
+      acceptRouter({
+        acceptor,
+        dryRun: dryRun.score,
+        endSession: sessions?.end ?? null,
+        maxBodyBytes: config.maxBodyBytes,
+        budget,
+      }),
+      ...(sessions === null ? [] : [sessions.router]),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
         skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
@@ -200,6 +211,18 @@ export async function runApi(config: Config): Promise<void> {
   await settlesWithin(acceptor.idle(), deadlineMs);
   if (misconfigured instanceof Error) throw new StartError(misconfigured.message, { cause: misconfigured });
   log.info('stopped');
+}
+
+/** Loaded only if `REDIS_URL` is set: an API without live sessions does without their packages. */
+async function openSessions(
+  config: Config,
+  stack: AsyncDisposableStack,
+  parts: Parameters<typeof import('../start/sessions.ts').startSessions>[1],
+) {
+  const { redisUrl } = config;
+  if (redisUrl === null) return null;
+  const { startSessions } = await import('../start/sessions.ts');
+  return stack.adopt(await startSessions({ ...config, redisUrl }, parts), (s) => s.close(config.drainMs));
 }
 
 async function countQueues(publisher: Publisher) {

@@ -4,12 +4,14 @@ import { refsOf } from '../event/message.ts';
 import { type AuditReport, type AuditSources, audit } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
+import { openToolSessions } from '../start/tool-sessions.ts';
 import {
   countStatus,
   endOfUserPage,
   failedPage,
   findEvent,
   findOddEvents,
+  readSessionPage,
   readUserPage,
   type Store,
   stillFailed,
@@ -57,6 +59,8 @@ export function auditSources(config: Config, store: Store, options: { readonly o
     failedPage: (page) => failedPage(store, { ...page, settledMs: letterOnItsWayMs }, deadlineMs),
     stillFailed: (ids) => stillFailed(store, ids, letterOnItsWayMs, deadlineMs),
     deadLetters: (limit) => lookAtLetters(config, store, limit),
+    sessionPage: (page) => readSessionPage(store, page, deadlineMs),
+    pendingMessages: () => lookAtPending(config),
   };
 }
 
@@ -88,6 +92,24 @@ async function lookAtLetters(config: Config, store: Store, limit: number): Retur
   return { count, eventIds };
 }
 
+/** A message waits for its sync; twice that is late, and more than three times is a broken promise. */
+const intervalsToWait = 3;
+
+/** A Redis that does not answer is an obstacle, too: the database is audited anyway. */
+async function lookAtPending(config: Config): ReturnType<AuditSources['pendingMessages']> {
+  if (config.redisUrl === null) return null;
+  try {
+    await using stack = new AsyncDisposableStack();
+    const { live } = stack.adopt(await openToolSessions({ ...config, redisUrl: config.redisUrl }), (r) => r.close());
+    const { oldest } = await live.backlog();
+    const waitedMs = oldest === null ? 0 : Date.now() - oldest.getTime();
+    return { waitedMs, mayWaitMs: intervalsToWait * config.syncIntervalMs };
+  } catch (error) {
+    const [obstacle = ''] = (error as Error).message.split('\n');
+    return { obstacle };
+  }
+}
+
 const rules: readonly [AuditReport['violations'][number]['rule'], string][] = [
   ['open-is-due', 'every open event has a time when it is due'],
   ['closed-is-not-due', 'no closed event has such a time'],
@@ -96,12 +118,16 @@ const rules: readonly [AuditReport['violations'][number]['rule'], string][] = [
   ['friendship', "each user's score, level and date match the processed events"],
   ['topic', 'each topic matches the processed events'],
   ['dead-letter', 'every failed event has its dead letter'],
+  ['session-count', 'every live session counts its messages'],
+  ['session-event', 'the event of a session is what was said in it'],
+  ['session-pending', 'no message is pending for more than three intervals'],
 ];
 
 function print(report: AuditReport): void {
   const { checked } = report;
   printLine(
     `checked ${checked.users} users and ${checked.topics} topics against ${checked.processed} processed events` +
+      (checked.sessions === 0 ? '' : `, and ${counted(checked.sessions, 'live session')}`) +
       (report.since ? `, users with an event since ${report.since.toISOString()}` : ''),
   );
   printLine(
@@ -117,7 +143,7 @@ function print(report: AuditReport): void {
     const more = broken.length > 0 ? `: ${counted(broken.length, 'violation')}` : unknown ? ' (see the note)' : '';
     printLine(`${verdict(status)}${text}${more}`);
     for (const v of broken) {
-      const ids = [v.event_id, v.user_id, v.topic_id].filter((id) => id !== undefined);
+      const ids = [v.event_id, v.session_id, v.user_id, v.topic_id].filter((id) => id !== undefined);
       printLine(`        ${plain([...ids, v.detail].join(' '))}`);
     }
   }

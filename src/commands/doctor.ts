@@ -2,19 +2,20 @@ import { availableParallelism } from 'node:os';
 import { inspectBroker } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import type { Control } from '../members/index.ts';
-import { type Finding, judgeBroker, judgeDatabase, judgeProcess } from '../operate/index.ts';
+import { type Finding, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
+import { openToolSessions } from '../start/tool-sessions.ts';
 import { inspectDatabase, listControls } from '../store/index.ts';
 import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
 export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
-  const findings = (await Promise.all([database(config), broker(config), surroundings(config)])).flat();
+  const findings = (await Promise.all([database(config), broker(config), redis(config), surroundings(config)])).flat();
   const failed = findings.filter((f) => f.status === 'fail').length;
   const warned = findings.filter((f) => f.status === 'warn').length;
   if (options.json) printReport({ ok: failed === 0, findings });
@@ -63,6 +64,20 @@ async function broker(config: Config): Promise<Finding[]> {
         advice: (brokerAway(config, error) as Error).message,
       },
     ];
+  }
+}
+
+/** Nothing without live sessions. */
+async function redis(config: Config): Promise<Finding[]> {
+  if (config.redisUrl === null) return [];
+  try {
+    await using stack = new AsyncDisposableStack();
+    const opened = stack.adopt(await openToolSessions({ ...config, redisUrl: config.redisUrl }), (r) => r.close());
+    const { oldest } = await opened.live.backlog();
+    const waitedMs = oldest === null ? 0 : Math.max(0, Date.now() - oldest.getTime());
+    return judgeRedis(await opened.facts(), { waitedMs, syncIntervalMs: config.syncIntervalMs });
+  } catch (error) {
+    return [{ check: 'redis', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
 }
 

@@ -8,6 +8,14 @@ export type Turn = {
   readonly timestamp: string;
 };
 
+/** Who spoke, by any of the names that clients use; null: neither side. */
+export function speakerOf(value: unknown): Turn['speaker'] | null {
+  if (typeof value !== 'string') return null;
+  const name = value.toUpperCase();
+  if (name.includes('BOT') || name.includes('PIKA')) return 'pika';
+  return name.includes('USER') ? 'user' : null;
+}
+
 /** What a scorer gets. */
 export type Conversation = {
   readonly conversation_id: string;

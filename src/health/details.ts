@@ -30,6 +30,8 @@ export type DetailSources = {
   readonly askDatabase: () => Promise<unknown>;
   /** Messages that wait in the queue; null if the broker cannot be asked now. */
   readonly countMessages: () => Promise<number | null>;
+  /** Rejects if Redis does not answer. */
+  readonly askRedis?: () => Promise<unknown>;
 };
 
 /** A silent server is not waited for any longer. */
@@ -52,9 +54,10 @@ export function createDetails(sources: DetailSources): () => Promise<Record<stri
 }
 
 async function describe(sources: DetailSources): Promise<Record<string, unknown>> {
-  const [database, messages, disk] = await Promise.all([
+  const [database, messages, redis, disk] = await Promise.all([
     timed(sources.askDatabase()),
     timed(sources.countMessages()),
+    sources.askRedis && timed(sources.askRedis()),
     diskHere(),
   ]);
   const { rss, heapUsed, external } = process.memoryUsage();
@@ -74,6 +77,7 @@ async function describe(sources: DetailSources): Promise<Record<string, unknown>
     dependencies: {
       database: { answers: database.ok, ms: database.ms },
       broker: { answers: messagesWaiting !== null, ms: messages.ms },
+      ...(redis && { redis: { answers: redis.ok, ms: redis.ms } }),
     },
     queues: sources.gauges.map(({ name, bound, held }) => ({ name, held: held(), bound })),
     connections: { in_use: connections.inUse, waiting: connections.waiting, limit: connections.limit },

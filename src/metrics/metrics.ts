@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { recordPipeline } from './pipeline-metrics.ts';
+import { recordPipeline, recordSessions } from './pipeline-metrics.ts';
 import { recordProcess, type Sources } from './process-metrics.ts';
 
 export type Metrics = {
@@ -14,6 +14,7 @@ export type Metrics = {
 export function startMetrics(sources: Sources): Metrics {
   const registry = new Registry();
   recordPipeline(registry);
+  if (sources.sessions) recordSessions(registry);
   recordProcess(sources, [registry]);
   return {
     render: () => registry.metrics(),

@@ -23,6 +23,32 @@ export function recordPipeline(registry: Registry): void {
   recordWear(make);
 }
 
+/** Of an API with live sessions. */
+export function recordSessions(registry: Registry): void {
+  const { counter, histogram } = makers(registry);
+  const messages = counter('afterword_session_messages_total', 'Messages of live sessions.', 'source', 'result');
+  const times = histogram(
+    'afterword_session_message_duration_seconds',
+    'From a valid message to its answer, without a reply.',
+    durations,
+    'source',
+  );
+  telemetry.sessionMessage.listen(({ from, isReplay, ms }) => {
+    messages(from, isReplay ? 'replay' : 'new').inc();
+    times(from).observe(ms / second);
+  });
+  const synced = counter('afterword_session_messages_synced_total', 'Messages that were written to the database.')();
+  const syncs = histogram('afterword_session_sync_duration_seconds', 'Time of a batch of them.', durations, 'ok');
+  telemetry.sessionsSynced.listen((batch) => {
+    synced.inc(batch.messages);
+    syncs(String(batch.ok)).observe(batch.ms / second);
+  });
+  const replies = histogram('afterword_reply_duration_seconds', 'Time of a reply.', durations, 'code');
+  telemetry.responded.listen(({ code, ms }) => replies(code ?? '').observe(ms / second));
+  const links = counter('afterword_redis_links_total', 'How often Redis came into use, or went out of it.', 'event');
+  telemetry.redisLink.listen(({ isUp }) => links(isUp ? 'up' : 'away').inc());
+}
+
 type Makers = ReturnType<typeof makers>;
 
 function makers(registry: Registry) {

@@ -18,6 +18,12 @@ export type Sources = {
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
   /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
   readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
+  /** What live sessions have in Redis for the database; null if Redis cannot be asked. */
+  readonly sessions?: () => Promise<{
+    readonly sessions: number;
+    readonly bytes: number;
+    readonly oldest: Date | null;
+  } | null>;
 };
 
 type QueueCount = { readonly queue: 'main' | 'dead'; readonly messages: number; readonly consumers: number };
@@ -43,7 +49,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set({ version, role, scorer }, 1);
     },
   );
-  const { gauges, connections, deliveries, threads, memory, queues, database } = sources;
+  const { gauges, connections, deliveries, threads, memory, queues, database, sessions } = sources;
   if (gauges) {
     metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
       for (const { name, held } of gauges) this.set({ queue: name }, held());
@@ -93,6 +99,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
   }
   if (queues) recordQueues(queues, metric);
   if (database) recordDatabase(database, metric);
+  if (sessions) recordBacklog(sessions, metric);
 }
 
 type MakeMetric = <L extends string>(
@@ -132,6 +139,32 @@ function recordQueues(queues: NonNullable<Sources['queues']>, metric: MakeMetric
   metric('afterword_broker_up', '1 if the broker answered this scrape.', [], async function () {
     this.set((await ask()) === null ? 0 : 1);
   });
+}
+
+function recordBacklog(backlog: NonNullable<Sources['sessions']>, metric: MakeMetric): void {
+  const ask = oncePerScrape(backlog);
+  metric('afterword_redis_up', '1 if Redis answered this scrape.', [], async function () {
+    this.set((await ask()) === null ? 0 : 1);
+  });
+  const ofBacklog = (
+    name: string,
+    help: string,
+    value: (backlog: { sessions: number; bytes: number; oldest: Date | null }) => number,
+  ) =>
+    metric(name, help, [], async function () {
+      const found = await ask();
+      if (found === null) this.remove();
+      else this.set(value(found));
+    });
+  ofBacklog(
+    'afterword_sessions_pending',
+    'Live sessions with messages that are not in the database.',
+    (b) => b.sessions,
+  );
+  ofBacklog('afterword_sessions_pending_bytes', 'Text of those messages.', (b) => Math.max(0, b.bytes));
+  ofBacklog('afterword_sessions_sync_lag_seconds', 'How long the oldest of them has waited.', (b) =>
+    b.oldest === null ? 0 : Math.max(0, Date.now() - b.oldest.getTime()) / 1_000,
+  );
 }
 
 /** Metrics that are collected at the same time share one question. */

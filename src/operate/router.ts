@@ -1,7 +1,7 @@
 import { Router } from 'express';
 import * as z from 'zod';
 import type { EventStatus } from '../event/event.ts';
-import { jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
+import { jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
 import type { Operated, RetryEvent, RetryFailed, SkipEvent } from './ports.ts';
 
 const maxBodyBytes = 16_384;
@@ -44,7 +44,7 @@ export function operateRouter(options: {
 
   // Before `:id/retry`, so that "retry" is not taken for an id.
   router.post('/v1/conversations/retry', ...jsonBody(maxBodyBytes), async (request, response) => {
-    const { error_code: errorCode, before, limit } = parse(bulkRetry, request.body);
+    const { error_code: errorCode, before, limit } = parseBody(bulkRetry, request.body);
     const filter = { ...(errorCode !== undefined && { errorCode }), ...(before && { before }) };
     sendJson(response, 202, { retried: await options.retryFailed(filter, limit) });
   });
@@ -63,7 +63,7 @@ export function operateRouter(options: {
     ...jsonBody(maxBodyBytes, { optional: true }),
     async (request, response) => {
       const id = String(request.params['id']);
-      const { reason } = parse(skip, request.body ?? {});
+      const { reason } = parseBody(skip, request.body ?? {});
       const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator');
       sendJson(response, 202, answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
     },
@@ -81,14 +81,4 @@ function answer(conversationId: string, operated: Operated, status: EventStatus,
     case 'not-found':
       throw new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');
   }
-}
-
-function parse<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
-  const parsed = schema.safeParse(body);
-  if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({
-    pointer: issue.path.map((p) => `/${String(p)}`).join(''),
-    detail: issue.message,
-  }));
-  throw new Problem(422, 'invalid_request', 'the body has errors', { errors });
 }

@@ -61,6 +61,16 @@ export const telemetry = {
   threadReplaced: signal<{ readonly reason: 'tasks' | 'heap' | 'memory' | 'overdue' | 'lost' }>('thread-replaced'),
   /** The memory of a worker has become short or is so no more, or the worker ends because of it. */
   memory: signal<{ readonly state: 'short' | 'recovered' | 'ending' }>('memory'),
+  /** A message of a live session was answered for. */
+  sessionMessage: signal<{ readonly from: 'redis' | 'database'; readonly isReplay: boolean; readonly ms: number }>(
+    'session-message',
+  ),
+  /** Messages of live sessions were written to the database, or could not be. */
+  sessionsSynced: signal<{ readonly messages: number; readonly ms: number; readonly ok: boolean }>('sessions-synced'),
+  /** A responder has answered, or failed with `code`. */
+  responded: signal<{ readonly code: string | null; readonly ms: number }>('responded'),
+  /** Redis has become usable, or is so no more. */
+  redisLink: signal<{ readonly isUp: boolean }>('redis-link'),
   /** A broker session has begun or ended. */
   brokerSession: signal<{ readonly link: 'consume' | 'publish'; readonly isUp: boolean }>('broker-session'),
 } as const;

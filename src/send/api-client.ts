@@ -113,7 +113,7 @@ function reasonOf(status: number, text: string): string {
 }
 
 /** Checks once before the first body: a wrong address should not be retried for a thousand bodies. */
-async function requireApi(base: string): Promise<void> {
+export async function requireApi(base: string): Promise<void> {
   const help = 'start one with scripts/up, or give its address with --url';
   let status: number;
   try {

@@ -209,7 +209,11 @@ function which(users: Users): [string, readonly unknown[]] {
 }
 
 /** Runs several statements in one read view, held no longer than they take. */
-function inSnapshot<T>(store: Store, deadlineMs: number, work: (connection: Connection) => Promise<T>): Promise<T> {
+export function inSnapshot<T>(
+  store: Store,
+  deadlineMs: number,
+  work: (connection: Connection) => Promise<T>,
+): Promise<T> {
   return withConnection(store, deadlineMs, async (connection) => {
     await connection.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
     await connection.query('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY');

@@ -9,6 +9,7 @@ export {
   stillFailed,
   usersSince,
 } from './audit.ts';
+export { readSessionPage } from './audit-sessions.ts';
 export { act, everyWorker, listActions, listControls, readControls } from './controls.ts';
 export {
   findClosed,
@@ -22,6 +23,7 @@ export {
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';
+export { listSessions } from './list-sessions.ts';
 export { loadEvents } from './load-events.ts';
 export { joinFleet, listMembers, readAsked, sendHeartbeat, workerName } from './members.ts';
 export { migrate, needsMigration } from './migrate.ts';
@@ -37,4 +39,5 @@ export {
   storeProfile,
 } from './profiles.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
+export { storedSessions } from './sessions.ts';
 export { settleTransaction } from './settle-transaction.ts';

@@ -19,7 +19,8 @@ type Post = { readonly role: 'api' | 'worker'; readonly member: Member; readonly
 export type Fleet = {
   readonly servers: OwnServers;
   readonly space: Namespace;
-  readonly network: { readonly database: TcpProxy; readonly broker: TcpProxy };
+  /** `redis` leads nowhere in a fleet without live sessions. */
+  readonly network: { readonly database: TcpProxy; readonly broker: TcpProxy; readonly redis: TcpProxy };
   readonly url: string;
   readonly api: Post;
   readonly workers: readonly Post[];
@@ -60,18 +61,25 @@ export const faultEnv: Record<string, string> = {
 export async function startFleet(options: {
   readonly workers: number;
   readonly env?: Record<string, string>;
+  readonly withRedis?: boolean;
 }): Promise<Fleet> {
-  const servers = await startOwnServers();
+  const servers = await startOwnServers(options);
   const urls = { database: servers.database.url, rabbitmq: servers.broker.url };
   const space = await createNamespace(urls, { ...faultEnv, ...options.env }, { ownUser: true });
   const { DATABASE_URL: database = '', RABBITMQ_URL: rabbitmq = '' } = space.env;
-  const network = { database: await createProxy(new URL(database)), broker: await createProxy(new URL(rabbitmq)) };
+  const redis = servers.redis?.url ?? 'redis://127.0.0.1:1';
+  const network = {
+    database: await createProxy(new URL(database)),
+    broker: await createProxy(new URL(rabbitmq)),
+    redis: await createProxy(new URL(redis)),
+  };
   const port = await freePort();
   const env = {
     ...space.env,
     DATABASE_URL: network.database.through(database),
     // A silent peer is found in seconds.
     RABBITMQ_URL: `${network.broker.through(rabbitmq)}?heartbeat=2`,
+    ...(servers.redis !== null && { REDIS_URL: network.redis.through(redis) }),
   };
   let stopping = false;
   const past: { readonly role: string; readonly member: Member; ended: boolean }[] = [];
@@ -149,13 +157,13 @@ export async function startFleet(options: {
     async stop() {
       stopping = true;
       // A failed fault may have left the network broken, and processes need it to start and to stop.
-      await Promise.all([network.database.restore(), network.broker.restore()]);
+      await Promise.all(Object.values(network).map((proxy) => proxy.restore()));
       await Promise.all(posts.map((p) => p.filled()));
       const codes = await Promise.all(posts.map((p) => p.member.stop()));
       const connections = await leftConnections(servers, space);
       const leaked = past.filter((p) => !p.ended).map((p) => p.member.pid);
       await space.dispose();
-      await Promise.all([network.database.close(), network.broker.close()]);
+      await Promise.all(Object.values(network).map((proxy) => proxy.close()));
       await servers.dispose();
       return { codes, connections, leaked };
     },

@@ -1,20 +1,29 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Broker, findServers, type Server } from '../../scripts/servers/index.ts';
+import { type Broker, findServers, type Redis, type Server } from '../../scripts/servers/index.ts';
 
 /** A database and a broker that a fault test may kill; never the ones named in the environment. */
-export type OwnServers = { readonly database: Server; readonly broker: Broker; dispose(): Promise<void> };
+export type OwnServers = {
+  readonly database: Server;
+  readonly broker: Broker;
+  /** Null unless it was asked for. */
+  readonly redis: Redis | null;
+  dispose(): Promise<void>;
+};
 
-export async function startOwnServers(): Promise<OwnServers> {
+export async function startOwnServers({ withRedis = false } = {}): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
-  const found = await findServers(['database', 'broker'], { folder, volumes: null, say: () => {}, ignoreNamed: true });
+  const options = { folder, volumes: null, say: () => {}, ignoreNamed: true };
+  const found = await findServers(['database', 'broker'], options);
   const [database, broker] = [found.database.server, found.broker.server];
+  const redis = withRedis ? (await findServers(['redis'], options)).redis.server : null;
   return {
     database,
     broker,
+    redis,
     async dispose() {
-      await Promise.all([database.dispose(), broker.dispose()]);
+      await Promise.all([database.dispose(), broker.dispose(), redis?.dispose()]);
       await rm(folder, { recursive: true, force: true });
     },
   };

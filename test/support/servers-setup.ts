@@ -8,18 +8,24 @@ declare module 'vitest' {
   export interface ProvidedContext {
     databaseUrl: string;
     rabbitmqUrl: string;
+    redisUrl: string;
   }
 }
 
-/** One database server and one broker for the whole run; every test has its own database and queues on them. */
+/** One database server, one broker and one Redis for the whole run; every test has its own database and queues on them. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-test-'));
   const say = (line: string) => process.stderr.write(`· ${line}\n`);
-  const { database, broker } = await findServers(['database', 'broker'], { folder, volumes: null, say });
+  const { database, broker, redis } = await findServers(['database', 'broker', 'redis'], {
+    folder,
+    volumes: null,
+    say,
+  });
   project.provide('databaseUrl', database.server.url);
   project.provide('rabbitmqUrl', broker.server.url);
+  project.provide('redisUrl', redis.server.url);
   return async () => {
-    await Promise.all([database.server.dispose(), broker.server.dispose()]);
+    await Promise.all([database.server.dispose(), broker.server.dispose(), redis.server.dispose()]);
     await rm(folder, { recursive: true, force: true });
   };
 }

@@ -1,6 +1,7 @@
 import type { EventId, EventStatus } from '../../event/event.ts';
+import { judgeSessions } from './judge-sessions.ts';
 import { judgeUsers } from './judge-users.ts';
-import type { OddEvent, UserPage, Users } from './ports.ts';
+import type { OddEvent, SessionFacts, UserPage, Users } from './ports.ts';
 
 /** What the audit reads. Each call is one short statement or snapshot. */
 export type AuditSources = {
@@ -16,15 +17,35 @@ export type AuditSources = {
   }) => Promise<{ users: readonly string[]; next: EventId | null }>;
   readonly failedPage: (page: { after: EventId; size: number }) => Promise<readonly EventId[]>;
   readonly stillFailed: (ids: readonly EventId[]) => Promise<readonly EventId[]>;
+  /** Live sessions in the order of their ids. */
+  readonly sessionPage: (page: { after: string; size: number; since: Date | null }) => Promise<readonly SessionFacts[]>;
+  /**
+   * What Redis has for the database: how long the oldest message has waited, and how long it may. Null: there are no
+   * live sessions. Or why Redis could not be asked.
+   */
+  readonly pendingMessages: () => Promise<
+    { readonly waitedMs: number; readonly mayWaitMs: number } | { readonly obstacle: string } | null
+  >;
   /** The number of dead letters, and the events of the first `limit`; or why the broker could not be asked. */
   readonly deadLetters: (
     limit: number,
   ) => Promise<{ readonly count: number; readonly eventIds: ReadonlySet<EventId> } | { readonly obstacle: string }>;
 };
 
+type SessionRule = 'session-count' | 'session-event' | 'session-pending';
+
 type Violation = {
-  readonly rule: 'open-is-due' | 'closed-is-not-due' | 'overdue' | 'result' | 'friendship' | 'topic' | 'dead-letter';
+  readonly rule:
+    | 'open-is-due'
+    | 'closed-is-not-due'
+    | 'overdue'
+    | 'result'
+    | 'friendship'
+    | 'topic'
+    | 'dead-letter'
+    | SessionRule;
   readonly event_id?: EventId;
+  readonly session_id?: string;
   readonly user_id?: string;
   readonly topic_id?: string;
   readonly detail: string;
@@ -39,6 +60,7 @@ export type AuditReport = {
   readonly checked: {
     readonly users: number;
     readonly topics: number;
+    readonly sessions: number;
     readonly processed: number;
     readonly pending: number;
     readonly processing: number;
@@ -60,13 +82,14 @@ export type AuditReport = {
 
 const userPage = 500;
 const eventPage = 5_000;
+const sessionPage = 200;
 const maxViolations = 10_000;
 const maxLetters = 10_000;
 
 /**
  * Checks the promises on a live system: every open event has a due time and no closed one has, nothing has been due for
- * long, each user's friendship and topics are the exact sums of the processed events, and FAILED events have their dead
- * letters.
+ * long, each user's friendship and topics are the exact sums of the processed events, FAILED events have their dead
+ * letters, and live sessions are what was said in them.
  *
  * @param options.since  only users with an event accepted since; null: all.
  * @param options.letters  count a FAILED event without its dead letter as a violation (purging letters causes these).
@@ -128,6 +151,14 @@ export async function audit(
     );
   }
 
+  const sessions = await eachSession(sources, options.since, report);
+  const pending = await sources.pendingMessages();
+  if (pending !== null && 'obstacle' in pending) notes.push(`pending messages were not checked: ${pending.obstacle}`);
+  else if (pending !== null && pending.waitedMs > pending.mayWaitMs) {
+    const waited = Math.round(pending.waitedMs / 1_000);
+    report({ rule: 'session-pending', detail: `a message has been pending in Redis for ${waited} s` });
+  }
+
   const failed = await sources.countStatus('FAILED');
   return {
     ok: violations.length === 0,
@@ -135,6 +166,7 @@ export async function audit(
     since: options.since,
     checked: {
       ...checked,
+      sessions,
       pending: await sources.countStatus('PENDING'),
       processing: await sources.countStatus('PROCESSING'),
       failed,
@@ -146,6 +178,23 @@ export async function audit(
     failedWithoutLetter: letters.obstacle === null ? letters.missing.length : null,
     notes,
   };
+}
+
+/** @returns how many there are. */
+async function eachSession(
+  sources: AuditSources,
+  since: Date | null,
+  report: (violation: Violation) => void,
+): Promise<number> {
+  let sessions = 0;
+  for (let after = ''; ; ) {
+    const page = await sources.sessionPage({ after, size: sessionPage, since });
+    sessions += page.length;
+    for (const { rule, sessionId, detail } of judgeSessions(page)) report({ rule, session_id: sessionId, detail });
+    const last = page.at(-1);
+    if (last === undefined || page.length < sessionPage) return sessions;
+    after = last.sessionId;
+  }
 }
 
 async function eachUser(sources: AuditSources, judge: (users: Users) => Promise<void>): Promise<void> {

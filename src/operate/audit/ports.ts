@@ -53,3 +53,17 @@ export type UserPage = {
 export type Users = { readonly after: string; readonly upTo: string | null } | { readonly named: readonly string[] };
 
 export type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
+
+/** A live session, with what its messages and its event really are. */
+export type SessionFacts = {
+  readonly sessionId: string;
+  readonly messages: number;
+  readonly questions: number;
+  readonly countedMessages: number;
+  readonly countedQuestions: number;
+  /** Null: it has not ended. */
+  readonly eventId: EventId | null;
+  /** Texts in order: of the session, and of its event; null if it has no event, or that has no text any more. */
+  readonly said: readonly string[];
+  readonly scored: readonly string[] | null;
+};

@@ -8,6 +8,7 @@ import { OperatorActions1764100000002 } from './1764100000002-operator-actions.t
 import { EventTraces1764200000000 } from './1764200000000-event-traces.ts';
 import { FleetProfiles1764200000001 } from './1764200000001-fleet-profiles.ts';
 import { MembersAsked1764200000002 } from './1764200000002-members-asked.ts';
+import { ChatSessions1764300000000 } from './1764300000000-chat-sessions.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -23,4 +24,5 @@ export const migrations = [
   EventTraces1764200000000,
   FleetProfiles1764200000001,
   MembersAsked1764200000002,
+  ChatSessions1764300000000,
 ];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { normaliseLog, parseTime } from '../../../src/accept/normalise-log.ts';
+import { normaliseLog } from '../../../src/accept/normalise-log.ts';
+import { parseTime } from '../../../src/runtime/parse-time.ts';
 
 const span = { start: new Date('2026-01-01T00:00:00Z'), end: new Date('2026-01-01T00:20:00Z') };
 

@@ -20,6 +20,7 @@ beforeAll(() => {
       broker === 'silent'
         ? new Promise(() => {})
         : Promise.resolve(broker === 'up' ? [{ queue: 'main', messages: 5, consumers: 2 }] : null),
+    sessions: async () => ({ sessions: 2, bytes: 300, oldest: new Date(Date.now() - 7_000) }),
     database: async () => {
       if (database === null) throw new Error('away');
       return database;
@@ -67,6 +68,9 @@ test('what the pipeline tells is counted', async () => {
     'afterword_bounded_queue_items{queue="reads_waiting"} 7',
     'afterword_queue_messages{queue="main"} 5',
     'afterword_broker_up 1',
+    'afterword_redis_up 1',
+    'afterword_sessions_pending 2',
+    'afterword_sessions_pending_bytes 300',
     'afterword_oldest_open_event_age_seconds 0',
     'afterword_database_clock_skew_seconds 1.5',
     'afterword_database_up 1',

@@ -1,0 +1,179 @@
+import { Cluster, type ClusterOptions, Redis, type RedisOptions, type Result } from 'ioredis';
+import { PipelineError } from '../event/fault.ts';
+import type { Logger } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
+import { createBackoff } from '../runtime/wait.ts';
+import { scripts } from './scripts.ts';
+
+type Client = (Redis | Cluster) & Scripted;
+/** Arguments are checked where the scripts are called (live-sessions.ts). */
+type Scripted = Record<keyof typeof scripts, (...args: readonly (string | number)[]) => Result<unknown, never>>;
+
+/** `recovering`: Redis answers, and what it may have lost is being found out. */
+type LinkState = 'up' | 'recovering' | 'away';
+
+export type RedisLink = {
+  readonly client: Client;
+  readonly isCluster: boolean;
+  readonly state: LinkState;
+  /** Runs a command. @throws {PipelineError} transient; after a silence, Redis counts as away until it answers. */
+  run<T>(work: (client: Client) => Promise<unknown>): Promise<T>;
+  close(): Promise<void>;
+};
+
+/** Far more than a busy Redis needs, and far less than a caller would wait. */
+const commandTimeoutMs = 1_000;
+const connectTimeoutMs = 3_000;
+
+/**
+ * One connection, or one to each node of a cluster: commands of the same turn of the event loop are sent together. While
+ * Redis is away, commands fail at once.
+ *
+ * @param options.url  `redis://` or `rediss://` (TLS); for a cluster, `?cluster=true` and any number of hosts.
+ * @param options.recover  runs after each connect before Redis is used again; if it fails, it is tried again.
+ */
+export function connectRedis(options: {
+  readonly url: string;
+  readonly name: string;
+  readonly recover: () => Promise<void>;
+  /** Called once: null when Redis can be used, or with why the first attempt failed. */
+  readonly onFirst?: (error: Error | null) => void;
+  readonly log: Logger;
+}): RedisLink {
+  const { log } = options;
+  const backoff = createBackoff(100, 2_000);
+  const { client, isCluster } = open(options.url, options.name, () => backoff.next());
+  let state: LinkState = 'away';
+  let isClosed = false;
+  let hasSpoken = false;
+  let first = options.onFirst;
+
+  function tellFirst(error: Error | null): void {
+    first?.(error);
+    first = undefined;
+  }
+
+  function leave(error: unknown): void {
+    if (state === 'away' || isClosed) return;
+    state = 'away';
+    telemetry.redisLink.tell({ isUp: false });
+    log.warn({ err: error }, 'Redis is away: messages go straight to the database');
+  }
+
+  async function arrive(): Promise<void> {
+    if (isClosed || state === 'recovering') return;
+    state = 'recovering';
+    try {
+      await options.recover();
+    } catch (error) {
+      state = 'away';
+      log.debug({ err: error }, 'Redis cannot be used yet');
+      setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
+      return;
+    }
+    if (client.status !== 'ready') {
+      state = 'away';
+      return;
+    }
+    backoff.reset();
+    state = 'up';
+    telemetry.redisLink.tell({ isUp: true });
+    tellFirst(null);
+    log.info(hasSpoken ? 'Redis is back' : 'Redis connected');
+    hasSpoken = true;
+  }
+
+  client.on('ready', () => void arrive());
+  client.on('close', () => leave(new Error('the connection to Redis was lost')));
+  client.on('error', (error: Error) => {
+    tellFirst(error);
+    if (!hasSpoken) log.warn({ err: error }, 'Redis not reachable yet: messages go straight to the database');
+    hasSpoken = true;
+  });
+
+  return {
+    client,
+    isCluster,
+    get state() {
+      return state;
+    },
+    async run<T>(work: (client: Client) => Promise<unknown>) {
+      try {
+        return (await work(client)) as T;
+      } catch (error) {
+        if (isSilence(error)) {
+          // Its answers may still come, and nobody can tell to what: a new connection begins afresh.
+          leave(error);
+          client.disconnect(true);
+        } else if (isUnable(error) && state === 'up') {
+          leave(error);
+          setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
+        }
+        throw new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis did not do what it was asked', {
+          cause: error,
+        });
+      }
+    },
+    async close() {
+      isClosed = true;
+      state = 'away';
+      await client.quit().catch(() => {});
+      client.disconnect();
+    },
+  };
+}
+
+function open(url: string, name: string, delayMs: () => number): { client: Client; isCluster: boolean } {
+  const parsed = new URL(url);
+  const isCluster = parsed.searchParams.get('cluster') === 'true';
+  const common = {
+    connectionName: name,
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: connectTimeoutMs,
+    keepAlive: 10_000,
+    // While Redis is away the database takes over: nothing may wait in a queue that only this process knows.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    ...(parsed.username && { username: decodeURIComponent(parsed.username) }),
+    ...(parsed.password && { password: decodeURIComponent(parsed.password) }),
+    ...(parsed.protocol === 'rediss:' && { tls: {} }),
+  } satisfies RedisOptions;
+  const nodes = [parsed.host, ...parsed.searchParams.getAll('node')].map(hostAndPort);
+  const client = isCluster
+    ? new Cluster(nodes, {
+        scripts,
+        enableAutoPipelining: true,
+        enableOfflineQueue: false,
+        clusterRetryStrategy: delayMs,
+        redisOptions: common,
+      } satisfies ClusterOptions)
+    : new Redis({
+        ...common,
+        ...nodes[0],
+        db: Number(parsed.pathname.slice(1) || 0),
+        scripts,
+        enableAutoPipelining: true,
+        retryStrategy: delayMs,
+        // After a failover the old primary refuses writes: find the new one behind the same name.
+        reconnectOnError: (error) => error.message.startsWith('READONLY'),
+      });
+  return { client: client as unknown as Client, isCluster };
+}
+
+function hostAndPort(host: string): { host: string; port: number } {
+  const { hostname, port } = new URL(`redis://${host}`);
+  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || 6379) };
+}
+
+function isSilence(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Command timed out';
+}
+
+/** Redis answers, and cannot write: full, loading, a replica, or its disk fails. */
+function isUnable(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /^(?:OOM|LOADING|READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN|NOAUTH|NOPERM|WRONGPASS)/.test(error.message)
+  );
+}

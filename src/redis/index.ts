@@ -1,0 +1,3 @@
+export { connectRedis, type RedisLink } from './connect.ts';
+export { redisFacts } from './inspect.ts';
+export { liveSessions } from './live-sessions.ts';

@@ -1,0 +1,242 @@
+import { randomUUID } from 'node:crypto';
+import type {
+  EndRequest,
+  LiveSessions,
+  Message,
+  Refusal,
+  Role,
+  Session,
+  SessionHead,
+  SessionState,
+} from '../sessions/ports.ts';
+import type { RedisLink } from './connect.ts';
+
+const historyLength = 10;
+
+/** One slot of a cluster: what is true of all sessions changes in one step. */
+const index = {
+  dirty: '{sessions}:dirty',
+  leased: '{sessions}:leased',
+  tokens: '{sessions}:tokens',
+  fence: '{sessions}:fence',
+  bytes: '{sessions}:bytes',
+  sweep: '{sessions}:sweep',
+} as const;
+
+/** The id in braces keeps a session in one slot. */
+const prefix = (sessionId: string) => `session:{${sessionId}}:`;
+const messagePrefix = (sessionId: string) => `${prefix(sessionId)}msg:`;
+const keysOf = (sessionId: string) =>
+  ['meta', 'count', 'history', 'pending_msgs'].map((name) => prefix(sessionId) + name);
+
+/**
+ * @param options.ttlMs  how long a session without anything pending stays, and a message after its sync. Pending ones
+ *   stay until they are synced.
+ */
+export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: number }): LiveSessions {
+  const { run } = link;
+  return {
+    async create(head) {
+      const fields = fieldsOf({
+        ...head,
+        state: 'open',
+        activeAt: head.startedAt,
+        messages: 0,
+        lastPosition: 0,
+        bytes: 0,
+      });
+      const there = await run<[string[], string] | null>((redis) =>
+        redis.afterwordCreate(...keysOf(head.sessionId), ...fields),
+      );
+      return there && toSession(head.sessionId, ...there);
+    },
+
+    async load(session, history) {
+      // Only the database knows the ids of the messages that came before.
+      const fields = [...fieldsOf(session), 'forgets_at', 0];
+      await run((redis) =>
+        redis.afterwordLoad(
+          ...keysOf(session.sessionId),
+          ttlMs,
+          session.questions,
+          fields.length,
+          ...fields,
+          ...history.map((m) => [m.messageId, m.position, 0, m.role, m.sentAt.getTime(), m.text].join('\n')),
+        ),
+      );
+    },
+
+    async append(sessionId, messages, { limits, isAsked }) {
+      const keys = [...keysOf(sessionId), ...messages.map((m) => messagePrefix(sessionId) + m.messageId)];
+      const answer = await run<Refusal | [number, [number, number, number][]]>((redis) =>
+        redis.afterwordAppend(
+          keys.length,
+          ...keys,
+          limits.messages,
+          limits.bytes,
+          isAsked ? 1 : 0,
+          historyLength,
+          ...messages.flatMap((m) => [m.messageId, m.isNamed ? 1 : 0, m.role, m.sentAt.getTime(), m.text]),
+        ),
+      );
+      if (typeof answer === 'string') return answer;
+      const [pending, taken] = answer;
+      return {
+        pending,
+        taken: taken.map(([position, questions, replay]) => ({ position, questions, isReplay: replay === 1 })),
+      };
+    },
+
+    mark: (sessionId, bytes) => run<number>((redis) => redis.afterwordMark(index.dirty, index.bytes, sessionId, bytes)),
+
+    async view(sessionId) {
+      const found = await run<[string[], string, string[], number] | null>((redis) =>
+        redis.afterwordView(...keysOf(sessionId)),
+      );
+      if (found === null) return null;
+      const [fields, questions, history, pending] = found;
+      return { ...toSession(sessionId, fields, questions), history: history.map(toHistory), pending };
+    },
+
+    userOf: (sessionId) =>
+      run<string | null>((redis) => redis.hget(`${prefix(sessionId)}meta`, 'user')).catch(() => null),
+
+    async pendingAfter(sessionId, position, limit) {
+      const found = await readPending(sessionId, `(${position}`, limit);
+      return found === null ? [] : toMessages(found[2], found[3]).messages;
+    },
+
+    async unknown(sessionId, messageIds) {
+      const known = await Promise.all(
+        messageIds.map((id) => run<number>((redis) => redis.exists(messagePrefix(sessionId) + id))),
+      );
+      return messageIds.filter((_, i) => known[i] === 0);
+    },
+
+    async close(sessionId, end, idleMs) {
+      const answer = await run<['closed', string] | ['active'] | null>((redis) =>
+        redis.afterwordClose(...keysOf(sessionId), JSON.stringify(end), idleMs),
+      );
+      if (answer === null) return null;
+      return answer[0] === 'active' ? 'active' : (JSON.parse(answer[1]) as EndRequest);
+    },
+
+    async setState(sessionId, state) {
+      await run((redis) => redis.afterwordState(...keysOf(sessionId), state));
+    },
+
+    async forget(sessionId, movedIds) {
+      await run((redis) => redis.afterwordForget(...keysOf(sessionId), messagePrefix(sessionId), ...movedIds));
+    },
+
+    async claim({ dirtyForMs, limit, leaseMs }) {
+      const keys = [index.dirty, index.leased, index.tokens, index.fence];
+      const [token = '0', ...pairs] = await run<string[]>((redis) =>
+        redis.afterwordClaim(...keys, dirtyForMs, limit, leaseMs),
+      );
+      const claims = [];
+      for (let i = 0; i + 1 < pairs.length; i += 2)
+        claims.push({ sessionId: pairs[i] as string, dirtySince: new Date(Number(pairs[i + 1])) });
+      return { token: Number(token), claims };
+    },
+
+    async readPending(sessionId, limit) {
+      const found = await readPending(sessionId, '-inf', limit);
+      if (found === null) return null;
+      const [fields, questions, ids, values] = found;
+      const end = asRecord(fields)['end'];
+      return {
+        session: toSession(sessionId, fields, questions),
+        end: end === undefined ? null : (JSON.parse(end) as EndRequest),
+        ...toMessages(ids, values),
+      };
+    },
+
+    async synced(sessionId, messageIds) {
+      const [left, freedBytes] = await run<[number, number]>((redis) =>
+        redis.afterwordSynced(...keysOf(sessionId), messagePrefix(sessionId), ttlMs, ...messageIds),
+      );
+      return { left, freedBytes };
+    },
+
+    async release(sessionId, { token, freedBytes, dirtySince }) {
+      const keys = [index.dirty, index.leased, index.tokens, index.bytes];
+      await run((redis) =>
+        redis.afterwordRelease(...keys, sessionId, String(token), freedBytes, dirtySince?.getTime() ?? ''),
+      );
+    },
+
+    async backlog() {
+      const [sessions, bytes, oldest] = await run<[number, number, string]>((redis) =>
+        redis.afterwordBacklog(index.dirty, index.leased, index.bytes),
+      );
+      return { sessions, bytes, oldest: oldest === '' ? null : new Date(Number(oldest)) };
+    },
+
+    leaseSweep: async (ms) => (await run((redis) => redis.set(index.sweep, randomUUID(), 'PX', ms, 'NX'))) === 'OK',
+  };
+
+  function readPending(sessionId: string, from: string, limit: number) {
+    return run<[string[], string, string[], string[]] | null>((redis) =>
+      redis.afterwordPending(...keysOf(sessionId), messagePrefix(sessionId), from, limit),
+    );
+  }
+}
+
+function fieldsOf(s: SessionHead & Omit<Session, 'questions'>): (string | number)[] {
+  return [
+    ...['user', s.userId, 'bot_type', s.botType, 'bot_id', s.botId, 'bot_name', s.botName],
+    ...(s.topicId === null ? [] : ['topic', s.topicId]),
+    ...['started', s.startedAt.getTime(), 'active', s.activeAt.getTime(), 'state', s.state],
+    ...['last', s.lastPosition, 'messages', s.messages, 'bytes', s.bytes],
+  ];
+}
+
+function asRecord(fields: readonly string[]): Record<string, string> {
+  const record: Record<string, string> = {};
+  for (let i = 0; i + 1 < fields.length; i += 2) record[fields[i] as string] = fields[i + 1] as string;
+  return record;
+}
+
+function toSession(sessionId: string, fields: readonly string[], questions: string): Session {
+  const f = asRecord(fields);
+  return {
+    sessionId,
+    userId: f['user'] ?? '',
+    botType: f['bot_type'] ?? '',
+    botId: f['bot_id'] ?? '',
+    botName: f['bot_name'] ?? '',
+    topicId: f['topic'] ?? null,
+    startedAt: new Date(Number(f['started'])),
+    activeAt: new Date(Number(f['active'])),
+    state: f['state'] as SessionState,
+    messages: Number(f['messages']),
+    questions: Number(questions),
+    lastPosition: Number(f['last']),
+    bytes: Number(f['bytes']),
+  };
+}
+
+const lines = /^(\d+)\n\d+\n(user|bot)\n(\d+)\n(.*)$/s;
+
+function toMessage(messageId: string, value: string): Message | null {
+  const [, position, role, sent, text] = lines.exec(value) ?? [];
+  if (text === undefined) return null;
+  return { messageId, position: Number(position), role: role as Role, sentAt: new Date(Number(sent)), text };
+}
+
+function toHistory(line: string): Message {
+  const end = line.indexOf('\n');
+  return toMessage(line.slice(0, end), line.slice(end + 1)) as Message;
+}
+
+function toMessages(ids: readonly string[], values: readonly string[]) {
+  const messages: Message[] = [];
+  const lostIds: string[] = [];
+  ids.forEach((id, i) => {
+    const message = toMessage(id, values[i] ?? '');
+    if (message === null) lostIds.push(id);
+    else messages.push(message);
+  });
+  return { messages, lostIds };
+}

@@ -1,0 +1,245 @@
+/**
+ * What Redis does in one step. Each script touches one slot of a cluster: the keys of one session, or the index of all.
+ * Redis 6.2 and later, Valkey.
+ *
+ * A message is `position, questions, role, time, text`, one per line, and the text may have more lines.
+ */
+
+/** Milliseconds by the clock of Redis: leases must not depend on whose clock is right. */
+const now = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)`;
+
+/** KEYS of a session: meta, count, history, pending_msgs. */
+const session = 'local meta, count, history, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]';
+
+const readSession = `
+local fields = redis.call('HGETALL', meta)
+local questions = redis.call('GET', count)
+if #fields == 0 or not questions then return false end`;
+
+export const scripts = {
+  /** ARGV: fields of the session. Returns the session that is there, or false. */
+  afterwordCreate: {
+    numberOfKeys: 4,
+    lua: `${session}
+if redis.call('EXISTS', meta) == 1 and redis.call('EXISTS', count) == 1 then
+  return {redis.call('HGETALL', meta), redis.call('GET', count)}
+end
+redis.call('DEL', meta, history, pending)
+redis.call('HSET', meta, unpack(ARGV))
+redis.call('SET', count, 0)
+return false`,
+  },
+
+  /** ARGV: TTL, questions, number of fields, the fields, then the history. */
+  afterwordLoad: {
+    numberOfKeys: 4,
+    lua: `${session}
+if redis.call('EXISTS', meta) == 1 and redis.call('EXISTS', count) == 1 then return 0 end
+local fields = tonumber(ARGV[3])
+redis.call('DEL', meta, history)
+redis.call('HSET', meta, unpack(ARGV, 4, 3 + fields))
+redis.call('SET', count, ARGV[2])
+if #ARGV > 3 + fields then redis.call('RPUSH', history, unpack(ARGV, 4 + fields)) end
+for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
+return 1`,
+  },
+
+  /**
+   * KEYS: those of the session, and one per message. ARGV: most messages, most bytes, whether the database was asked,
+   * length of the history, then id, whether it is named, role, time and text of each message.
+   */
+  afterwordAppend: {
+    lua: `${session}
+${now}
+local have = redis.call('HMGET', meta, 'state', 'last', 'messages', 'bytes', 'forgets_at')
+local questions = redis.call('GET', count)
+if not have[1] or not questions then return 'missing' end
+questions = tonumber(questions)
+local last, messages, bytes = tonumber(have[2]), tonumber(have[3]), tonumber(have[4])
+local answers, fresh, asks = {}, 0, false
+for i = 5, #KEYS do
+  local at = 5 + (i - 5) * 5
+  local known = redis.call('GET', KEYS[i])
+  if known then
+    local position, upTo = string.match(known, '^(%d+)\\n(%d+)\\n')
+    answers[i - 4] = {tonumber(position), tonumber(upTo), 1}
+  else
+    fresh = fresh + 1
+    bytes = bytes + #ARGV[at + 4]
+    if ARGV[at + 1] == '1' then asks = true end
+  end
+end
+if fresh > 0 then
+  if have[1] ~= 'open' then return 'ended' end
+  if asks and ARGV[3] == '0' and have[5] and now >= tonumber(have[5]) then return 'ask' end
+  if messages + fresh > tonumber(ARGV[1]) or bytes > tonumber(ARGV[2]) then return 'full' end
+  for i = 5, #KEYS do
+    if not answers[i - 4] then
+      local at = 5 + (i - 5) * 5
+      last = last + 1
+      if ARGV[at + 2] == 'user' then questions = questions + 1 end
+      local value = table.concat({last, questions, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]}, '\\n')
+      redis.call('SET', KEYS[i], value)
+      redis.call('ZADD', pending, last, ARGV[at])
+      redis.call('RPUSH', history, ARGV[at] .. '\\n' .. value)
+      answers[i - 4] = {last, questions, 0}
+    end
+  end
+  redis.call('LTRIM', history, -tonumber(ARGV[4]), -1)
+  redis.call('SET', count, questions)
+  redis.call('HSET', meta, 'last', last, 'messages', messages + fresh, 'bytes', bytes, 'active', now)
+  redis.call('PERSIST', meta)
+  redis.call('PERSIST', history)
+end
+return {redis.call('ZCARD', pending), answers}`,
+  },
+
+  /** The session, its history, and how many messages are pending; or false. */
+  afterwordView: {
+    numberOfKeys: 4,
+    readOnly: true,
+    lua: `${session}
+${readSession}
+return {fields, questions, redis.call('LRANGE', history, 0, -1), redis.call('ZCARD', pending)}`,
+  },
+
+  /** ARGV: prefix of message keys, lowest position, limit. The session, and its pending messages from there. */
+  afterwordPending: {
+    numberOfKeys: 4,
+    readOnly: true,
+    lua: `${session}
+${readSession}
+local ids = redis.call('ZRANGEBYSCORE', pending, ARGV[2], '+inf', 'LIMIT', 0, ARGV[3])
+local values = {}
+for i, id in ipairs(ids) do values[i] = redis.call('GET', ARGV[1] .. id) or '' end
+return {fields, questions, ids, values}`,
+  },
+
+  /** ARGV: prefix of message keys, TTL, ids that were committed. Returns how many are left, and bytes freed. */
+  afterwordSynced: {
+    numberOfKeys: 4,
+    lua: `${session}
+${now}
+local freed = 0
+for i = 3, #ARGV do
+  if redis.call('ZREM', pending, ARGV[i]) == 1 then
+    local key = ARGV[1] .. ARGV[i]
+    local value = redis.call('GET', key) or ''
+    local _, head = string.find(value, '^[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n[^\\n]*\\n')
+    freed = freed + #value - (head or #value)
+    redis.call('PEXPIRE', key, ARGV[2])
+  end
+end
+if redis.call('EXISTS', meta) == 1 then redis.call('HSETNX', meta, 'forgets_at', now + tonumber(ARGV[2])) end
+local left = redis.call('ZCARD', pending)
+if left == 0 then
+  for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
+end
+return {left, freed}`,
+  },
+
+  /** ARGV: the end as JSON, and for how many milliseconds the session must have been idle. */
+  afterwordClose: {
+    numberOfKeys: 4,
+    lua: `${session}
+${now}
+local have = redis.call('HMGET', meta, 'state', 'end', 'active')
+if not have[1] or redis.call('EXISTS', count) == 0 then return false end
+if have[1] ~= 'open' and have[2] then return {'closed', have[2]} end
+if now - tonumber(have[3]) < tonumber(ARGV[2]) then return {'active'} end
+redis.call('HSET', meta, 'state', 'ending', 'end', ARGV[1])
+for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
+return {'closed', ARGV[1]}`,
+  },
+
+  /** ARGV: the state. */
+  afterwordState: {
+    numberOfKeys: 4,
+    lua: `${session}
+if redis.call('EXISTS', meta) == 0 then return 0 end
+redis.call('HSET', meta, 'state', ARGV[1])
+if ARGV[1] == 'open' then redis.call('HDEL', meta, 'end') end
+return 1`,
+  },
+
+  /** ARGV: prefix of message keys, ids whose answers have changed. */
+  afterwordForget: {
+    numberOfKeys: 4,
+    lua: `${session}
+for i = 2, #ARGV do
+  if not redis.call('ZSCORE', pending, ARGV[i]) then redis.call('DEL', ARGV[1] .. ARGV[i]) end
+end
+if redis.call('ZCARD', pending) > 0 then return 0 end
+return redis.call('DEL', meta, count, history)`,
+  },
+
+  /** KEYS: dirty, bytes. ARGV: session, bytes. Returns bytes pending in all. */
+  afterwordMark: {
+    numberOfKeys: 2,
+    lua: `${now}
+redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+return redis.call('INCRBY', KEYS[2], ARGV[2])`,
+  },
+
+  /**
+   * KEYS: dirty, leased, tokens, fence. ARGV: for how many milliseconds a session must have been dirty; limit;
+   * milliseconds of the lease. Returns the fencing token, then sessions and since when they were dirty. Leases that have run out are
+   * given to others.
+   */
+  afterwordClaim: {
+    numberOfKeys: 4,
+    lua: `${now}
+local dirty, leased, tokens, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, 1000)) do
+  redis.call('ZREM', leased, id)
+  redis.call('ZADD', dirty, 'NX', now, id)
+  redis.call('ZADD', dirty, 'LT', now - tonumber(ARGV[3]), id)
+end
+local found = redis.call('ZRANGEBYSCORE', dirty, '-inf', now - tonumber(ARGV[1]), 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local claimed = {}
+if #found > 0 then
+  local token = math.max(tonumber(redis.call('GET', fence) or '0') + 1, time[1] * 1000000 + time[2])
+  token = string.format('%.0f', token)
+  redis.call('SET', fence, token)
+  claimed[1] = token
+  for i = 1, #found, 2 do
+    if not redis.call('ZSCORE', leased, found[i]) then
+      redis.call('ZREM', dirty, found[i])
+      redis.call('ZADD', leased, now + tonumber(ARGV[3]), found[i])
+      redis.call('HSET', tokens, found[i], token)
+      claimed[#claimed + 1] = found[i]
+      claimed[#claimed + 1] = found[i + 1]
+    end
+  end
+end
+return claimed`,
+  },
+
+  /** KEYS: dirty, leased, tokens, bytes. ARGV: session, token, bytes freed, since when it is dirty again or nothing. */
+  afterwordRelease: {
+    numberOfKeys: 4,
+    lua: `local dirty, leased, tokens, bytes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+if redis.call('HGET', tokens, ARGV[1]) == ARGV[2] then
+  redis.call('HDEL', tokens, ARGV[1])
+  redis.call('ZREM', leased, ARGV[1])
+end
+if ARGV[4] ~= '' then
+  redis.call('ZADD', dirty, 'NX', ARGV[4], ARGV[1])
+  redis.call('ZADD', dirty, 'LT', ARGV[4], ARGV[1])
+end
+if redis.call('DECRBY', bytes, ARGV[3]) <= 0
+  or (redis.call('ZCARD', dirty) == 0 and redis.call('ZCARD', leased) == 0) then redis.call('DEL', bytes) end
+return 1`,
+  },
+
+  /** KEYS: dirty, leased, bytes. Sessions and bytes that are pending, and since when. */
+  afterwordBacklog: {
+    numberOfKeys: 3,
+    readOnly: true,
+    lua: `local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local waiting = redis.call('ZCARD', KEYS[1]) + redis.call('ZCARD', KEYS[2])
+return {waiting, tonumber(redis.call('GET', KEYS[3]) or '0'), oldest[2] or ''}`,
+  },
+} as const;

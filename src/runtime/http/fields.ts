@@ -1,0 +1,45 @@
+import * as z from 'zod';
+import { parseTime } from '../parse-time.ts';
+import { Problem } from './problem.ts';
+
+/** JSON can encode half of a surrogate pair, but no database can store one. */
+export const notUnicode = 'must be valid Unicode (it has half of a surrogate pair)';
+
+/** What request bodies consist of. */
+export const fields = {
+  /** Lengths in code points, as the database counts characters. */
+  text(min: number, max: number) {
+    return z
+      .string('must be a string')
+      .refine((s) => s.isWellFormed(), notUnicode)
+      .refine((s) => inRange(codePoints(s), min, max), `must have ${min} to ${max} characters`);
+  },
+
+  time: z.string('must be a string').transform((s, context) => {
+    const parsed = parseTime(s);
+    if (parsed) return parsed;
+    context.addIssue('must be an ISO 8601 date and time with zone, such as 2026-01-31T20:15:00Z');
+    return z.NEVER;
+  }),
+} as const;
+
+/** @throws {Problem} 422 that lists every error in the body. */
+export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.output<T> {
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map((issue) => ({
+    pointer: issue.path.map((part) => `/${String(part)}`).join(''),
+    detail: issue.message,
+  }));
+  throw new Problem(422, 'invalid_request', 'the body has errors', { errors });
+}
+
+function codePoints(text: string): number {
+  let n = 0;
+  for (const _ of text) n++;
+  return n;
+}
+
+function inRange(n: number, min: number, max: number): boolean {
+  return n >= min && n <= max;
+}

@@ -1,0 +1,54 @@
+import { Problem } from '../runtime/http/problem.ts';
+import type { Message, NewMessage, Taken } from './ports.ts';
+import type { Reads } from './reads.ts';
+import type { Reply, Respond } from './responder.ts';
+import type { TakeMessages } from './take.ts';
+
+export type Answered = {
+  readonly taken: readonly Taken[];
+  /** Null: there is no responder, or the user has said nothing. */
+  readonly reply: { readonly message: Message } | { readonly code: string } | null;
+};
+
+/** Takes messages and, if there is a responder, has it answer the user's last one. */
+export function createConverse(options: {
+  readonly take: TakeMessages;
+  readonly reads: Reads;
+  readonly respond: Respond | null;
+}): (sessionId: string, messages: readonly NewMessage[]) => Promise<Answered> {
+  const { take, reads, respond } = options;
+
+  async function answer(sessionId: string, asked: NewMessage, isReplay: boolean, responder: Respond) {
+    // Its id follows from the question's: whoever asks again gets the answer that was stored.
+    const replyId = `${asked.messageId}:reply`;
+    const before = isReplay ? await reads.findMessage(sessionId, replyId) : null;
+    if (before !== null) return { message: before };
+    const session = await reads.session(sessionId);
+    if (session === null) return { code: 'session_not_found' };
+    const earlier = session.history.filter((m) => m.messageId !== asked.messageId);
+    const reply: Reply = await responder.reply(session, earlier, asked.text);
+    if ('code' in reply) return reply;
+    return store(sessionId, { messageId: replyId, isNamed: true, role: 'bot', text: reply.text, sentAt: new Date() });
+  }
+
+  async function store(sessionId: string, { isNamed, ...message }: NewMessage) {
+    try {
+      const [taken] = await take(sessionId, [{ ...message, isNamed }]);
+      const { position, isReplay } = taken as Taken;
+      const first = isReplay ? await reads.findMessage(sessionId, message.messageId) : null;
+      return { message: first ?? { ...message, position } };
+    } catch (error) {
+      // The question is kept; the session has ended or is full meanwhile.
+      if (error instanceof Problem && error.status < 500) return { code: error.code };
+      throw error;
+    }
+  }
+
+  return async (sessionId, messages) => {
+    const taken = await take(sessionId, messages);
+    const last = messages.findLastIndex((m) => m.role === 'user');
+    const asked = messages[last];
+    if (respond === null || asked === undefined) return { taken, reply: null };
+    return { taken, reply: await answer(sessionId, asked, taken[last]?.isReplay === true, respond) };
+  };
+}

@@ -1,0 +1,13 @@
+export { createConverse } from './converse.ts';
+export { createEndSession } from './end.ts';
+export { createAllowance } from './limits.ts';
+export type { LiveSessions, SessionHead } from './ports.ts';
+export { createReads } from './reads.ts';
+export { createRecovery } from './recover.ts';
+export { parseEnd, requireSessionId } from './request.ts';
+export { createRespond, loadResponder } from './responder.ts';
+export { sendEnded, sessionsRouter } from './router.ts';
+export { runSweep } from './sweep.ts';
+export { startSync } from './sync.ts';
+export { createTake } from './take.ts';
+export { createUnsynced } from './unsynced.ts';

@@ -1,0 +1,164 @@
+import { Router } from 'express';
+import * as z from 'zod';
+import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
+import type { Answered, createConverse } from './converse.ts';
+import type { Ended, EndSession } from './end.ts';
+import type { TakeAllowance } from './limits.ts';
+import type { NewMessage, Session, SessionHead } from './ports.ts';
+import type { Reads } from './reads.ts';
+import { parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
+import { presentMessage, presentSession, presentStats } from './views.ts';
+
+/** When `GET /sync_now` was deprecated: 30 November 2026 (RFC 9745). */
+const deprecated = '@1796342400';
+const endBodyBytes = 65_536;
+
+const page = z.object({
+  cursor: z
+    .string('must be given once')
+    .regex(/^\d{1,9}$/, 'must be the next_cursor of an earlier answer')
+    .transform(Number)
+    .default(0),
+  limit: z
+    .string('must be given once')
+    .regex(/^\d{1,3}$/, 'must be a number from 1 to 200')
+    .transform(Number)
+    .pipe(z.number().min(1, 'must be a number from 1 to 200').max(200, 'must be a number from 1 to 200'))
+    .default(100),
+});
+
+export type Sessions = {
+  /** @returns the session that was there before; null: created. */
+  create(head: SessionHead): Promise<Session | null>;
+  readonly converse: ReturnType<typeof createConverse>;
+  readonly reads: Reads;
+  readonly endSession: EndSession;
+  readonly allow: TakeAllowance;
+  /** @returns messages that were written. @throws a transient PipelineError while Redis is away. */
+  syncAll(): Promise<number>;
+};
+
+/** Live sessions: begin, talk, look, end. */
+export function sessionsRouter(
+  sessions: Sessions,
+  { maxBodyBytes, budget }: { readonly maxBodyBytes: number; readonly budget: BodyBudget },
+): Router {
+  const router = Router();
+  const { reads } = sessions;
+  const body = [budget.handler, ...jsonBody(maxBodyBytes)];
+
+  router.post('/v1/sessions', ...body, async (request, response) => {
+    const head = parseSession(request.body);
+    const before = await sessions.create(head);
+    if (before !== null && before.userId !== head.userId)
+      throw new Problem(409, 'session_exists', 'another user has a session with this id');
+    const view = await reads.session(head.sessionId);
+    response.setHeader('Location', `/v1/sessions/${head.sessionId}`);
+    sendJson(
+      response,
+      before === null ? 201 : 200,
+      view === null ? { session_id: head.sessionId } : presentSession(view),
+    );
+  });
+
+  router.post('/v1/sessions/sync', async (_request, response) => {
+    sendJson(response, 200, { synced: await sessions.syncAll() });
+  });
+
+  // Older callers show this text to people.
+  router.get('/sync_now', async (_request, response) => {
+    response.setHeader('Deprecation', deprecated);
+    response.setHeader('Link', '</v1/sessions/sync>; rel="successor-version"');
+    sendJson(response, 200, { message: `Đã đồng bộ thành công ${await sessions.syncAll()} tin nhắn` });
+  });
+
+  router.get('/v1/sessions/:id', async (request, response) => {
+    const view = await find(request.params.id);
+    sendJson(response, 200, { ...presentSession(view), history: view.history.map(presentMessage) });
+  });
+
+  router.get('/v1/sessions/:id/stats', async (request, response) => {
+    sendJson(response, 200, presentStats(await find(request.params.id)));
+  });
+
+  router.get('/v1/sessions/:id/messages', async (request, response) => {
+    const { cursor, limit } = parseQuery(request.query);
+    const sessionId = requireSessionId(request.params.id);
+    const found = await reads.messagesAfter(sessionId, cursor, limit + 1);
+    if (found.length === 0) await find(sessionId);
+    const messages = found.slice(0, limit);
+    sendJson(response, 200, {
+      messages: messages.map(presentMessage),
+      next_cursor: found.length > limit ? String(messages.at(-1)?.position) : null,
+    });
+  });
+
+  router.post('/v1/sessions/:id/messages', ...body, async (request, response) => {
+    const sessionId = requireSessionId(request.params['id']);
+    const { messages, isList } = parseMessages(request.body);
+    await sessions.allow(sessionId, messages.length);
+    const answered = await sessions.converse(sessionId, messages);
+    if (answered.taken.every(({ isReplay }) => isReplay)) response.setHeader('Idempotency-Replayed', 'true');
+    const status = answered.reply !== null && 'message' in answered.reply ? 200 : 202;
+    sendJson(response, status, presentAnswer(messages, answered, isList));
+  });
+
+  router.post(
+    '/v1/sessions/:id/end',
+    budget.handler,
+    ...jsonBody(endBodyBytes, { optional: true }),
+    async (request, response) => {
+      const sessionId = requireSessionId(request.params['id']);
+      const ended = await sessions.endSession.end(sessionId, parseEnd(sessionId, request.body));
+      if (ended === 'active') throw new Error('a session was not ended, and nobody asked that it be idle');
+      sendEnded(response, ended);
+    },
+  );
+
+  return router;
+
+  async function find(id: string) {
+    const view = await reads.session(requireSessionId(id));
+    if (view === null) throw new Problem(404, 'session_not_found', 'there is no session with this id');
+    return view;
+  }
+}
+
+/** The same answer as for a conversation that comes whole. */
+export function sendEnded(response: Parameters<typeof sendJson>[0], ended: Ended): void {
+  response.setHeader('Location', `/v1/conversations/${encodeURIComponent(ended.conversationId)}`);
+  response.setHeader('Retry-After', '1');
+  if (ended.replayed) response.setHeader('Idempotency-Replayed', 'true');
+  sendJson(response, 202, {
+    status: 'accepted',
+    message: ended.replayed ? 'this conversation was accepted before' : 'the conversation will be scored',
+    conversation_id: ended.conversationId,
+    event_id: ended.eventId,
+  });
+}
+
+function presentAnswer(messages: readonly NewMessage[], { taken, reply }: Answered, isList: boolean) {
+  const answers = messages.map((m, i) => ({
+    message_id: m.messageId,
+    position: taken[i]?.position,
+    question_count: taken[i]?.questions,
+  }));
+  return {
+    ...(isList ? { messages: answers } : answers[0]),
+    ...(reply !== null &&
+      ('message' in reply
+        ? { reply: presentMessage(reply.message) }
+        : {
+            reply: null,
+            reply_error: { code: reply.code, detail: 'the message is kept; send it again to ask again' },
+          })),
+  };
+}
+
+function parseQuery(query: unknown): z.output<typeof page> {
+  const parsed = page.safeParse(query);
+  if (parsed.success) return parsed.data;
+  throw new Problem(422, 'invalid_query', 'the query has errors', {
+    errors: parsed.error.issues.map((issue) => ({ pointer: `?${String(issue.path[0])}`, detail: issue.message })),
+  });
+}

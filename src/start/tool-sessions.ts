@@ -1,0 +1,44 @@
+import { type Config, maskUrl } from '../config.ts';
+import { StartError } from '../runtime/start-error.ts';
+import type { LiveSessions } from '../sessions/index.ts';
+import { quiet } from './tool.ts';
+
+const connectMs = 3_000;
+
+export type ToolRedis = {
+  readonly live: LiveSessions;
+  /** What Redis says of itself, by key; of `INFO` and `CONFIG GET`. */
+  facts(): Promise<ReadonlyMap<string, string>>;
+  close(): Promise<void>;
+};
+
+/** Redis for a command: tried once, and not waited for. @throws {StartError} that says what to do. */
+export async function openToolSessions(config: Config & { readonly redisUrl: string }): Promise<ToolRedis> {
+  const { connectRedis, liveSessions, redisFacts } = await import('../redis/index.ts');
+  const arrived = Promise.withResolvers<void>();
+  const link = connectRedis({
+    url: config.redisUrl,
+    name: `afterword-tool-${process.pid}`,
+    recover: async () => {},
+    log: quiet,
+    onFirst: (error) => (error === null ? arrived.resolve() : arrived.reject(error)),
+  });
+  const timer = setTimeout(() => arrived.reject(new Error('no answer')), connectMs);
+  try {
+    await arrived.promise;
+  } catch (error) {
+    await link.close();
+    throw new StartError(
+      `cannot use Redis at ${maskUrl(config.redisUrl)} (${(error as Error).message})\n` +
+        'Is it running, and are host, port and password in REDIS_URL right?',
+      { cause: error, mayPass: true },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+  return {
+    live: liveSessions(link, { ttlMs: config.sessionTtlMs }),
+    facts: () => redisFacts(link),
+    close: () => link.close(),
+  };
+}
