@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
-import { StartError } from '../runtime/start-error.ts';
+import { UsageError } from '../runtime/start-error.ts';
 import { baseOf } from '../send/api-client.ts';
 import { connectSessions, type SessionsApi, type SessionView } from '../send/sessions-client.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
@@ -132,6 +132,6 @@ async function require(api: SessionsApi, id: string): Promise<SessionView> {
   return session;
 }
 
-function notFound(id: string): StartError {
-  return new StartError(`there is no session ${plain(id)}: \`afterword sessions list\` shows those that there are`);
+function notFound(id: string): UsageError {
+  return new UsageError(`there is no session ${plain(id)}: \`afterword sessions list\` shows those that there are`);
 }

@@ -1,5 +1,5 @@
 import type { Logger } from '../runtime/log.ts';
-import type { LiveSessions, StoredSessions } from './ports.ts';
+import type { LiveSessions, Message, StoredSessions } from './ports.ts';
 import type { Unsynced } from './unsynced.ts';
 
 const page = 500;
@@ -20,6 +20,26 @@ export function createRecovery(options: {
 }) {
   const { live, stored, unsynced, log } = options;
 
+  /** Writes what this process has answered for, whether Redis has it or not. @returns false: nothing had to be. */
+  async function write(sessionId: string, messages: readonly Message[]): Promise<boolean> {
+    if (messages.length === 0) return false;
+    const head = unsynced.headOf(sessionId);
+    const session = (await stored.find(sessionId)) ?? (head && { ...head, activeAt: head.startedAt });
+    if (session === null) {
+      log.error(
+        { session_id: sessionId, messages: messages.length },
+        'Redis has lost a session that no database knows',
+      );
+      return false;
+    }
+    await stored.write([{ session, messages, end: null }], 0);
+    unsynced.remove(
+      sessionId,
+      messages.map((m) => m.messageId),
+    );
+    return true;
+  }
+
   /** Tells the database what Redis has lost of our answers. */
   async function restore(sessionId: string): Promise<boolean> {
     const messages = unsynced.of(sessionId);
@@ -29,17 +49,12 @@ export function createRecovery(options: {
         messages.map((m) => m.messageId),
       ),
     );
-    if (lost.size === 0) return false;
-    const head = unsynced.headOf(sessionId);
-    const session = (await stored.find(sessionId)) ?? (head && { ...head, activeAt: head.startedAt });
-    if (session === null) {
-      log.error({ session_id: sessionId, messages: lost.size }, 'Redis has lost a session that the database never had');
-      return false;
-    }
-    await stored.write([{ session, messages: messages.filter((m) => lost.has(m.messageId)), end: null }], 0);
-    unsynced.remove(sessionId, [...lost]);
-    await reconcile(sessionId);
-    return true;
+    const isNews = await write(
+      sessionId,
+      messages.filter((m) => lost.has(m.messageId)),
+    );
+    if (isNews) await reconcile(sessionId);
+    return isNews;
   }
 
   async function reconcile(sessionId: string): Promise<void> {
@@ -61,6 +76,15 @@ export function createRecovery(options: {
 
   return {
     reattach,
+    /** Before a session is brought from the database, because Redis does not have it: it may have lost it. */
+    complete: (sessionId: string) => write(sessionId, unsynced.of(sessionId)),
+    /** What was answered for so long ago should be in the database: makes sure, and forgets it. */
+    async retire(ms: number): Promise<void> {
+      for (const sessionId of unsynced.sessions(ms)) {
+        await restore(sessionId);
+        unsynced.drop(sessionId);
+      }
+    },
     async recover(): Promise<void> {
       let restored = 0;
       for (const sessionId of unsynced.sessions()) if (await restore(sessionId)) restored++;

@@ -20,6 +20,8 @@ export function createTake(options: {
   readonly stored: StoredSessions;
   readonly unsynced: Unsynced;
   readonly sync: Pick<Sync, 'nudge'>;
+  /** Gives the database what this process knows of a session, and Redis may have lost. */
+  readonly complete: (sessionId: string) => Promise<unknown>;
   readonly isUp: () => boolean;
   /** Marks must be seen by Redis before what they announce: one connection keeps the order, a cluster does not. */
   readonly keepsOrder: boolean;
@@ -34,6 +36,7 @@ export function createTake(options: {
 
   /** @returns whether there is such a session. */
   async function load(sessionId: string): Promise<boolean> {
+    await options.complete(sessionId);
     const session = await stored.find(sessionId);
     if (session === null) return false;
     await live.load(session, await stored.lastMessages(sessionId, 10));

@@ -16,9 +16,9 @@ export type Unsynced = {
   /** What this process has answered for in this session, by position. */
   of(sessionId: string): readonly Message[];
   remove(sessionId: string, messageIds: readonly string[]): void;
-  /** Sessions that were last added to at least `ms` ago are not needed any more: somebody has synced them. */
-  expire(ms: number): void;
-  sessions(): readonly string[];
+  drop(sessionId: string): void;
+  /** In the order in which they were last added to; only those that were not for `ms`. */
+  sessions(ms?: number): readonly string[];
   readonly gauge: Gauge;
 };
 
@@ -81,14 +81,11 @@ export function createUnsynced(clock: () => number = () => performance.now()): U
       }
       if (entry.messages.size === 0) drop(sessionId);
     },
-    expire(ms) {
+    drop,
+    sessions(ms = 0) {
       const before = clock() - ms;
-      for (const [sessionId, entry] of entries) {
-        if (entry.since > before) break;
-        drop(sessionId);
-      }
+      return [...entries].filter(([, { since }]) => since <= before).map(([sessionId]) => sessionId);
     },
-    sessions: () => [...entries.keys()],
     gauge: { name: 'session_unsynced_bytes', bound: maxBytes, held: () => held },
   };
 }

@@ -7,6 +7,7 @@ import type { Gauge } from '../runtime/gauge.ts';
 import { type BodyBudget, Problem } from '../runtime/http/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import { StartError } from '../runtime/start-error.ts';
+import { settlesWithin } from '../runtime/wait.ts';
 import {
   createAllowance,
   createConverse,
@@ -32,6 +33,7 @@ import { statementDeadlineMs } from './limits.ts';
 const maxMessages = 2_000;
 /** A message that was answered for is in the database by then, unless that is away: then Redis keeps it. */
 const syncsUntilSurely = 3;
+const firstConnectMs = 3_000;
 
 export type RunningSessions = {
   readonly router: Router;
@@ -54,12 +56,14 @@ export async function startSessions(
 ): Promise<RunningSessions> {
   const respond = await openResponder(config, log);
   const stop = new AbortController();
+  const first = Promise.withResolvers<void>();
   const unsynced = createUnsynced();
   const stored = storedSessions(store, statementDeadlineMs);
   const link = connectRedis({
     url: config.redisUrl,
     name: `afterword-api-${process.pid}`,
     recover: () => recovery.recover(),
+    onFirst: () => first.resolve(),
     log,
   });
   const isUp = () => link.state === 'up';
@@ -68,6 +72,7 @@ export async function startSessions(
   const recovery = createRecovery({ live, stored, unsynced, syncOne: sync.one, log });
   const { take, load } = createTake({
     ...{ live, stored, unsynced, sync, isUp, log },
+    complete: recovery.complete,
     keepsOrder: !link.isCluster,
     limits: { messages: maxMessages, bytes: config.maxBodyBytes },
     maxPendingBytes: config.sessionMaxPendingBytes,
@@ -86,8 +91,15 @@ export async function startSessions(
     idleMs: config.sessionIdleMs,
     stop: stop.signal,
   });
-  const expiry = setInterval(() => unsynced.expire(syncsUntilSurely * config.syncIntervalMs), 60_000);
-  expiry.unref();
+  const retiring = setInterval(() => {
+    if (!isUp()) return;
+    recovery
+      .retire(syncsUntilSurely * config.syncIntervalMs)
+      .catch((error: unknown) => log.debug({ err: error }, 'old copies of messages are checked later'));
+  }, 60_000);
+  retiring.unref();
+  // Redis may have messages of sessions that go on: without it, this process would number theirs from the database.
+  await settlesWithin(first.promise, firstConnectMs);
 
   async function create(head: SessionHead) {
     let before = null;
@@ -146,7 +158,7 @@ export async function startSessions(
     link,
     backlog: live.backlog,
     async close(withinMs) {
-      clearInterval(expiry);
+      clearInterval(retiring);
       stop.abort();
       await sweeping;
       await sync.close(withinMs);

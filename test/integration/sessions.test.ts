@@ -407,7 +407,7 @@ describe('what an operator sees', () => {
     const stats = JSON.parse((await runCommand(['sessions', 'try', ...url, '--stats', id, '--json'], env)).output);
     expect(stats).toMatchObject({ messages: 7, pending: 0 });
     expect(await runCommand(['sessions', 'show', 'nobody', ...url], env)).toMatchObject({
-      code: 1,
+      code: 2,
       output: expect.stringContaining('there is no session nobody'),
     });
   });

@@ -22,6 +22,8 @@ export type Fleet = {
   /** `redis` leads nowhere in a fleet without live sessions. */
   readonly network: { readonly database: TcpProxy; readonly broker: TcpProxy; readonly redis: TcpProxy };
   readonly url: string;
+  /** A failover: new connections go to another server. */
+  pointRedisAt(url: string): void;
   readonly api: Post;
   readonly workers: readonly Post[];
   /** Starts one more process, without a supervisor. */
@@ -68,10 +70,11 @@ export async function startFleet(options: {
   const space = await createNamespace(urls, { ...faultEnv, ...options.env }, { ownUser: true });
   const { DATABASE_URL: database = '', RABBITMQ_URL: rabbitmq = '' } = space.env;
   const redis = servers.redis?.url ?? 'redis://127.0.0.1:1';
+  let redisAt = new URL(redis);
   const network = {
     database: await createProxy(new URL(database)),
     broker: await createProxy(new URL(rabbitmq)),
-    redis: await createProxy(new URL(redis)),
+    redis: await createProxy(() => redisAt),
   };
   const port = await freePort();
   const env = {
@@ -130,6 +133,9 @@ export async function startFleet(options: {
     space,
     network,
     url: `http://127.0.0.1:${port}`,
+    pointRedisAt(url) {
+      redisAt = new URL(url);
+    },
     api: api as Post,
     workers,
     async start(role, more = {}, { mayDie = false } = {}) {

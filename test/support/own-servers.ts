@@ -12,6 +12,22 @@ export type OwnServers = {
   dispose(): Promise<void>;
 };
 
+/** One more, for example to fail over to. */
+export async function startOwnRedis(): Promise<{ readonly redis: Redis }> {
+  const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
+  const { redis } = await findServers(['redis'], { folder, volumes: null, say: () => {}, ignoreNamed: true });
+  const { dispose } = redis.server;
+  return {
+    redis: {
+      ...redis.server,
+      async dispose() {
+        await dispose();
+        await rm(folder, { recursive: true, force: true });
+      },
+    },
+  };
+}
+
 export async function startOwnServers({ withRedis = false } = {}): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
   const options = { folder, volumes: null, say: () => {}, ignoreNamed: true };

@@ -1,9 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import type { Redis } from '../../../scripts/servers/index.ts';
 import { call, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
-import type { Talk } from '../../support/talk.ts';
+import { startOwnRedis } from '../../support/own-servers.ts';
+import { proveTalk, startTalk, type Talk } from '../../support/talk.ts';
 import { untilSaid } from './fault.ts';
 
 /** What a fault of live sessions has to work with. */
@@ -66,11 +68,8 @@ export const sessionFaults: readonly SessionFault[] = [
   {
     name: 'Redis frozen: it takes connections and answers nothing',
     async strike({ fleet, redis, talk }) {
-      const pause = redis.cli('DEBUG', 'SLEEP', '4').catch(() => redis.cli('CLIENT', 'PAUSE', '4000', 'ALL'));
-      await untilSaid(fleet, away, async () => {});
-      await talk.more(30);
-      await pause;
-      await untilSaid(fleet, back, async () => {});
+      await untilSaid(fleet, away, () => redis.cli('CLIENT', 'PAUSE', '6000', 'ALL'));
+      await untilSaid(fleet, back, () => talk.more(30));
       await talk.more(30);
     },
   },
@@ -108,6 +107,58 @@ export const sessionFaults: readonly SessionFault[] = [
       await talk.more(40);
       await untilSaid(fleet, back, () => redis.cli('REPLICAOF', 'NO', 'ONE'));
       await talk.more(40);
+    },
+  },
+  {
+    name: 'failover to a replica that lags behind',
+    async strike({ fleet, redis, talk }) {
+      const other = (await startOwnRedis()).redis;
+      const { port, password } = new URL(redis.url);
+      try {
+        await redis.cli('CONFIG', 'SET', 'maxmemory', '0');
+        await other.cli('CONFIG', 'SET', 'masterauth', password);
+        await other.cli('REPLICAOF', '127.0.0.1', port);
+        await vi.waitFor(
+          async () => expect(await other.cli('INFO', 'replication')).toContain('master_link_status:up'),
+          {
+            timeout: 20_000,
+          },
+        );
+        await talk.more(20);
+        // From here on it hears nothing more, and then it is the primary.
+        await other.cli('REPLICAOF', 'NO', 'ONE');
+        await other.cli('CONFIG', 'SET', 'requirepass', password);
+        await talk.more(40);
+        fleet.pointRedisAt(other.url);
+        await untilSaid(fleet, back, () => fleet.network.redis.cut());
+        await talk.more(40);
+        // And back, to one that has missed what came since.
+        fleet.pointRedisAt(redis.url);
+        await untilSaid(fleet, back, () => fleet.network.redis.cut());
+        await talk.more(20);
+      } finally {
+        fleet.pointRedisAt(redis.url);
+        await other.dispose();
+      }
+    },
+  },
+  {
+    name: 'the wall clock of an API jumps three hours ahead and back',
+    async strike({ fleet, talk }) {
+      const fixture = fileURLToPath(new URL('../../fixtures/clock-jump.ts', import.meta.url));
+      const other = await fleet.start('api', { NODE_OPTIONS: `--import ${fixture}` });
+      const own = startTalk({ url: other.url, stream: `jump${Date.now()}`, people: 3, length: 20, pauseMs: 20 });
+      for (let jump = 0; jump < 4; jump++) {
+        await own.more(15);
+        await untilSaid(fleet, 'clock jumped', () => other.signal('SIGUSR2'));
+      }
+      await own.stop();
+      await call(other.url, 'POST', '/v1/sessions/sync');
+      const { said, ...proof } = await proveTalk(fleet, own);
+      expect(said).toBeGreaterThan(50);
+      expect(proof).toEqual({ lost: [], double: [], disordered: [], miscounted: [], wrongEvents: [] });
+      expect(await other.stop()).toBe(0);
+      await talk.more(5);
     },
   },
   {

@@ -32,14 +32,15 @@ test('above its bound, the sessions that were silent for longest go first', () =
   expect(unsynced.gauge.held()).toBeLessThanOrEqual(unsynced.gauge.bound);
 });
 
-test('sessions that were silent for long are dropped, with what they hold', () => {
+test('sessions that were silent for long can be told from others, and dropped', () => {
   let now = 0;
   const unsynced = createUnsynced(() => now);
   unsynced.add('old', [message(1)]);
   now = 900;
   unsynced.add('new', [message(1)]);
   now = 1_000;
-  unsynced.expire(500);
+  expect(unsynced.sessions(500)).toEqual(['old']);
+  unsynced.drop('old');
   expect(unsynced.sessions()).toEqual(['new']);
 });
 
