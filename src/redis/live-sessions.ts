@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type {
   EndRequest,
+  Limits,
   LiveSessions,
   Message,
+  NewMessage,
   Refusal,
   Role,
   Session,
@@ -67,27 +69,40 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
     },
 
     async append(sessionId, messages, { limits, isAsked }) {
-      const keys = [...keysOf(sessionId), ...messages.map((m) => messagePrefix(sessionId) + m.messageId)];
-      const answer = await run<Refusal | [number, [number, number, number][]]>((redis) =>
+      const { isCluster } = link;
+      const refused = isCluster ? await admit(sessionId, messages, limits) : null;
+      if (refused !== null) return toRefusal(refused);
+      const keys = [
+        ...keysOf(sessionId),
+        ...(isCluster ? [] : [index.dirty, index.bytes]),
+        ...messages.map((m) => messagePrefix(sessionId) + m.messageId),
+      ];
+      const answer = await run<Refused | [number, [number, number, number][]]>((redis) =>
         redis.afterwordAppend(
           keys.length,
           ...keys,
+          isCluster ? 0 : 1,
           limits.messages,
           limits.bytes,
           isAsked ? 1 : 0,
           historyLength,
+          limits.perMinute,
+          limits.perMinuteOfUser,
+          limits.pendingBytes,
           ...messages.flatMap((m) => [m.messageId, m.isNamed ? 1 : 0, m.role, m.sentAt.getTime(), m.text]),
         ),
       );
-      if (typeof answer === 'string') return answer;
-      const [pending, taken] = answer;
+      if (typeof answer === 'string' || answer[0] === 'limited') return toRefusal(answer as Refused);
+      const [pending, taken] = answer as [number, [number, number, number][]];
       return {
         pending,
         taken: taken.map(([position, questions, replay]) => ({ position, questions, isReplay: replay === 1 })),
       };
     },
 
-    mark: (sessionId, bytes) => run<number>((redis) => redis.afterwordMark(index.dirty, index.bytes, sessionId, bytes)),
+    async mark(sessionId, bytes) {
+      await run((redis) => redis.afterwordMark(index.dirty, index.bytes, sessionId, bytes));
+    },
 
     async view(sessionId) {
       const found = await run<[string[], string, string[], number] | null>((redis) =>
@@ -97,9 +112,6 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
       const [fields, questions, history, pending] = found;
       return { ...toSession(sessionId, fields, questions), history: history.map(toHistory), pending };
     },
-
-    userOf: (sessionId) =>
-      run<string | null>((redis) => redis.hget(`${prefix(sessionId)}meta`, 'user')).catch(() => null),
 
     async pendingAfter(sessionId, position, limit) {
       const found = await readPending(sessionId, `(${position}`, limit);
@@ -176,11 +188,30 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
     leaseSweep: async (ms) => (await run((redis) => redis.set(index.sweep, randomUUID(), 'PX', ms, 'NX'))) === 'OK',
   };
 
+  /** The mark is written before what it announces: without its message it costs a look, the other way nobody looks. */
+  async function admit(sessionId: string, messages: readonly NewMessage[], limits: Limits): Promise<Refused | null> {
+    const user = await run<string | null>((redis) => redis.hget(`${prefix(sessionId)}meta`, 'user'));
+    if (user === null) return null;
+    const bytes = messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+    return run((redis) =>
+      redis.afterwordAdmit(
+        ...[index.dirty, index.bytes, `{sessions}:sent:${user}`, sessionId],
+        ...[bytes, messages.length, limits.perMinuteOfUser, limits.pendingBytes],
+      ),
+    );
+  }
+
   function readPending(sessionId: string, from: string, limit: number) {
     return run<[string[], string, string[], string[]] | null>((redis) =>
       redis.afterwordPending(...keysOf(sessionId), messagePrefix(sessionId), from, limit),
     );
   }
+}
+
+type Refused = Exclude<Refusal, object> | readonly ['limited', number];
+
+function toRefusal(refused: Refused): Refusal {
+  return typeof refused === 'string' ? refused : { limitedForMs: Math.max(0, refused[1]) };
 }
 
 function fieldsOf(s: SessionHead & Omit<Session, 'questions'>): (string | number)[] {

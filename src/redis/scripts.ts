@@ -18,6 +18,25 @@ local fields = redis.call('HGETALL', meta)
 local questions = redis.call('GET', count)
 if #fields == 0 or not questions then return false end`;
 
+/**
+ * Whether messages may be taken: how much waits for the database, and how many the user has sent in this minute. Needs
+ * dirty and bytes of the index as KEYS[5] and KEYS[6].
+ */
+const admit = `    if redis.call('INCRBY', KEYS[6], added) > tonumber(ARGV[8]) then
+      redis.call('DECRBY', KEYS[6], added)
+      return 'over'
+    end
+    if perUser > 0 then
+      local key = '{sessions}:sent:' .. have[8]
+      local sent = redis.call('INCRBY', key, fresh)
+      if sent == fresh then redis.call('PEXPIRE', key, 60000) end
+      if sent > perUser then
+        redis.call('DECRBY', key, fresh)
+        redis.call('DECRBY', KEYS[6], added)
+        return {'limited', redis.call('PTTL', key)}
+      end
+    end`;
+
 export const scripts = {
   /** ARGV: fields of the session. Returns the session that is there, or false. */
   afterwordCreate: {
@@ -47,51 +66,69 @@ return 1`,
   },
 
   /**
-   * KEYS: those of the session, and one per message. ARGV: most messages, most bytes, whether the database was asked,
-   * length of the history, then id, whether it is named, role, time and text of each message.
+   * KEYS: those of the session; dirty and bytes of the index, unless that is in another slot; one per message. ARGV:
+   * whether the index is here, most messages and bytes of a session, whether the database was asked, length of the
+   * history, messages per minute of a session and of a user, most bytes pending in all; then id, whether it is named,
+   * role, time and text of each message.
    */
   afterwordAppend: {
     lua: `${session}
 ${now}
-local have = redis.call('HMGET', meta, 'state', 'last', 'messages', 'bytes', 'forgets_at')
+local hasIndex = ARGV[1] == '1'
+local first = hasIndex and 7 or 5
+local have = redis.call('HMGET', meta, 'state', 'last', 'messages', 'bytes', 'forgets_at', 'minute', 'in_minute', 'user',
+  'expires')
 local questions = redis.call('GET', count)
 if not have[1] or not questions then return 'missing' end
 questions = tonumber(questions)
 local last, messages, bytes = tonumber(have[2]), tonumber(have[3]), tonumber(have[4])
-local answers, fresh, asks = {}, 0, false
-for i = 5, #KEYS do
-  local at = 5 + (i - 5) * 5
+local answers, fresh, added, asks = {}, 0, 0, false
+for i = first, #KEYS do
+  local n = i - first + 1
+  local at = 9 + (n - 1) * 5
   local known = redis.call('GET', KEYS[i])
   if known then
     local position, upTo = string.match(known, '^(%d+)\\n(%d+)\\n')
-    answers[i - 4] = {tonumber(position), tonumber(upTo), 1}
+    answers[n] = {tonumber(position), tonumber(upTo), 1}
   else
     fresh = fresh + 1
-    bytes = bytes + #ARGV[at + 4]
+    added = added + #ARGV[at + 4]
     if ARGV[at + 1] == '1' then asks = true end
   end
 end
 if fresh > 0 then
   if have[1] ~= 'open' then return 'ended' end
-  if asks and ARGV[3] == '0' and have[5] and now >= tonumber(have[5]) then return 'ask' end
-  if messages + fresh > tonumber(ARGV[1]) or bytes > tonumber(ARGV[2]) then return 'full' end
-  for i = 5, #KEYS do
-    if not answers[i - 4] then
-      local at = 5 + (i - 5) * 5
+  if asks and ARGV[4] == '0' and have[5] and now >= tonumber(have[5]) then return 'ask' end
+  if messages + fresh > tonumber(ARGV[2]) or bytes + added > tonumber(ARGV[3]) then return 'full' end
+  local minute = math.floor(now / 60000)
+  local inMinute = fresh
+  if tonumber(have[6] or 0) == minute then inMinute = fresh + tonumber(have[7]) end
+  local perSession, perUser = tonumber(ARGV[6]), tonumber(ARGV[7])
+  if perSession > 0 and inMinute > perSession then return {'limited', 60000 - now % 60000} end
+  if hasIndex then
+${admit}
+    redis.call('ZADD', KEYS[5], 'NX', now, string.match(meta, '{(.*)}'))
+  end
+  for i = first, #KEYS do
+    local n = i - first + 1
+    if not answers[n] then
+      local at = 9 + (n - 1) * 5
       last = last + 1
       if ARGV[at + 2] == 'user' then questions = questions + 1 end
       local value = table.concat({last, questions, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]}, '\\n')
       redis.call('SET', KEYS[i], value)
       redis.call('ZADD', pending, last, ARGV[at])
-      redis.call('RPUSH', history, ARGV[at] .. '\\n' .. value)
-      answers[i - 4] = {last, questions, 0}
+      if redis.call('RPUSH', history, ARGV[at] .. '\\n' .. value) > tonumber(ARGV[5]) then redis.call('LPOP', history) end
+      answers[n] = {last, questions, 0}
     end
   end
-  redis.call('LTRIM', history, -tonumber(ARGV[4]), -1)
   redis.call('SET', count, questions)
-  redis.call('HSET', meta, 'last', last, 'messages', messages + fresh, 'bytes', bytes, 'active', now)
-  redis.call('PERSIST', meta)
-  redis.call('PERSIST', history)
+  redis.call('HSET', meta, 'last', last, 'messages', messages + fresh, 'bytes', bytes + added, 'active', now,
+    'minute', minute, 'in_minute', inMinute, 'expires', 0)
+  if have[9] ~= '0' then
+    redis.call('PERSIST', meta)
+    redis.call('PERSIST', history)
+  end
 end
 return {redis.call('ZCARD', pending), answers}`,
   },
@@ -134,7 +171,8 @@ for i = 3, #ARGV do
 end
 if redis.call('EXISTS', meta) == 1 then redis.call('HSETNX', meta, 'forgets_at', now + tonumber(ARGV[2])) end
 local left = redis.call('ZCARD', pending)
-if left == 0 then
+if left == 0 and redis.call('EXISTS', meta) == 1 then
+  redis.call('HSET', meta, 'expires', 1)
   for i = 1, 3 do redis.call('PEXPIRE', KEYS[i], ARGV[2]) end
 end
 return {left, freed}`,
@@ -149,7 +187,7 @@ local have = redis.call('HMGET', meta, 'state', 'end', 'active')
 if not have[1] or redis.call('EXISTS', count) == 0 then return false end
 if have[1] ~= 'open' and have[2] then return {'closed', have[2]} end
 if now - tonumber(have[3]) < tonumber(ARGV[2]) then return {'active'} end
-redis.call('HSET', meta, 'state', 'ending', 'end', ARGV[1])
+redis.call('HSET', meta, 'state', 'ending', 'end', ARGV[1], 'expires', 0)
 for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
 return {'closed', ARGV[1]}`,
   },
@@ -175,12 +213,31 @@ if redis.call('ZCARD', pending) > 0 then return 0 end
 return redis.call('DEL', meta, count, history)`,
   },
 
-  /** KEYS: dirty, bytes. ARGV: session, bytes. Returns bytes pending in all. */
+  /** KEYS: dirty, bytes. ARGV: session, bytes. */
   afterwordMark: {
     numberOfKeys: 2,
     lua: `${now}
 redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
 return redis.call('INCRBY', KEYS[2], ARGV[2])`,
+  },
+
+  /**
+   * In a cluster, before messages are taken. KEYS: dirty, bytes, and what the user has sent in this minute. ARGV:
+   * session, bytes, messages, messages per minute of a user, most bytes pending in all.
+   */
+  afterwordAdmit: {
+    numberOfKeys: 3,
+    lua: `${now}
+if tonumber(redis.call('GET', KEYS[2]) or 0) + tonumber(ARGV[2]) > tonumber(ARGV[5]) then return 'over' end
+local before = tonumber(redis.call('GET', KEYS[3]) or 0)
+if tonumber(ARGV[4]) > 0 then
+  if before + tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'limited', redis.call('PTTL', KEYS[3])} end
+  redis.call('INCRBY', KEYS[3], ARGV[3])
+  if before == 0 then redis.call('PEXPIRE', KEYS[3], 60000) end
+end
+redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+redis.call('INCRBY', KEYS[2], ARGV[2])
+return false`,
   },
 
   /**

@@ -33,7 +33,7 @@ export function createConverse(options: {
 
   async function store(sessionId: string, { isNamed, ...message }: NewMessage) {
     try {
-      const [taken] = await take(sessionId, [{ ...message, isNamed }]);
+      const [taken] = await take(sessionId, [{ ...message, isNamed }], 'responder');
       const { position, isReplay } = taken as Taken;
       const first = isReplay ? await reads.findMessage(sessionId, message.messageId) : null;
       return { message: first ?? { ...message, position } };
@@ -45,7 +45,7 @@ export function createConverse(options: {
   }
 
   return async (sessionId, messages) => {
-    const taken = await take(sessionId, messages);
+    const taken = await take(sessionId, messages, 'caller');
     const last = messages.findLastIndex((m) => m.role === 'user');
     const asked = messages[last];
     if (respond === null || asked === undefined) return { taken, reply: null };

@@ -1,6 +1,5 @@
 export { createConverse } from './converse.ts';
 export { createEndSession } from './end.ts';
-export { createAllowance } from './limits.ts';
 export type { LiveSessions, SessionHead } from './ports.ts';
 export { createReads } from './reads.ts';
 export { createRecovery } from './recover.ts';

@@ -56,12 +56,18 @@ export type EndRequest = {
 
 /** The most that one session holds. */
 export type SessionLimits = { readonly messages: number; readonly bytes: number };
+/** 0: no limit per minute. `pendingBytes`: text that Redis may hold for the database, in all sessions. */
+export type Limits = SessionLimits & {
+  readonly perMinute: number;
+  readonly perMinuteOfUser: number;
+  readonly pendingBytes: number;
+};
 
 /**
  * Why messages were not taken. `missing`: there is no such session there. `ask`: some ids may have been taken so long
- * ago that only the database knows.
+ * ago that only the database knows. `over`: too much waits for the database.
  */
-export type Refusal = 'missing' | 'ended' | 'full' | 'ask';
+export type Refusal = 'missing' | 'ended' | 'full' | 'ask' | 'over' | { readonly limitedForMs: number };
 
 /** The sessions in Redis. Every call rejects with a transient PipelineError if Redis does not do it. */
 export type LiveSessions = {
@@ -73,13 +79,11 @@ export type LiveSessions = {
   append(
     sessionId: string,
     messages: readonly NewMessage[],
-    options: { readonly limits: SessionLimits; readonly isAsked: boolean },
+    options: { readonly limits: Limits; readonly isAsked: boolean },
   ): Promise<Refusal | { readonly taken: readonly Taken[]; readonly pending: number }>;
-  /** Notes before a change that a session will have something to sync. @returns bytes pending in all sessions. */
-  mark(sessionId: string, bytes: number): Promise<number>;
+  /** Notes, before it has, that a session has something to sync. */
+  mark(sessionId: string, bytes: number): Promise<void>;
   view(sessionId: string): Promise<LiveView | null>;
-  /** Null: Redis does not have the session, or is away. */
-  userOf(sessionId: string): Promise<string | null>;
   /** Messages that are not in the database, after a position. */
   pendingAfter(sessionId: string, position: number, limit: number): Promise<readonly Message[]>;
   /** Those of `messageIds` that Redis does not know. */
@@ -158,7 +162,7 @@ export type StoredSessions = {
     sessionId: string,
     messages: readonly NewMessage[],
     options: { readonly unsynced: readonly Message[]; readonly limits: SessionLimits },
-  ): Promise<Exclude<Refusal, 'ask'> | readonly Taken[]>;
+  ): Promise<'missing' | 'ended' | 'full' | readonly Taken[]>;
   /** What is known of messages with these ids. */
   findTaken(sessionId: string, messageIds: readonly string[]): Promise<ReadonlyMap<string, Taken>>;
   write(writes: readonly SessionWrite[], token: number): Promise<readonly Written[]>;

@@ -3,7 +3,6 @@ import * as z from 'zod';
 import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
 import type { Answered, createConverse } from './converse.ts';
 import type { Ended, EndSession } from './end.ts';
-import type { TakeAllowance } from './limits.ts';
 import type { NewMessage, Session, SessionHead } from './ports.ts';
 import type { Reads } from './reads.ts';
 import { parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
@@ -33,7 +32,6 @@ export type Sessions = {
   readonly converse: ReturnType<typeof createConverse>;
   readonly reads: Reads;
   readonly endSession: EndSession;
-  readonly allow: TakeAllowance;
   /** @returns messages that were written. @throws a transient PipelineError while Redis is away. */
   syncAll(): Promise<number>;
 };
@@ -96,7 +94,6 @@ export function sessionsRouter(
   router.post('/v1/sessions/:id/messages', ...body, async (request, response) => {
     const sessionId = requireSessionId(request.params['id']);
     const { messages, isList } = parseMessages(request.body);
-    await sessions.allow(sessionId, messages.length);
     const answered = await sessions.converse(sessionId, messages);
     if (answered.taken.every(({ isReplay }) => isReplay)) response.setHeader('Idempotency-Replayed', 'true');
     const status = answered.reply !== null && 'message' in answered.reply ? 200 : 202;

@@ -2,18 +2,22 @@ import { PipelineError } from '../event/fault.ts';
 import { Problem } from '../runtime/http/problem.ts';
 import type { Logger } from '../runtime/log.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
-import type { LiveSessions, Message, NewMessage, SessionLimits, StoredSessions, Taken } from './ports.ts';
+import { createAllowance, tooMany } from './limits.ts';
+import type { Limits, LiveSessions, Message, NewMessage, Refusal, StoredSessions, Taken } from './ports.ts';
 import type { Sync } from './sync.ts';
 import type { Unsynced } from './unsynced.ts';
 
-export type TakeMessages = (sessionId: string, messages: readonly NewMessage[]) => Promise<readonly Taken[]>;
+/** @param from  limits per minute are for what comes from outside: a reply is not refused because of its question. */
+export type TakeMessages = (
+  sessionId: string,
+  messages: readonly NewMessage[],
+  from: 'caller' | 'responder',
+) => Promise<readonly Taken[]>;
 
 const retryAfterSeconds = 2;
 
 /**
  * Takes messages: from Redis, and while Redis is away, from the database, with the same answers.
- *
- * @param options.maxPendingBytes  what Redis may hold for the database, in all sessions.
  */
 export function createTake(options: {
   readonly live: LiveSessions;
@@ -23,16 +27,14 @@ export function createTake(options: {
   /** Gives the database what this process knows of a session, and Redis may have lost. */
   readonly complete: (sessionId: string) => Promise<unknown>;
   readonly isUp: () => boolean;
-  /** Marks must be seen by Redis before what they announce: one connection keeps the order, a cluster does not. */
-  readonly keepsOrder: boolean;
-  readonly limits: SessionLimits;
-  readonly maxPendingBytes: number;
+  readonly limits: Limits;
   /** Messages pending in one session after which it is synced at once. */
   readonly syncFrom: number;
   readonly log: Logger;
 }): { readonly take: TakeMessages; readonly load: (sessionId: string) => Promise<boolean> } {
   const { live, stored, unsynced, limits, log } = options;
-  let pendingBytes = 0;
+  const allow = createAllowance(limits.perMinute);
+  const unlimited = { ...limits, perMinute: 0, perMinuteOfUser: 0 };
 
   /** @returns whether there is such a session. */
   async function load(sessionId: string): Promise<boolean> {
@@ -43,26 +45,16 @@ export function createTake(options: {
     return true;
   }
 
-  async function takeLive(sessionId: string, messages: readonly NewMessage[]): Promise<readonly Taken[]> {
-    const bytes = messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+  async function takeLive(
+    sessionId: string,
+    messages: readonly NewMessage[],
+    limits: Limits,
+  ): Promise<readonly Taken[]> {
     let isLoaded = false;
     let isAsked = false;
     for (;;) {
-      if (pendingBytes > options.maxPendingBytes) pendingBytes = await live.mark(sessionId, 0);
-      if (pendingBytes > options.maxPendingBytes)
-        throw new Problem(503, 'too_much_pending', 'the database has not taken earlier messages yet; try again later', {
-          retryAfterSeconds,
-        });
-      const marked = live.mark(sessionId, bytes);
-      if (!options.keepsOrder) await marked;
-      const [appended, held] = await Promise.all([live.append(sessionId, messages, { limits, isAsked }), marked]);
-      pendingBytes = held;
-      const unused =
-        typeof appended === 'string'
-          ? bytes
-          : messages.reduce((sum, m, i) => sum + (appended.taken[i]?.isReplay ? Buffer.byteLength(m.text) : 0), 0);
-      if (unused > 0) void live.mark(sessionId, -unused).catch(() => {});
-      if (typeof appended !== 'string') {
+      const appended = await live.append(sessionId, messages, { limits, isAsked });
+      if (typeof appended === 'object' && 'taken' in appended) {
         unsynced.add(sessionId, toMessages(messages, appended.taken));
         if (appended.pending >= options.syncFrom) options.sync.nudge(sessionId);
         return appended.taken;
@@ -73,16 +65,25 @@ export function createTake(options: {
           sessionId,
           messages.map((m) => m.messageId),
         );
-        if (known.size === messages.length) return messages.map((m) => known.get(m.messageId) as Taken);
-        if (known.size > 0) {
-          const rest = messages.filter((m) => !known.has(m.messageId));
-          const taken = new Map(known);
-          for (const [i, one] of (await takeLive(sessionId, rest)).entries()) taken.set(rest[i]?.messageId ?? '', one);
-          return messages.map((m) => taken.get(m.messageId) as Taken);
-        }
+        if (known.size > 0) return takeRest(sessionId, messages, known, limits);
         isAsked = true;
       } else throw refused(appended);
     }
+  }
+
+  /** Some of the messages are so old that only the database knows them. */
+  async function takeRest(
+    sessionId: string,
+    messages: readonly NewMessage[],
+    known: ReadonlyMap<string, Taken>,
+    limits: Limits,
+  ): Promise<readonly Taken[]> {
+    const rest = messages.filter((m) => !known.has(m.messageId));
+    const all = new Map(known);
+    if (rest.length > 0)
+      for (const [i, one] of (await takeLive(sessionId, rest, limits)).entries())
+        all.set(rest[i]?.messageId ?? '', one);
+    return messages.map((m) => all.get(m.messageId) as Taken);
   }
 
   async function takeStored(sessionId: string, messages: readonly NewMessage[]): Promise<readonly Taken[]> {
@@ -103,23 +104,24 @@ export function createTake(options: {
 
   return {
     load,
-    async take(sessionId, messages) {
+    async take(sessionId, messages, from) {
       const began = performance.now();
-      let from: 'redis' | 'database' = 'redis';
+      let source: 'redis' | 'database' = 'redis';
       let taken: readonly Taken[] | null = null;
       if (options.isUp()) {
         try {
-          taken = await takeLive(sessionId, messages);
+          taken = await takeLive(sessionId, messages, from === 'caller' ? limits : unlimited);
         } catch (error) {
           if (!(error instanceof PipelineError) || error.code !== 'REDIS_UNAVAILABLE') throw error;
           log.debug({ err: error }, 'a message goes straight to the database');
         }
       }
       if (taken === null) {
-        from = 'database';
+        source = 'database';
+        if (from === 'caller') await allow(sessionId, messages.length);
         taken = await takeStored(sessionId, messages);
       }
-      for (const { isReplay } of taken) telemetry.sessionMessage.tell({ from, isReplay, ms: msSince(began) });
+      for (const { isReplay } of taken) telemetry.sessionMessage.tell({ from: source, isReplay, ms: msSince(began) });
       return taken;
     },
   };
@@ -132,7 +134,8 @@ function toMessages(messages: readonly NewMessage[], taken: readonly Taken[]): M
   });
 }
 
-function refused(reason: 'missing' | 'ended' | 'full'): Problem {
+function refused(reason: Exclude<Refusal, 'ask'>): Problem {
+  if (typeof reason === 'object') return tooMany(reason.limitedForMs);
   switch (reason) {
     case 'missing':
       return new Problem(404, 'session_not_found', 'there is no session with this id');
@@ -144,5 +147,9 @@ function refused(reason: 'missing' | 'ended' | 'full'): Problem {
         'session_full',
         'the session holds as much as one conversation may: end it, and begin another',
       );
+    case 'over':
+      return new Problem(503, 'too_much_pending', 'the database has not taken earlier messages yet; try again later', {
+        retryAfterSeconds,
+      });
   }
 }

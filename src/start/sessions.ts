@@ -9,7 +9,6 @@ import type { Logger } from '../runtime/log.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import {
-  createAllowance,
   createConverse,
   createEndSession,
   createReads,
@@ -73,9 +72,13 @@ export async function startSessions(
   const { take, load } = createTake({
     ...{ live, stored, unsynced, sync, isUp, log },
     complete: recovery.complete,
-    keepsOrder: !link.isCluster,
-    limits: { messages: maxMessages, bytes: config.maxBodyBytes },
-    maxPendingBytes: config.sessionMaxPendingBytes,
+    limits: {
+      messages: maxMessages,
+      bytes: config.maxBodyBytes,
+      perMinute: config.sessionMessagesPerMinute,
+      perMinuteOfUser: config.userMessagesPerMinute,
+      pendingBytes: config.sessionMaxPendingBytes,
+    },
     syncFrom: config.syncMaxPending,
   });
   const reads = createReads({ live, stored, unsynced, isUp });
@@ -129,11 +132,6 @@ export async function startSessions(
       converse: createConverse({ take, reads, respond }),
       reads,
       endSession,
-      allow: createAllowance(link.client, {
-        perSession: config.sessionMessagesPerMinute,
-        perUser: config.userMessagesPerMinute,
-        userOf: live.userOf,
-      }),
       async syncAll() {
         if (!isUp()) throw new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis is away');
         return sync.all();

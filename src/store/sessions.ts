@@ -3,7 +3,6 @@ import type {
   EndRequest,
   Message,
   NewMessage,
-  Refusal,
   Role,
   Session,
   SessionLimits,
@@ -293,7 +292,7 @@ async function takeMessages(
   sessionId: string,
   messages: readonly NewMessage[],
   { unsynced, limits }: { readonly unsynced: readonly Message[]; readonly limits: SessionLimits },
-): Promise<Exclude<Refusal, 'ask'> | readonly Taken[]> {
+): Promise<'missing' | 'ended' | 'full' | readonly Taken[]> {
   const session = await lockSession(connection, sessionId);
   if (session === null) return 'missing';
   const wanted: Wanted[] = [...unsynced];
