@@ -56,7 +56,12 @@ export async function dockerObstacle(kinds: readonly Kind[], say: Say): Promise<
  */
 export async function startDockerServer(
   kind: Kind,
-  options: { readonly volume: string | null; readonly password: string; readonly rights: Rights },
+  options: {
+    readonly volume: string | null;
+    readonly password: string;
+    readonly rights: Rights;
+    readonly redisArgs: readonly string[];
+  },
 ): Promise<ServerOf[Kind]> {
   const { volume } = options;
   if (volume !== null) {
@@ -72,7 +77,7 @@ export async function startDockerServer(
     case 'broker':
       return startBroker(volume, options.password);
     case 'redis':
-      return startRedis(volume, options.password);
+      return startRedis(volume, options.password, options.redisArgs);
   }
 }
 
@@ -137,12 +142,12 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
   };
 }
 
-async function startRedis(volume: string | null, password: string): Promise<Redis> {
+async function startRedis(volume: string | null, password: string, more: readonly string[]): Promise<Redis> {
   const port = await freePort();
   const create = () =>
     keepData(
       new LocalContainer(images.redis)
-        .withCommand(['redis-server', '--requirepass', password, ...durable])
+        .withCommand(['redis-server', '--requirepass', password, ...durable, ...more])
         .withExposedPorts({ container: 6379, host: port }),
       volume,
       '/data',

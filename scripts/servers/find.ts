@@ -33,10 +33,10 @@ type Found<K extends Kind = Kind> = {
 };
 
 /**
- * Finds a database, a broker or a Redis, and says which it uses and why: those named in the environment, else Docker if an
- * engine answers and has (or can pull) the images, else private instances of the installed servers, which it installs
- * if they are missing. `AFTERWORD_SERVERS=docker|private` chooses between the last two. If data are kept, the kind that
- * has them is used again.
+ * Finds a database, a broker or a Redis, and says which it uses and why: those named in the environment, else Docker if
+ * an engine answers and has (or can pull) the images, else private instances of the installed servers, which it
+ * installs if they are missing. `AFTERWORD_SERVERS=docker|private` chooses between the last two. If data are kept, the
+ * kind that has them is used again.
  *
  * @param options.folder  where private instances keep their data, and our password for the servers.
  * @param options.volumes  prefix of the Docker volumes that keep the data; null: no data are kept.
@@ -50,6 +50,8 @@ export async function findServers<K extends Kind>(
     readonly volumes: string | null;
     readonly say: Say;
     readonly ignoreNamed?: boolean;
+    /** More arguments for a Redis that is started. */
+    readonly redisArgs?: readonly string[];
     readonly rights?: Rights;
   },
 ): Promise<{ [P in K]: Found<P> }> {
@@ -73,6 +75,7 @@ export async function findServers<K extends Kind>(
     const how = obstacle === null ? 'docker' : 'private';
     const password = await passwordOf(options.folder);
     const rights = options.rights ?? 'all';
+    const redisArgs = options.redisArgs ?? [];
     const started = await Promise.allSettled(
       missing.map(async (kind) => {
         const began = performance.now();
@@ -82,8 +85,9 @@ export async function findServers<K extends Kind>(
                 volume: options.volumes && `${options.volumes}-${kind}`,
                 password,
                 rights,
+                redisArgs,
               })
-            : await privateServer(kind, { folder: join(options.folder, kind), password, rights, say });
+            : await privateServer(kind, { folder: join(options.folder, kind), password, rights, redisArgs, say });
         found[kind] = { server, how };
         const what = obstacle === null ? `${images[kind]} in Docker` : `a private instance (${obstacle})`;
         say(`${kind.padEnd(10)}  ${what}, ready after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
@@ -101,7 +105,13 @@ export async function findServers<K extends Kind>(
 
 async function privateServer(
   kind: Kind,
-  { folder, password, rights, say }: { folder: string; password: string; rights: Rights; say: Say },
+  {
+    folder,
+    password,
+    rights,
+    redisArgs,
+    say,
+  }: { folder: string; password: string; rights: Rights; redisArgs: readonly string[]; say: Say },
 ): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null) await install(kind, say);
   switch (kind) {
@@ -110,7 +120,7 @@ async function privateServer(
     case 'broker':
       return startPrivateBroker(folder, password);
     case 'redis':
-      return startPrivateRedis(folder, password);
+      return startPrivateRedis(folder, password, redisArgs);
   }
 }
 

@@ -24,7 +24,7 @@ export function findRedisProgram(): Promise<string | null> {
 }
 
 /** A private Redis or Valkey: its data in `folder`, on loopback only, on its own port. */
-export async function startPrivateRedis(folder: string, password: string): Promise<Redis> {
+export async function startPrivateRedis(folder: string, password: string, more: readonly string[]): Promise<Redis> {
   const program = await findRedisProgram();
   if (program === null) throw new Error('neither redis-server nor valkey-server is installed');
   const data = join(folder, 'data');
@@ -39,7 +39,19 @@ export async function startPrivateRedis(folder: string, password: string): Promi
   let server: Leashed;
 
   async function start(): Promise<void> {
-    const args = [config, '--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', '', ...durable];
+    const args = [
+      config,
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      data,
+      '--save',
+      '',
+      ...durable,
+      ...more,
+    ];
     server = startLeashed(program as string, args, { env: process.env, logFd: openSync(logPath, 'a') });
     await untilAnswers(() => probes.redis(url), { what: 'the private Redis', withinMs: 60_000, server, logPath });
   }

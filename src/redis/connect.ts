@@ -26,8 +26,8 @@ const commandTimeoutMs = 1_000;
 const connectTimeoutMs = 3_000;
 
 /**
- * One connection, or one to each node of a cluster: commands of the same turn of the event loop are sent together. While
- * Redis is away, commands fail at once.
+ * One connection, or one to each node of a cluster: commands of the same turn of the event loop are sent together.
+ * While Redis is away, commands fail at once.
  *
  * @param options.url  `redis://` or `rediss://` (TLS); for a cluster, `?cluster=true` and any number of hosts.
  * @param options.recover  runs after each connect before Redis is used again; if it fails, it is tried again.
@@ -98,6 +98,7 @@ export function connectRedis(options: {
       return state;
     },
     async run<T>(work: (client: Client) => Promise<unknown>) {
+      if (state === 'away') throw unavailable(new Error('Redis is away'));
       try {
         return (await work(client)) as T;
       } catch (error) {
@@ -109,9 +110,7 @@ export function connectRedis(options: {
           leave(error);
           setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
         }
-        throw new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis did not do what it was asked', {
-          cause: error,
-        });
+        throw unavailable(error);
       }
     },
     async close() {
@@ -144,7 +143,8 @@ function open(url: string, name: string, delayMs: () => number): { client: Clien
     ? new Cluster(nodes, {
         scripts,
         enableAutoPipelining: true,
-        enableOfflineQueue: false,
+        // Its own check whether it is ready waits in this queue; `run` lets nothing else into it.
+        enableOfflineQueue: true,
         clusterRetryStrategy: delayMs,
         redisOptions: common,
       } satisfies ClusterOptions)
@@ -159,6 +159,10 @@ function open(url: string, name: string, delayMs: () => number): { client: Clien
         reconnectOnError: (error) => error.message.startsWith('READONLY'),
       });
   return { client: client as unknown as Client, isCluster };
+}
+
+function unavailable(cause: unknown): PipelineError {
+  return new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis did not do what it was asked', { cause });
 }
 
 function hostAndPort(host: string): { host: string; port: number } {

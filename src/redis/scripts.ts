@@ -76,8 +76,8 @@ return 1`,
 ${now}
 local hasIndex = ARGV[1] == '1'
 local first = hasIndex and 7 or 5
-local have = redis.call('HMGET', meta, 'state', 'last', 'messages', 'bytes', 'forgets_at', 'minute', 'in_minute', 'user',
-  'expires')
+local have = redis.call('HMGET', meta, 'state', 'last', 'messages', 'bytes', 'forgets_at', 'minute', 'in_minute',
+  'user', 'expires')
 local questions = redis.call('GET', count)
 if not have[1] or not questions then return 'missing' end
 questions = tonumber(questions)
@@ -118,7 +118,8 @@ ${admit}
       local value = table.concat({last, questions, ARGV[at + 2], ARGV[at + 3], ARGV[at + 4]}, '\\n')
       redis.call('SET', KEYS[i], value)
       redis.call('ZADD', pending, last, ARGV[at])
-      if redis.call('RPUSH', history, ARGV[at] .. '\\n' .. value) > tonumber(ARGV[5]) then redis.call('LPOP', history) end
+      local length = redis.call('RPUSH', history, ARGV[at] .. '\\n' .. value)
+      if length > tonumber(ARGV[5]) then redis.call('LPOP', history) end
       answers[n] = {last, questions, 0}
     end
   end
@@ -242,8 +243,8 @@ return false`,
 
   /**
    * KEYS: dirty, leased, tokens, fence. ARGV: for how many milliseconds a session must have been dirty; limit;
-   * milliseconds of the lease. Returns the fencing token, then sessions and since when they were dirty. Leases that have run out are
-   * given to others.
+   * milliseconds of the lease. Returns the fencing token, then sessions and since when they were dirty. Leases that
+   * have run out are given to others.
    */
   afterwordClaim: {
     numberOfKeys: 4,

@@ -80,4 +80,10 @@ export const spans = {
     ran?: ThreadRun;
   }>('score'),
   settle: span<object>('settle'),
+  /** Messages of a live session, until they are in Redis or in the database. */
+  take: span<{ source: 'redis' | 'database' }>('take'),
+  /** What a responder says, or how it failed. */
+  reply: span<object>('reply'),
+  /** A batch of messages on its way from Redis to the database. */
+  sync: span<{ readonly messages: number }>('sync'),
 } as const;

@@ -179,7 +179,9 @@ export type StoredSessions = {
   attach(sessions: readonly Detached[]): Promise<void>;
 };
 
-/** Accepts a conversation as `POST /v1/conversations/end` does. Rejects with a Problem, or a transient PipelineError. */
+/**
+ * Accepts a conversation as `POST /v1/conversations/end` does. Rejects with a Problem, or a transient PipelineError.
+ */
 export type AcceptConversation = (
   body: Readonly<Record<string, unknown>>,
 ) => Promise<{ readonly eventId: string; readonly replayed: boolean }>;

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Gauge } from '../runtime/gauge.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { Message } from './ports.ts';
 
@@ -80,13 +81,15 @@ export function createRespond(
       }
       running++;
       try {
-        const reply = await ask({
-          session_id: session.sessionId,
-          user_id: session.userId,
-          bot_id: session.botId,
-          history: history.map(({ role, text }) => ({ role, text })),
-          message,
-        });
+        const reply = await spans.reply.around({}, () =>
+          ask({
+            session_id: session.sessionId,
+            user_id: session.userId,
+            bot_id: session.botId,
+            history: history.map(({ role, text }) => ({ role, text })),
+            message,
+          }),
+        );
         telemetry.responded.tell({ code: 'code' in reply ? reply.code : null, ms: msSince(began) });
         return reply;
       } finally {

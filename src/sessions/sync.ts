@@ -1,5 +1,6 @@
 import pLimit from 'p-limit';
 import type { Logger } from '../runtime/log.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { pause, settlesWithin } from '../runtime/wait.ts';
 import type { Claim, LiveSessions, Pending, StoredSessions } from './ports.ts';
@@ -13,7 +14,9 @@ const sessionsPerClaim = 100;
 const wholeSession = 10_000;
 /** Sessions that are read from Redis, and batches that are written, at the same time. */
 const writesAtOnce = 2;
-/** Several times as long as a batch may take; afterwards another process does it again, and nothing is written twice. */
+/**
+ * Several times as long as a batch may take; afterwards another process does it again, and nothing is written twice.
+ */
 const leaseMs = 30_000;
 const lookMs = 1_000;
 
@@ -75,9 +78,11 @@ export function startSync(options: {
     const began = performance.now();
     const messages = batch.reduce((sum, { pending }) => sum + pending.messages.length, 0);
     try {
-      const written = await stored.write(
-        batch.map(({ pending }) => pending),
-        batch[0]?.token ?? 0,
+      const written = await spans.sync.around({ messages }, () =>
+        stored.write(
+          batch.map(({ pending }) => pending),
+          batch[0]?.token ?? 0,
+        ),
       );
       const byId = new Map(written.map((w) => [w.sessionId, w]));
       await Promise.all(

@@ -1,6 +1,7 @@
 import { PipelineError } from '../event/fault.ts';
 import { Problem } from '../runtime/http/problem.ts';
 import type { Logger } from '../runtime/log.ts';
+import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { createAllowance, tooMany } from './limits.ts';
 import type { Limits, LiveSessions, Message, NewMessage, Refusal, StoredSessions, Taken } from './ports.ts';
@@ -86,6 +87,21 @@ export function createTake(options: {
     return messages.map((m) => all.get(m.messageId) as Taken);
   }
 
+  /** Null: Redis has not done it, or nobody can tell whether it has. The database then takes the same ids. */
+  async function unlessAway(
+    sessionId: string,
+    messages: readonly NewMessage[],
+    from: 'caller' | 'responder',
+  ): Promise<readonly Taken[] | null> {
+    try {
+      return await takeLive(sessionId, messages, from === 'caller' ? limits : unlimited);
+    } catch (error) {
+      if (!(error instanceof PipelineError) || error.code !== 'REDIS_UNAVAILABLE') throw error;
+      log.debug({ err: error }, 'a message goes straight to the database');
+      return null;
+    }
+  }
+
   async function takeStored(sessionId: string, messages: readonly NewMessage[]): Promise<readonly Taken[]> {
     const before = unsynced.of(sessionId);
     const head = unsynced.headOf(sessionId);
@@ -106,22 +122,16 @@ export function createTake(options: {
     load,
     async take(sessionId, messages, from) {
       const began = performance.now();
-      let source: 'redis' | 'database' = 'redis';
-      let taken: readonly Taken[] | null = null;
-      if (options.isUp()) {
-        try {
-          taken = await takeLive(sessionId, messages, from === 'caller' ? limits : unlimited);
-        } catch (error) {
-          if (!(error instanceof PipelineError) || error.code !== 'REDIS_UNAVAILABLE') throw error;
-          log.debug({ err: error }, 'a message goes straight to the database');
-        }
-      }
-      if (taken === null) {
-        source = 'database';
+      const about: { source: 'redis' | 'database' } = { source: 'redis' };
+      const taken = await spans.take.around(about, async () => {
+        const live = options.isUp() ? await unlessAway(sessionId, messages, from) : null;
+        if (live !== null) return live;
+        about.source = 'database';
         if (from === 'caller') await allow(sessionId, messages.length);
-        taken = await takeStored(sessionId, messages);
-      }
-      for (const { isReplay } of taken) telemetry.sessionMessage.tell({ from: source, isReplay, ms: msSince(began) });
+        return takeStored(sessionId, messages);
+      });
+      const ms = msSince(began);
+      for (const { isReplay } of taken) telemetry.sessionMessage.tell({ from: about.source, isReplay, ms });
       return taken;
     },
   };

@@ -189,6 +189,22 @@ export function recordSpans(options: {
     );
   }
 
+  spans.take.listen(
+    active,
+    (about) => begin(about, 'take', {}),
+    (about) => void end(about, failureOf(about.error), { 'afterword.source': about.source }),
+  );
+  spans.reply.listen(
+    active,
+    (about) => begin(about, 'reply', {}),
+    (about) => void end(about, failureOf(about.error) ?? failureOfReply(about.result)),
+  );
+  spans.sync.listen(
+    active,
+    (about) => begin(about, 'sync', { attributes: { 'afterword.messages': about.messages } }),
+    (about) => void end(about, failureOf(about.error)),
+  );
+
   /** Given to the scorer before the thread's span is made. */
   const threadSpans = new WeakMap<object, SpanContext>();
   spans.score.listen(
@@ -258,4 +274,9 @@ function failureIn(answer: Answer): string | null {
 function failureOfScore(result: unknown): string | null {
   const { kind, code } = (result ?? {}) as { readonly kind?: string; readonly code?: string | null };
   return kind === 'failed' || kind === 'lost' ? (code ?? 'SCORING_THREAD_DIED') : null;
+}
+
+function failureOfReply(result: unknown): string | null {
+  const { code } = (result ?? {}) as { readonly code?: string };
+  return code ?? null;
 }

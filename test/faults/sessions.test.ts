@@ -70,7 +70,7 @@ test('messages of a minute are in Redis alone, it loses them all, and the API ha
   expect(await get('/v1/sessions/kept')).toMatchObject({ messages: 100, question_count: 100 });
 });
 
-test('Redis and the API die together: without a log on disk, what was not synced is lost, and nothing else', async () => {
+test('Redis and the API die together without a log on disk: what was not synced is lost, and no more', async () => {
   await redis.cli('CONFIG', 'SET', 'appendonly', 'no');
   await post('/v1/sessions', head('lost'));
   await post('/v1/sessions/lost/messages', { message_id: 'written', role: 'user', text: 'Written' });

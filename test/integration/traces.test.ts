@@ -27,7 +27,7 @@ beforeAll(async () => {
     },
   );
   queue = space.env['RABBITMQ_QUEUE_NAME'] ?? '';
-  env = { ...space.env, ...collector.env };
+  env = { ...space.env, ...collector.env, REDIS_URL: inject('redisUrl') };
   api = await startMember('api', env);
   worker = await startMember('worker', env);
 });
@@ -128,6 +128,26 @@ test("one trace goes from the caller's own span to the acknowledgement", async (
   expect(inThread.startMs).toBeGreaterThan(score.startMs - 50);
   expect(inThread.endMs).toBeLessThan(score.endMs + 50);
   for (const span of collector.spans.filter((s) => s.traceId === callersTrace)) expect(span.isError).toBe(false);
+});
+
+test('a message of a live session is traced until it is taken, and its end like any conversation', async () => {
+  const id = `traced-${process.pid}`;
+  const head = { session_id: id, user_id: 'user_traced', bot_type: 'TALK', bot_id: 'b', bot_name: 'B' };
+  expect((await call(api.url, 'POST', '/v1/sessions', head)).status).toBe(201);
+  const trace = { traceparent: `00-${'c'.repeat(32)}-${callersSpan}-01` };
+  const said = await call(api.url, 'POST', `/v1/sessions/${id}/messages`, { role: 'user', text: 'Hi' }, trace);
+  expect(said.status).toBe(202);
+  const ending = { traceparent: `00-${'d'.repeat(32)}-${callersSpan}-01` };
+  expect((await call(api.url, 'POST', `/v1/sessions/${id}/end`, {}, ending)).status).toBe(202);
+  await closed(id);
+  await vi.waitFor(() => {
+    expect(treeOf(collector.spans, 'c'.repeat(32))).toEqual(['POST /v1/sessions/:id/messages', '  take']);
+    expect(treeOf(collector.spans, 'd'.repeat(32)).slice(0, 3)).toEqual([
+      'POST /v1/sessions/:id/end',
+      '  accept',
+      `  publish ${queue}`,
+    ]);
+  }, 20_000);
 });
 
 test('a retry is a trace of its own, linked to the first', async () => {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
-import { freePort } from '../../scripts/servers/index.ts';
+import { freePort, type Redis } from '../../scripts/servers/index.ts';
 import { call } from './client.ts';
 import { type Member, startMember } from './member.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
@@ -64,8 +64,12 @@ export async function startFleet(options: {
   readonly workers: number;
   readonly env?: Record<string, string>;
   readonly withRedis?: boolean;
+  /** That Redis is a cluster of one node, which checks all the same that a command stays in one slot. */
+  readonly isCluster?: boolean;
 }): Promise<Fleet> {
-  const servers = await startOwnServers(options);
+  const { isCluster = false, withRedis = isCluster } = options;
+  const servers = await startOwnServers({ withRedis, redisArgs: isCluster ? ['--cluster-enabled', 'yes'] : [] });
+  if (isCluster && servers.redis !== null) await makeCluster(servers.redis);
   const urls = { database: servers.database.url, rabbitmq: servers.broker.url };
   const space = await createNamespace(urls, { ...faultEnv, ...options.env }, { ownUser: true });
   const { DATABASE_URL: database = '', RABBITMQ_URL: rabbitmq = '' } = space.env;
@@ -82,7 +86,9 @@ export async function startFleet(options: {
     DATABASE_URL: network.database.through(database),
     // A silent peer is found in seconds.
     RABBITMQ_URL: `${network.broker.through(rabbitmq)}?heartbeat=2`,
-    ...(servers.redis !== null && { REDIS_URL: network.redis.through(redis) }),
+    ...(servers.redis !== null && {
+      REDIS_URL: `${network.redis.through(redis)}${isCluster ? '?cluster=true' : ''}`,
+    }),
   };
   let stopping = false;
   const past: { readonly role: string; readonly member: Member; ended: boolean }[] = [];
@@ -174,6 +180,14 @@ export async function startFleet(options: {
       return { codes, connections, leaked };
     },
   };
+}
+
+/** A node on its own does not know the address at which others reach it. */
+async function makeCluster(redis: Redis): Promise<void> {
+  const { hostname, port } = new URL(redis.url);
+  await redis.cli('CONFIG', 'SET', 'cluster-announce-ip', hostname === 'localhost' ? '127.0.0.1' : hostname);
+  await redis.cli('CONFIG', 'SET', 'cluster-announce-port', port);
+  await redis.cli('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
 }
 
 /** Connections of the fleet's own database user, and all of Afterword's on the broker. */

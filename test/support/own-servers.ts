@@ -28,9 +28,16 @@ export async function startOwnRedis(): Promise<{ readonly redis: Redis }> {
   };
 }
 
-export async function startOwnServers({ withRedis = false } = {}): Promise<OwnServers> {
+/** @param options.redisArgs  more arguments for Redis. */
+export async function startOwnServers({
+  withRedis = false,
+  redisArgs = [],
+}: {
+  readonly withRedis?: boolean;
+  readonly redisArgs?: readonly string[];
+} = {}): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
-  const options = { folder, volumes: null, say: () => {}, ignoreNamed: true };
+  const options = { folder, volumes: null, say: () => {}, ignoreNamed: true, redisArgs };
   const found = await findServers(['database', 'broker'], options);
   const [database, broker] = [found.database.server, found.broker.server];
   const redis = withRedis ? (await findServers(['redis'], options)).redis.server : null;

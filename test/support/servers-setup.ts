@@ -12,7 +12,9 @@ declare module 'vitest' {
   }
 }
 
-/** One database server, one broker and one Redis for the whole run; every test has its own database and queues on them. */
+/**
+ * One database server, one broker and one Redis for the whole run; every test has its own database and queues on them.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-test-'));
   const say = (line: string) => process.stderr.write(`· ${line}\n`);

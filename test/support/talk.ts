@@ -108,7 +108,8 @@ export async function proveTalk(fleet: Fleet, { conversations }: Talk) {
   const written = Map.groupBy(
     await rows<Row>(
       database,
-      'SELECT session_id, message_id, position, role, text FROM chat_messages WHERE session_id IN (?) ORDER BY position',
+      `SELECT session_id, message_id, position, role, text FROM chat_messages
+       WHERE session_id IN (?) ORDER BY position`,
       [ids],
     ),
     (row) => row.session_id,

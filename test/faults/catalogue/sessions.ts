@@ -290,7 +290,8 @@ export const sessionFaults: readonly SessionFault[] = [
 /** As if SESSION_TTL_MINUTES had passed: every key that may expire is gone. */
 async function expireSynced(redis: Redis): Promise<void> {
   const script =
-    "for _, k in ipairs(redis.call('KEYS', 'session:*')) do if redis.call('PTTL', k) > 0 then redis.call('DEL', k) end end";
+    "for _, key in ipairs(redis.call('KEYS', 'session:*')) do " +
+    "if redis.call('PTTL', key) > 0 then redis.call('DEL', key) end end";
   await redis.cli('EVAL', script, '0');
 }
 
