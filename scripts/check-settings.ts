@@ -1,6 +1,7 @@
 import { pino } from 'pino';
-import { type Config, loadConfig } from '../src/config.ts';
+import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { startScorePool } from '../src/score/index.ts';
+import { loadResponder } from '../src/sessions/responder.ts';
 
 /** Stand-ins for servers that are not running yet. */
 const placeholders = { DATABASE_URL: 'mysql://127.0.0.1/afterword', RABBITMQ_URL: 'amqp://127.0.0.1' };
@@ -24,6 +25,12 @@ export async function checkSettings(env: NodeJS.ProcessEnv, stop: AbortSignal): 
       log: pino({ level: 'silent' }),
     });
     await pool.close();
+  }
+  const { responderModule } = config;
+  if (responderModule !== null) {
+    await loadResponder(responderModule).catch((error: Error) => {
+      throw new ConfigError(`RESPONDER_MODULE ${responderModule} cannot be loaded: ${error.message}`);
+    });
   }
   return config;
 }

@@ -13,7 +13,7 @@ const program = new Command('scripts/up')
       'Settings come from the environment and .env (see .env.example).\n\n' +
       "Messages for you go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
   )
-  .option('--sessions', 'with live sessions: starts a Redis, too, if none is named (REDIS_URL)', false)
+  .option('--sessions', 'with live sessions: also starts a Redis if none is named (REDIS_URL)')
   .exitOverride();
 try {
   program.parse();
@@ -23,8 +23,8 @@ try {
 
 const stop = stopOnSignal();
 try {
-  const { sessions } = program.opts<{ sessions: boolean }>();
-  const local = await startLocal({ env: process.env, withSessions: sessions, say, stop });
+  const { sessions } = program.opts<{ sessions?: boolean }>();
+  const local = await startLocal({ env: process.env, withSessions: sessions === true, say, stop });
   process.stderr.write(`
 Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.workers} workers
 
@@ -37,7 +37,7 @@ Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.
   curl ${local.url}/v1/conversations/conv_demo_1 -H 'Prefer: wait=10'
 
   scripts/afterword send scripts/samples/conversations.ndjson --wait
-${sessions ? '  scripts/afterword sessions try --sync\n' : ''}
+${sessions || process.env['REDIS_URL'] ? '  scripts/afterword sessions try --sync\n' : ''}
 Ctrl-C drains and stops everything; the data stay.
 
 `);

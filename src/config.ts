@@ -157,7 +157,9 @@ function contradictions(e: z.output<typeof environment>): string[] {
   if (new URL(e.DATABASE_URL).pathname.length < 2)
     problems.push('DATABASE_URL does not name a database: end it with /afterword');
   if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)
-    problems.push('RESPONDER_MODULE needs REDIS_URL: without live sessions there is nothing to answer');
+    problems.push(
+      'RESPONDER_MODULE needs REDIS_URL (or scripts/up --sessions): without live sessions there is nothing to answer',
+    );
   if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))
     problems.push('MEMORY_SOFT_LIMIT must be below MEMORY_HARD_LIMIT');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');

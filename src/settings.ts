@@ -116,7 +116,7 @@ export const settings = {
   },
   SESSION_TTL_MINUTES: {
     parse: int(1, 525_600).default(1_440),
-    help: 'How long Redis keeps what is in the database. What is not is kept until it is.',
+    help: 'How long Redis keeps a session whose messages are all in the database. Unwritten messages never expire.',
   },
   SYNC_INTERVAL: {
     parse: int(1, 86_400).default(300),
@@ -136,11 +136,11 @@ export const settings = {
   },
   SESSION_MESSAGES_PER_MINUTE: {
     parse: int(0, 1_000_000).default(120),
-    help: 'Messages that one session takes per minute, then 429; 0: no limit.',
+    help: 'Messages that one session may send per minute, then 429; 0: no limit.',
   },
   USER_MESSAGES_PER_MINUTE: {
     parse: int(0, 1_000_000).default(600),
-    help: 'The same for all sessions of a user.',
+    help: 'Messages that one user may send per minute in all sessions, then 429; 0: no limit.',
   },
   RESPONDER_MODULE: {
     parse: z.string().optional(),

@@ -19,8 +19,8 @@ export const durable = [
   'noeviction',
 ] as const;
 
-export function findRedisProgram(): Promise<string | null> {
-  return findProgram('redis-server').then((found) => found ?? findProgram('valkey-server'));
+export async function findRedisProgram(): Promise<string | null> {
+  return (await findProgram('redis-server')) ?? findProgram('valkey-server');
 }
 
 /** A private Redis or Valkey: its data in `folder`, on loopback only, on its own port. */
@@ -71,7 +71,7 @@ export async function startPrivateRedis(folder: string, password: string, more: 
     },
     async cli(...args) {
       const env = { ...process.env, REDISCLI_AUTH: password };
-      return (await run('redis-cli', ['-p', String(port), ...args], { env })).stdout;
+      return (await run(program.replace(/-server$/, '-cli'), ['-p', String(port), ...args], { env })).stdout;
     },
   };
 }

@@ -7,7 +7,7 @@ type Target = Json & { url: string };
 
 /** Commands for live sessions. */
 export function addSessions(program: Command): void {
-  const sessions = program.command('sessions').description('show live sessions, have them written, try them out');
+  const sessions = program.command('sessions').description('list and show live sessions, sync them, or test an API');
   const url = () =>
     new Option('--url <url>', 'the API').default(
       httpUrl(process.env['HOST'] ?? '', Number(process.env['PORT'] || 3000)),
@@ -18,7 +18,7 @@ export function addSessions(program: Command): void {
     .description('talk to a running API, and check every answer; exit code 1 if one is not what was promised')
     .addOption(url())
     .option('--session <id>', 'the session; default: a new one')
-    .option('--user <id>', 'who talks', 'user_try')
+    .option('--user <id>', 'user id of the test sessions', 'user_try')
     .option('--messages <n>', 'how many messages', parsers.count, 10)
     .option('--delay <seconds>', 'between two messages', parsers.seconds, 0)
     .option('--parallel <n>', 'sessions at the same time', parsers.count, 1)
@@ -51,8 +51,8 @@ export function addSessions(program: Command): void {
     });
   sessions
     .command('sync')
-    .description('have everything that is pending written to the database now')
-    .argument('[id]', 'exit code 1 if this session still has something pending')
+    .description('write everything that is pending in any session to the database now')
+    .argument('[id]', 'a session to check afterwards: exit code 1 if it still has messages pending')
     .addOption(url())
     .option('--json', 'print JSON', false)
     .action(async (id: string | undefined, options: Target) => {

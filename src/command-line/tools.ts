@@ -32,7 +32,7 @@ export function addTools(program: Command): void {
 
   program
     .command('doctor')
-    .description('check configuration, database, broker and this machine, and advise what to do')
+    .description('check configuration, database, broker, Redis and this machine, and advise what to do')
     .option('--json', 'print the findings as JSON', false)
     .action(run(async (config, options) => (await import('../commands/doctor.ts')).runDoctor(config, options)));
 

@@ -109,7 +109,9 @@ export async function runApi(config: Config): Promise<void> {
     connections,
     queues: () => countQueues(publisher),
     database: () => glance(store, deadlineMs),
-    ...(sessions !== null && { sessions: () => sessions.backlog().catch(() => null) }),
+    ...(sessions !== null && {
+      sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
+    }),
   });
   const profiler = createProfiler(null);
   const database = createReadiness({

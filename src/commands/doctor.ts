@@ -9,7 +9,7 @@ import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
-import { openToolSessions } from '../start/tool-sessions.ts';
+import { openToolRedis } from '../start/tool-redis.ts';
 import { inspectDatabase, listControls } from '../store/index.ts';
 import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
@@ -72,7 +72,7 @@ async function redis(config: Config): Promise<Finding[]> {
   if (config.redisUrl === null) return [];
   try {
     await using stack = new AsyncDisposableStack();
-    const opened = stack.adopt(await openToolSessions({ ...config, redisUrl: config.redisUrl }), (r) => r.close());
+    const opened = stack.adopt(await openToolRedis({ ...config, redisUrl: config.redisUrl }), (r) => r.close());
     const { oldest } = await opened.live.backlog();
     const waitedMs = oldest === null ? 0 : Math.max(0, Date.now() - oldest.getTime());
     return judgeRedis(await opened.facts(), { waitedMs, syncIntervalMs: config.syncIntervalMs });

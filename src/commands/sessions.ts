@@ -30,11 +30,11 @@ export async function runSessionsList(
   else
     printTable(
       [
-        { head: 'SESSION' },
+        { head: 'SESSION', min: 12 },
         { head: 'USER', min: 10, rank: 2 },
         { head: 'STATE' },
-        { head: 'SYNCED', rank: 4 },
-        { head: 'QUESTIONS', rank: 5 },
+        { head: 'MESSAGES SYNCED', rank: 4 },
+        { head: 'QUESTIONS SYNCED', rank: 5 },
         { head: 'ACTIVE', rank: 3 },
         { head: 'EVENT', min: 10, rank: 1 },
       ],
@@ -49,7 +49,7 @@ export async function runSessionsList(
 /** Shows one session as callers see it, with its last messages. */
 export async function runSessionsShow(id: string, { url, json }: Target): Promise<number> {
   await using api = await connectSessions(baseOf(url));
-  const session = await require(api, id);
+  const session = await findSession(api, id);
   if (json) printJson(session);
   else {
     const { history = [], ...fields } = session;
@@ -59,12 +59,12 @@ export async function runSessionsShow(id: string, { url, json }: Target): Promis
   return exitCodes.ok;
 }
 
-/** Has what is pending written now: of every session, or until one has nothing pending. */
+/** Has what is pending in all sessions written now. @param id  checked afterwards. */
 export async function runSessionsSync(id: string | undefined, { url, json }: Target): Promise<number> {
   await using api = await connectSessions(baseOf(url));
-  if (id !== undefined) await require(api, id);
+  if (id !== undefined) await findSession(api, id);
   const synced = await api.sync();
-  const left = id === undefined ? null : (await require(api, id)).pending;
+  const left = id === undefined ? null : (await findSession(api, id)).pending;
   if (json) printJson({ synced, ...(left !== null && { pending: left }) });
   else printLine(`${counted(synced, 'message')} written${left ? `; ${left} of ${plain(id ?? '')} still pending` : ''}`);
   return left ? exitCodes.failed : exitCodes.ok;
@@ -91,17 +91,15 @@ export async function runSessionsTry(options: {
     return exitCodes.ok;
   }
   const isLive = process.stderr.isTTY && !options.json;
+  const width = process.stderr.columns ?? 80;
+  const name = options.session ?? `try-${randomBytes(3).toString('hex')}`;
   const result = await tryTalk(api, {
-    sessionIds: Array.from(
-      { length: options.parallel },
-      (_, i) =>
-        `${options.session ?? `try-${randomBytes(3).toString('hex')}`}${options.parallel > 1 ? `-${i + 1}` : ''}`,
-    ),
+    sessionIds: Array.from({ length: options.parallel }, (_, i) => (options.parallel > 1 ? `${name}-${i + 1}` : name)),
     userId: options.user,
     messages: options.messages,
     delayMs: options.delay * 1_000,
     sync: options.sync,
-    onProgress: (line) => void (isLive && process.stderr.write(`\r\x1b[K${line}`)),
+    onProgress: (line) => void (isLive && process.stderr.write(`\r\x1b[K${line.slice(0, width - 1)}`)),
   });
   if (isLive) process.stderr.write('\r\x1b[K');
   if (options.json) printJson(result);
@@ -112,12 +110,19 @@ export async function runSessionsTry(options: {
 function printTried(result: Tried): void {
   const { sessions, ms } = result;
   printTable(
-    [{ head: 'SESSION' }, { head: 'SENT' }, { head: 'QUESTIONS' }, { head: 'PENDING' }, { head: 'SYNCED' }],
+    [
+      { head: 'SESSION', min: 12 },
+      { head: 'MESSAGES' },
+      { head: 'QUESTIONS' },
+      { head: 'PENDING' },
+      { head: 'SYNCED' },
+    ],
     sessions.map((s) => [s.session_id, s.messages, s.question_count, s.pending, s.synced]),
   );
   const times = ms === null ? '' : `: p50 ${ms.p50} ms, p99 ${ms.p99} ms`;
   printLine(`\n${counted(result.answered, 'message')} answered${times}`);
-  if (result.synced !== null) printLine(`${counted(result.synced, 'message')} written to the database`);
+  if (result.synced !== null)
+    printLine(`${counted(result.synced, 'message')} written to the database, of all sessions`);
   for (const wrong of result.wrong) printLine(`WRONG  ${plain(wrong)}`);
   printLine(
     result.wrong.length === 0
@@ -126,12 +131,12 @@ function printTried(result: Tried): void {
   );
 }
 
-async function require(api: SessionsApi, id: string): Promise<SessionView> {
+async function findSession(api: SessionsApi, id: string): Promise<SessionView> {
   const session = await api.session(id);
   if (session === null) throw notFound(id);
   return session;
 }
 
 function notFound(id: string): UsageError {
-  return new UsageError(`there is no session ${plain(id)}: \`afterword sessions list\` shows those that there are`);
+  return new UsageError(`there is no session ${plain(id)}: \`afterword sessions list\` lists them`);
 }

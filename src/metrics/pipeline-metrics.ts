@@ -45,7 +45,7 @@ export function recordSessions(registry: Registry): void {
   });
   const replies = histogram('afterword_reply_duration_seconds', 'Time of a reply.', durations, 'code');
   telemetry.responded.listen(({ code, ms }) => replies(code ?? '').observe(ms / second));
-  const links = counter('afterword_redis_links_total', 'How often Redis came into use, or went out of it.', 'event');
+  const links = counter('afterword_redis_links_total', 'Changes of Redis between in use and away.', 'event');
   telemetry.redisLink.listen(({ isUp }) => links(isUp ? 'up' : 'away').inc());
 }
 

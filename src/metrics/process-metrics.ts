@@ -143,7 +143,7 @@ function recordQueues(queues: NonNullable<Sources['queues']>, metric: MakeMetric
 
 function recordBacklog(backlog: NonNullable<Sources['sessions']>, metric: MakeMetric): void {
   const ask = oncePerScrape(backlog);
-  metric('afterword_redis_up', '1 if Redis answered this scrape.', [], async function () {
+  metric('afterword_redis_up', '1 if Redis is in use, and answered this scrape.', [], async function () {
     this.set((await ask()) === null ? 0 : 1);
   });
   const ofBacklog = (

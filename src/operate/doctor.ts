@@ -271,7 +271,9 @@ export function judgeRedis(
       'redis memory',
       maxMemory === 0 || used < maxMemory * 0.8,
       maxMemory === 0 ? `${mib(used)}, no limit` : `${mib(used)} of ${mib(maxMemory)}`,
-      { warn: 'nearly full: then messages go straight to the database; raise maxmemory, or lower SESSION_TTL_MINUTES' },
+      used >= maxMemory
+        ? { fail: 'full: messages go straight to the database, and no session can end; raise maxmemory' }
+        : { warn: 'nearly full: raise maxmemory, or lower SESSION_TTL_MINUTES' },
     ),
     judge(
       'redis durability',

@@ -57,17 +57,19 @@ export function connectRedis(options: {
     if (state === 'away' || isClosed) return;
     state = 'away';
     telemetry.redisLink.tell({ isUp: false });
-    log.warn({ err: error }, 'Redis is away: messages go straight to the database');
+    log.warn({ reason: reasonOf(error) }, 'Redis is away: messages go straight to the database');
   }
 
   async function arrive(): Promise<void> {
     if (isClosed || state === 'recovering') return;
     state = 'recovering';
     try {
+      // It may answer and refuse writes; without a write, it would come and go with each message.
+      await client.set('{sessions}:probe', Date.now(), 'PX', 60_000);
       await options.recover();
     } catch (error) {
       state = 'away';
-      log.debug({ err: error }, 'Redis cannot be used yet');
+      log.debug({ err: error, reason: reasonOf(error) }, 'Redis cannot be used yet');
       setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
       return;
     }
@@ -87,7 +89,8 @@ export function connectRedis(options: {
   client.on('close', () => leave(new Error('the connection to Redis was lost')));
   client.on('error', (error: Error) => {
     tellFirst(error);
-    if (!hasSpoken) log.warn({ err: error }, 'Redis not reachable yet: messages go straight to the database');
+    if (!hasSpoken)
+      log.warn({ reason: reasonOf(error) }, 'Redis not reachable yet: messages go straight to the database');
     hasSpoken = true;
   });
 
@@ -162,12 +165,19 @@ function open(url: string, name: string, delayMs: () => number): { client: Clien
 }
 
 function unavailable(cause: unknown): PipelineError {
-  return new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis did not do what it was asked', { cause });
+  return new PipelineError('transient', 'REDIS_UNAVAILABLE', 'a Redis command failed', { cause });
 }
 
 function hostAndPort(host: string): { host: string; port: number } {
   const { hostname, port } = new URL(`redis://${host}`);
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || 6379) };
+}
+
+/** What an operator looks for: Redis's own word for it, or the system's. Its messages may quote what was sent. */
+function reasonOf(error: unknown): string {
+  const { message = '', code } = (error ?? {}) as { readonly message?: string; readonly code?: unknown };
+  if (isSilence(error)) return `no answer within ${commandTimeoutMs} ms`;
+  return String(code ?? /^[A-Z]{3,}/.exec(message)?.[0] ?? 'connection lost');
 }
 
 function isSilence(error: unknown): boolean {

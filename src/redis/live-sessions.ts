@@ -70,8 +70,8 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
 
     async append(sessionId, messages, { limits, isAsked }) {
       const { isCluster } = link;
-      const refused = isCluster ? await admit(sessionId, messages, limits) : null;
-      if (refused !== null) return toRefusal(refused);
+      const admitted = isCluster ? await admit(sessionId, messages, limits) : null;
+      if (admitted !== null && 'refused' in admitted) return toRefusal(admitted.refused);
       const keys = [
         ...keysOf(sessionId),
         ...(isCluster ? [] : [index.dirty, index.bytes]),
@@ -92,7 +92,10 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
           ...messages.flatMap((m) => [m.messageId, m.isNamed ? 1 : 0, m.role, m.sentAt.getTime(), m.text]),
         ),
       );
-      if (typeof answer === 'string' || answer[0] === 'limited') return toRefusal(answer as Refused);
+      if (typeof answer === 'string' || answer[0] === 'limited') {
+        await admitted?.giveBack();
+        return toRefusal(answer as Refused);
+      }
       const [pending, taken] = answer as [number, [number, number, number][]];
       return {
         pending,
@@ -100,8 +103,12 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
       };
     },
 
-    async mark(sessionId, bytes) {
-      await run((redis) => redis.afterwordMark(index.dirty, index.bytes, sessionId, bytes));
+    async markDirty(sessionId) {
+      await run((redis) => redis.afterwordMark(index.dirty, sessionId));
+    },
+
+    async releaseBytes(bytes) {
+      await run((redis) => redis.decrby(index.bytes, bytes));
     },
 
     async view(sessionId) {
@@ -118,12 +125,7 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
       return found === null ? [] : toMessages(found[2], found[3]).messages;
     },
 
-    async unknown(sessionId, messageIds) {
-      const known = await Promise.all(
-        messageIds.map((id) => run<number>((redis) => redis.exists(messagePrefix(sessionId) + id))),
-      );
-      return messageIds.filter((_, i) => known[i] === 0);
-    },
+    unknown,
 
     async close(sessionId, end, idleMs) {
       const answer = await run<['closed', string] | ['active'] | null>((redis) =>
@@ -188,17 +190,42 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
     leaseSweep: async (ms) => (await run((redis) => redis.set(index.sweep, randomUUID(), 'PX', ms, 'NX'))) === 'OK',
   };
 
-  /** The mark is written before what it announces: without its message it costs a look, the other way nobody looks. */
-  async function admit(sessionId: string, messages: readonly NewMessage[], limits: Limits): Promise<Refused | null> {
+  /**
+   * In a cluster, the index is in another slot. A mark without a message costs one read; a message without a mark would
+   * never be synced: the mark comes first.
+   */
+  async function admit(sessionId: string, messages: readonly NewMessage[], limits: Limits) {
     const user = await run<string | null>((redis) => redis.hget(`${prefix(sessionId)}meta`, 'user'));
     if (user === null) return null;
-    const bytes = messages.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
-    return run((redis) =>
-      redis.afterwordAdmit(
-        ...[index.dirty, index.bytes, `{sessions}:sent:${user}`, sessionId],
-        ...[bytes, messages.length, limits.perMinuteOfUser, limits.pendingBytes],
+    const fresh = new Set(
+      await unknown(
+        sessionId,
+        messages.map((m) => m.messageId),
       ),
     );
+    if (fresh.size === 0) return null;
+    const bytes = messages.reduce((sum, m) => sum + (fresh.has(m.messageId) ? Buffer.byteLength(m.text) : 0), 0);
+    const sent = `{sessions}:sent:${user}`;
+    const refused = await run<Refused | null>((redis) =>
+      redis.afterwordAdmit(
+        ...[index.dirty, index.bytes, sent, sessionId],
+        ...[bytes, fresh.size, limits.perMinuteOfUser, limits.pendingBytes],
+      ),
+    );
+    if (refused !== null) return { refused };
+    return {
+      async giveBack() {
+        await run((redis) => redis.decrby(index.bytes, bytes));
+        if (limits.perMinuteOfUser > 0) await run((redis) => redis.decrby(sent, fresh.size));
+      },
+    };
+  }
+
+  async function unknown(sessionId: string, messageIds: readonly string[]): Promise<readonly string[]> {
+    const known = await Promise.all(
+      messageIds.map((id) => run<number>((redis) => redis.exists(messagePrefix(sessionId) + id))),
+    );
+    return messageIds.filter((_, i) => known[i] === 0);
   }
 
   function readPending(sessionId: string, from: string, limit: number) {
@@ -208,10 +235,10 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
   }
 }
 
-type Refused = Exclude<Refusal, object> | readonly ['limited', number];
+type Refused = Exclude<Refusal, object> | readonly ['limited', 'session' | 'user', number];
 
 function toRefusal(refused: Refused): Refusal {
-  return typeof refused === 'string' ? refused : { limitedForMs: Math.max(0, refused[1]) };
+  return typeof refused === 'string' ? refused : { whose: refused[1], limitedForMs: Math.max(0, refused[2]) };
 }
 
 function fieldsOf(s: SessionHead & Omit<Session, 'questions'>): (string | number)[] {

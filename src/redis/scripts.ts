@@ -24,7 +24,7 @@ if #fields == 0 or not questions then return false end`;
  */
 const admit = `    if redis.call('INCRBY', KEYS[6], added) > tonumber(ARGV[8]) then
       redis.call('DECRBY', KEYS[6], added)
-      return 'over'
+      return 'too-much-pending'
     end
     if perUser > 0 then
       local key = '{sessions}:sent:' .. have[8]
@@ -33,7 +33,7 @@ const admit = `    if redis.call('INCRBY', KEYS[6], added) > tonumber(ARGV[8]) t
       if sent > perUser then
         redis.call('DECRBY', key, fresh)
         redis.call('DECRBY', KEYS[6], added)
-        return {'limited', redis.call('PTTL', key)}
+        return {'limited', 'user', redis.call('PTTL', key)}
       end
     end`;
 
@@ -104,7 +104,7 @@ if fresh > 0 then
   local inMinute = fresh
   if tonumber(have[6] or 0) == minute then inMinute = fresh + tonumber(have[7]) end
   local perSession, perUser = tonumber(ARGV[6]), tonumber(ARGV[7])
-  if perSession > 0 and inMinute > perSession then return {'limited', 60000 - now % 60000} end
+  if perSession > 0 and inMinute > perSession then return {'limited', 'session', 60000 - now % 60000} end
   if hasIndex then
 ${admit}
     redis.call('ZADD', KEYS[5], 'NX', now, string.match(meta, '{(.*)}'))
@@ -214,12 +214,11 @@ if redis.call('ZCARD', pending) > 0 then return 0 end
 return redis.call('DEL', meta, count, history)`,
   },
 
-  /** KEYS: dirty, bytes. ARGV: session, bytes. */
+  /** KEYS: dirty. ARGV: session. */
   afterwordMark: {
-    numberOfKeys: 2,
+    numberOfKeys: 1,
     lua: `${now}
-redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
-return redis.call('INCRBY', KEYS[2], ARGV[2])`,
+return redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])`,
   },
 
   /**
@@ -229,10 +228,10 @@ return redis.call('INCRBY', KEYS[2], ARGV[2])`,
   afterwordAdmit: {
     numberOfKeys: 3,
     lua: `${now}
-if tonumber(redis.call('GET', KEYS[2]) or 0) + tonumber(ARGV[2]) > tonumber(ARGV[5]) then return 'over' end
+if tonumber(redis.call('GET', KEYS[2]) or 0) + tonumber(ARGV[2]) > tonumber(ARGV[5]) then return 'too-much-pending' end
 local before = tonumber(redis.call('GET', KEYS[3]) or 0)
 if tonumber(ARGV[4]) > 0 then
-  if before + tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'limited', redis.call('PTTL', KEYS[3])} end
+  if before + tonumber(ARGV[3]) > tonumber(ARGV[4]) then return {'limited', 'user', redis.call('PTTL', KEYS[3])} end
   redis.call('INCRBY', KEYS[3], ARGV[3])
   if before == 0 then redis.call('PEXPIRE', KEYS[3], 60000) end
 end

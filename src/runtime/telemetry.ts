@@ -61,7 +61,7 @@ export const telemetry = {
   threadReplaced: signal<{ readonly reason: 'tasks' | 'heap' | 'memory' | 'overdue' | 'lost' }>('thread-replaced'),
   /** The memory of a worker has become short or is so no more, or the worker ends because of it. */
   memory: signal<{ readonly state: 'short' | 'recovered' | 'ending' }>('memory'),
-  /** A message of a live session was answered for. */
+  /** A message of a live session was acknowledged. */
   sessionMessage: signal<{ readonly from: 'redis' | 'database'; readonly isReplay: boolean; readonly ms: number }>(
     'session-message',
   ),

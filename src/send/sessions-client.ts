@@ -1,5 +1,5 @@
 import { Agent, interceptors } from 'undici';
-import { StartError } from '../runtime/start-error.ts';
+import { StartError, UsageError } from '../runtime/start-error.ts';
 import { requireApi } from './api-client.ts';
 
 type MessageView = {
@@ -17,6 +17,8 @@ export type SessionView = {
   readonly synced: number;
   readonly history?: readonly MessageView[];
 };
+type Problem = { readonly code?: string; readonly detail?: string; readonly errors?: readonly FieldError[] };
+type FieldError = { readonly pointer: string; readonly detail: string };
 type Answer = { readonly position: number; readonly question_count: number; readonly reply?: MessageView | null };
 
 /** Live sessions of an API. Null: there is no such session. @throws {StartError} for what the API refuses. */
@@ -39,9 +41,9 @@ export async function connectSessions(base: string): Promise<SessionsApi> {
   const agent = new Agent({ headersTimeout: 60_000 });
   const client = agent.compose(
     interceptors.retry({
-      maxRetries: 8,
+      maxRetries: 4,
       minTimeout: 200,
-      maxTimeout: 5_000,
+      maxTimeout: 1_000,
       methods: ['GET', 'POST'],
       throwOnError: false,
     }),
@@ -57,13 +59,16 @@ export async function connectSessions(base: string): Promise<SessionsApi> {
     });
     const text = await answer.body.text();
     if (answer.statusCode < 300) return JSON.parse(text) as T;
-    const problem = (text.startsWith('{') ? JSON.parse(text) : {}) as { code?: string; detail?: string };
+    const problem = (text.startsWith('{') ? JSON.parse(text) : {}) as Problem;
     if (problem.code === 'session_not_found') return null;
     if (problem.code === 'no_such_endpoint')
       throw new StartError(
         `the API at ${base} has no live sessions: start it with REDIS_URL, or scripts/up --sessions`,
       );
-    throw new StartError(`the API refuses (${answer.statusCode} ${problem.code ?? ''}): ${problem.detail ?? text}`);
+    const why =
+      problem.errors?.map(({ pointer, detail }) => `${pointer} ${detail}`).join('; ') ?? problem.detail ?? text;
+    const refused = `the API refuses (${answer.statusCode} ${problem.code ?? 'no problem document'}): ${why}`;
+    throw answer.statusCode < 500 ? new UsageError(refused) : new StartError(refused, { mayPass: true });
   }
   const there = async <T>(answer: Promise<T | null>, what: string): Promise<T> => {
     const got = await answer;

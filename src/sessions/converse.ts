@@ -10,7 +10,7 @@ export type Answered = {
   readonly reply: { readonly message: Message } | { readonly code: string } | null;
 };
 
-/** Takes messages and, if there is a responder, has it answer the user's last one. */
+/** Takes messages and, if the last of them is the user's and there is a responder, has it answer. */
 export function createConverse(options: {
   readonly take: TakeMessages;
   readonly reads: Reads;
@@ -18,14 +18,19 @@ export function createConverse(options: {
 }): (sessionId: string, messages: readonly NewMessage[]) => Promise<Answered> {
   const { take, reads, respond } = options;
 
-  async function answer(sessionId: string, asked: NewMessage, isReplay: boolean, responder: Respond) {
+  async function answer(sessionId: string, asked: NewMessage, { position, isReplay }: Taken, responder: Respond) {
     // Its id follows from the question's: whoever asks again gets the answer that was stored.
-    const replyId = `${asked.messageId}:reply`;
+    const replyId = `${asked.messageId}/reply`; // no caller's id has a slash
     const before = isReplay ? await reads.findMessage(sessionId, replyId) : null;
     if (before !== null) return { message: before };
     const session = await reads.session(sessionId);
     if (session === null) return { code: 'session_not_found' };
-    const earlier = session.history.filter((m) => m.messageId !== asked.messageId);
+    const recent = session.history.filter((m) => m.position < position);
+    // A question that is asked again later has left the history.
+    const earlier =
+      recent.length > 0 || position === 1
+        ? recent
+        : (await reads.messagesAfter(sessionId, Math.max(0, position - 10), 10)).filter((m) => m.position < position);
     const reply: Reply = await responder.reply(session, earlier, asked.text);
     if ('code' in reply) return reply;
     return store(sessionId, { messageId: replyId, isNamed: true, role: 'bot', text: reply.text, sentAt: new Date() });
@@ -46,9 +51,8 @@ export function createConverse(options: {
 
   return async (sessionId, messages) => {
     const taken = await take(sessionId, messages, 'caller');
-    const last = messages.findLastIndex((m) => m.role === 'user');
-    const asked = messages[last];
-    if (respond === null || asked === undefined) return { taken, reply: null };
-    return { taken, reply: await answer(sessionId, asked, taken[last]?.isReplay === true, respond) };
+    const [asked, its] = [messages.at(-1), taken.at(-1)];
+    if (respond === null || asked?.role !== 'user' || its === undefined) return { taken, reply: null };
+    return { taken, reply: await answer(sessionId, asked, its, respond) };
   };
 }

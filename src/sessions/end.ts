@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { PipelineError } from '../event/fault.ts';
 import { Problem } from '../runtime/http/problem.ts';
+import { notFound } from './not-found.ts';
 import type {
   AcceptConversation,
   CheckConversation,
@@ -23,11 +24,11 @@ export type EndSession = {
    * the session is closed in Redis together with what was asked, then its last messages and its end are written in one
    * transaction, then its conversation is accepted under an id that it keeps.
    *
-   * @param asked  null: whatever it is being ended with; otherwise a session without activity for `idleMs`.
-   * @returns `active` if it has not been idle for `idleMs`.
    * @throws {Problem} @throws {PipelineError} transient: the same call may be repeated.
    */
-  end(sessionId: string, asked: EndRequest, idleMs?: number): Promise<Ended | 'active'>;
+  end(sessionId: string, asked: EndRequest): Promise<Ended>;
+  /** The same for a session without activity for `idleMs`; does nothing if it is active. */
+  endIfIdle(sessionId: string, idleMs: number): Promise<void>;
   /** Accepts the conversation of a session whose end is stored. */
   finish(sessionId: string): Promise<Ended>;
 };
@@ -45,14 +46,13 @@ export function createEndSession(options: {
 
   async function close(sessionId: string, asked: EndRequest, idleMs: number): Promise<EndRequest | 'active'> {
     // Whoever claims it finds what is left to do, also if this process ends now.
-    await live.mark(sessionId, 0);
+    await live.markDirty(sessionId);
     const closed = await live.close(sessionId, asked, idleMs);
     if (closed !== null) return closed;
-    if (!(await options.load(sessionId)))
-      throw new Problem(404, 'session_not_found', 'there is no session with this id');
+    if (!(await options.load(sessionId))) throw notFound();
     const again = await live.close(sessionId, asked, idleMs);
     if (again !== null) return again;
-    throw new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis has forgotten the session while it was closed');
+    throw new PipelineError('transient', 'REDIS_UNAVAILABLE', 'Redis lost the session while it was being closed');
   }
 
   async function finish(sessionId: string): Promise<Ended> {
@@ -62,49 +62,69 @@ export function createEndSession(options: {
     const { conversationId } = session.end;
     if (session.eventId !== null) return { conversationId, eventId: session.eventId, replayed: true };
     const messages = await stored.messagesAfter(sessionId, 0, wholeSession);
-    try {
-      const { eventId, replayed } = await options.accept(toConversation(session, session.end, messages));
-      await stored.markEnded(sessionId, eventId);
-      await live.setState(sessionId, 'ended').catch(() => {}); // it learns from the database
-      return { conversationId, eventId, replayed };
-    } catch (error) {
-      // The conversation is refused for good, for example because its id is taken: the session goes on.
-      if (error instanceof Problem && error.status < 500) {
-        await stored.reopen(sessionId);
-        await live.setState(sessionId, 'open').catch(() => {});
-      }
-      throw error;
+    const accepted = await options.accept(toConversation(session, session.end, messages));
+    if (accepted.kind === 'refused') {
+      // For example because another conversation has its id: the session goes on.
+      await stored.reopen(sessionId);
+      await tell(sessionId, 'open');
+      throw accepted.why;
     }
+    await stored.markEnded(sessionId, accepted.eventId);
+    await tell(sessionId, 'ended');
+    return { conversationId, eventId: accepted.eventId, replayed: accepted.replayed };
+  }
+
+  /** Best effort: reads take the state from the database, and so does Redis at its next load. */
+  async function tell(sessionId: string, state: 'open' | 'ended'): Promise<void> {
+    await live.setState(sessionId, state).catch(() => {});
+  }
+
+  /** Null: it has not been idle for `idleMs`. */
+  async function end(sessionId: string, asked: EndRequest, idleMs: number): Promise<Ended | null> {
+    const before = await stored.find(sessionId).catch((error: unknown) => {
+      if (error instanceof PipelineError && error.kind === 'transient') return null;
+      throw error;
+    });
+    if (before !== null) requireUser(before, asked);
+    if (before?.end != null) {
+      requireSame(before.end, asked);
+      return finish(sessionId);
+    }
+    if (!options.isUp())
+      throw new PipelineError(
+        'transient',
+        'REDIS_UNAVAILABLE',
+        'a session cannot end while Redis, which may hold some of its messages, is away',
+      );
+    if (before !== null) options.check(toConversation(before, asked, []));
+    const closed = await close(sessionId, asked, idleMs);
+    if (closed === 'active') return null;
+    requireSame(closed, asked);
+    await options.syncOne(sessionId);
+    return finish(sessionId);
   }
 
   return {
     finish,
-    async end(sessionId, asked, idleMs = 0) {
-      const before = await stored.find(sessionId).catch((error: unknown) => {
-        if (error instanceof PipelineError && error.kind === 'transient') return null;
-        throw error;
-      });
-      if (before?.end != null) {
-        requireSame(before.end, asked);
-        return finish(sessionId);
-      }
-      if (!options.isUp())
-        throw new PipelineError(
-          'transient',
-          'REDIS_UNAVAILABLE',
-          'a session cannot end while Redis, which may hold some of its messages, is away',
-        );
-      if (before !== null) options.check(toConversation(before, asked, []));
-      const closed = await close(sessionId, asked, idleMs);
-      if (closed === 'active') return 'active';
-      requireSame(closed, asked);
-      await options.syncOne(sessionId);
-      return finish(sessionId);
+    async end(sessionId, asked) {
+      const ended = await end(sessionId, asked, 0);
+      if (ended === null) throw new Error('a session counts as active that nobody asked to be idle');
+      return ended;
+    },
+    async endIfIdle(sessionId, idleMs) {
+      await end(sessionId, { conversationId: sessionId, endTime: null, metadata: null, userId: null }, idleMs);
     },
   };
 }
 
-function requireSame(first: EndRequest, asked: EndRequest): void {
+function requireUser(session: SessionHead, { userId }: EndRequest): void {
+  if (userId !== null && userId !== session.userId)
+    throw new Problem(422, 'invalid_request', 'the session is not of this user', {
+      errors: [{ pointer: '/user_id', detail: "must be the session's, or left out" }],
+    });
+}
+
+function requireSame({ userId: _, ...first }: EndRequest, { userId: __, ...asked }: EndRequest): void {
   if (!isDeepStrictEqual(first, asked))
     throw new Problem(409, 'session_ended', 'the session has ended before, with another id, end_time or metadata');
 }

@@ -1,3 +1,4 @@
+export { createBegin } from './begin.ts';
 export { createConverse } from './converse.ts';
 export { createEndSession } from './end.ts';
 export type { LiveSessions, SessionHead } from './ports.ts';

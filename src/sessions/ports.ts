@@ -52,6 +52,8 @@ export type EndRequest = {
   /** ISO 8601; null: the time of the last message. */
   readonly endTime: string | null;
   readonly metadata: Readonly<Record<string, unknown>> | null;
+  /** Whoever ends it says whose session it is; null: nothing is said. */
+  readonly userId: string | null;
 };
 
 /** The most that one session holds. */
@@ -65,9 +67,16 @@ export type Limits = SessionLimits & {
 
 /**
  * Why messages were not taken. `missing`: there is no such session there. `ask`: some ids may have been taken so long
- * ago that only the database knows. `over`: too much waits for the database.
+ * ago that only the database knows. `too-much-pending`: for the
+ * database, in all sessions.
  */
-export type Refusal = 'missing' | 'ended' | 'full' | 'ask' | 'over' | { readonly limitedForMs: number };
+export type Refusal =
+  | 'missing'
+  | 'ended'
+  | 'full'
+  | 'ask'
+  | 'too-much-pending'
+  | { readonly whose: 'session' | 'user'; readonly limitedForMs: number };
 
 /** The sessions in Redis. Every call rejects with a transient PipelineError if Redis does not do it. */
 export type LiveSessions = {
@@ -82,7 +91,9 @@ export type LiveSessions = {
     options: { readonly limits: Limits; readonly isAsked: boolean },
   ): Promise<Refusal | { readonly taken: readonly Taken[]; readonly pending: number }>;
   /** Notes, before it has, that a session has something to sync. */
-  mark(sessionId: string, bytes: number): Promise<void>;
+  markDirty(sessionId: string): Promise<void>;
+  /** They are in the database now. */
+  releaseBytes(bytes: number): Promise<void>;
   view(sessionId: string): Promise<LiveView | null>;
   /** Messages that are not in the database, after a position. */
   pendingAfter(sessionId: string, position: number, limit: number): Promise<readonly Message[]>;
@@ -179,11 +190,12 @@ export type StoredSessions = {
   attach(sessions: readonly Detached[]): Promise<void>;
 };
 
-/**
- * Accepts a conversation as `POST /v1/conversations/end` does. Rejects with a Problem, or a transient PipelineError.
- */
+/** As `POST /v1/conversations/end` does it. `refused`: for good. Rejects with a transient PipelineError. */
 export type AcceptConversation = (
   body: Readonly<Record<string, unknown>>,
-) => Promise<{ readonly eventId: string; readonly replayed: boolean }>;
+) => Promise<
+  | { readonly kind: 'accepted'; readonly eventId: string; readonly replayed: boolean }
+  | { readonly kind: 'refused'; readonly why: Error }
+>;
 /** Checks the body of an accept, and does nothing. @throws {Problem} */
 export type CheckConversation = (body: Readonly<Record<string, unknown>>) => void;

@@ -6,7 +6,7 @@ const page = 500;
 
 /**
  * What has to be done after Redis was away, before it is used again: it may have lost messages that this process has
- * answered for, and the database may have taken others meanwhile. Both are brought together in the database, where a
+ * acknowledged, and the database may have taken others meanwhile. Both are brought together in the database, where a
  * message is known by its id; then Redis forgets those sessions, and has them from the database at their next use.
  *
  * @param options.syncOne  as in sync.ts.
@@ -20,7 +20,7 @@ export function createRecovery(options: {
 }) {
   const { live, stored, unsynced, log } = options;
 
-  /** Writes what this process has answered for, whether Redis has it or not. @returns false: nothing had to be. */
+  /** Writes what this process has acknowledged, whether Redis has it or not. @returns false: nothing had to be. */
   async function write(sessionId: string, messages: readonly Message[]): Promise<boolean> {
     if (messages.length === 0) return false;
     const head = unsynced.headOf(sessionId);
@@ -77,8 +77,8 @@ export function createRecovery(options: {
   return {
     reattach,
     /** Before a session is brought from the database, because Redis does not have it: it may have lost it. */
-    complete: (sessionId: string) => write(sessionId, unsynced.of(sessionId)),
-    /** What was answered for so long ago should be in the database: makes sure, and forgets it. */
+    writeCopies: (sessionId: string) => write(sessionId, unsynced.of(sessionId)),
+    /** What was acknowledged so long ago should be in the database: makes sure, and forgets it. */
     async retire(ms: number): Promise<void> {
       for (const sessionId of unsynced.sessions(ms)) {
         await restore(sessionId);
@@ -93,7 +93,7 @@ export function createRecovery(options: {
         log.debug({ err: error }, 'sessions that were continued in the database are looked for later');
         return 0;
       });
-      if (restored + continued > 0) log.info({ restored, continued }, 'sessions brought back together');
+      if (restored + continued > 0) log.info({ restored, continued }, 'sessions reconciled after Redis was away');
     },
   };
 }

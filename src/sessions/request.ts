@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import * as z from 'zod';
 import { speakerOf } from '../event/conversation.ts';
 import { fields, Problem, parseBody } from '../runtime/http/index.ts';
+import { notFound } from './not-found.ts';
 import type { EndRequest, NewMessage, SessionHead } from './ports.ts';
 
 /** Ids are parts of Redis keys, and are written to logs. */
@@ -12,6 +13,8 @@ function id(max: number) {
     .regex(new RegExp(`^[\\w.:@-]{3,${max}}$`), `must be 3 to ${max} characters of ${idRule}`);
 }
 
+/** `sync` is an endpoint. */
+const sessionId = id(255).refine((text) => text !== 'sync', 'must not be sync');
 const maxMessagesAtOnce = 100;
 /** Made once: making it takes longer than using it. */
 const messageText = fields.text(0, 100_000);
@@ -20,7 +23,7 @@ const maxAheadMs = 86_400_000;
 
 const session = z.object(
   {
-    session_id: id(255).nullish(),
+    session_id: sessionId.nullish(),
     user_id: fields.text(3, 255),
     bot_type: fields.text(1, 50),
     bot_id: fields.text(1, 255),
@@ -108,19 +111,23 @@ const end = z.object(
 /** What `POST …/end` asks for. Unless it names one, the conversation has the session's id. */
 export function parseEnd(sessionId: string, body: unknown): EndRequest {
   const e = parseBody(end, body ?? {});
+  if (e.session_id != null && e.session_id !== sessionId)
+    throw new Problem(422, 'invalid_request', 'the body names another session than the path', {
+      errors: [{ pointer: '/session_id', detail: 'must be the id in the path, or left out' }],
+    });
   return {
     conversationId: e.conversation_id ?? sessionId,
     endTime: e.end_time?.toISOString() ?? null,
     metadata: e.metadata ?? null,
+    userId: e.user_id ?? null,
   };
 }
 
-const sessionIdPattern = /^[\w.:@-]{3,255}$/;
-
 /** @throws {Problem} 404: there cannot be a session with such an id. */
 export function requireSessionId(text: unknown): string {
-  if (typeof text === 'string' && sessionIdPattern.test(text)) return text;
-  throw new Problem(404, 'session_not_found', 'there is no session with this id');
+  const parsed = sessionId.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw notFound();
 }
 
 /** Clients name the same thing differently; two names at once would be a contradiction. */

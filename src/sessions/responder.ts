@@ -1,11 +1,12 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Gauge } from '../runtime/gauge.ts';
+import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import type { Message } from './ports.ts';
 
-/** What a responder gets. `history`: earlier messages, oldest first, at most ten. */
+/** What a responder gets. `history`: the messages before this one, oldest first, at most nine. */
 type ResponderInput = {
   readonly session_id: string;
   readonly user_id: string;
@@ -27,7 +28,7 @@ export type Responder = {
 
 export type Reply =
   | { readonly text: string }
-  | { readonly code: 'responder_failed' | 'responder_timeout' | 'responder_busy' | 'responder_answer' };
+  | { readonly code: 'responder_failed' | 'responder_timeout' | 'responder_busy' | 'responder_invalid_reply' };
 
 export type Respond = {
   reply(
@@ -39,22 +40,30 @@ export type Respond = {
 };
 
 const maxReplyLength = 100_000;
+const complainEveryMs = 10_000;
 
 /** @throws {TypeError} if the module exports no responder; whatever it throws while it is loaded. */
 export async function loadResponder(module: string): Promise<Responder> {
   const loaded = (await import(pathToFileURL(resolve(module)).href)) as { default?: Partial<Responder> };
   const responder = loaded.default;
   if (typeof responder?.reply !== 'function' || typeof responder.name !== 'string')
-    throw new TypeError(`${module} must have a default export { name, reply(input, context) }`);
+    throw new TypeError('it must have a default export { name, reply(input, { signal }) }');
   return responder as Responder;
 }
 
 /** Asks a responder, within a deadline, and at most `atOnce` times at the same time. */
 export function createRespond(
   responder: Responder,
-  { timeoutMs, atOnce }: { readonly timeoutMs: number; readonly atOnce: number },
+  { timeoutMs, atOnce, log }: { readonly timeoutMs: number; readonly atOnce: number; readonly log: Logger },
 ): Respond {
   let running = 0;
+  let complainedAt = Number.NEGATIVE_INFINITY;
+
+  function complain(error: unknown): void {
+    if (performance.now() < complainedAt + complainEveryMs) return;
+    complainedAt = performance.now();
+    log.warn({ err: error, responder: responder.name }, 'the responder failed');
+  }
 
   async function ask(input: ResponderInput): Promise<Reply> {
     const signal = AbortSignal.timeout(timeoutMs);
@@ -65,10 +74,13 @@ export function createRespond(
       const text: unknown = await Promise.race([asked, late]);
       if (signal.aborted) return { code: 'responder_timeout' };
       const said = typeof text === 'string' ? text.trim() : '';
-      if (said === '' || said.length > maxReplyLength || !said.isWellFormed()) return { code: 'responder_answer' };
+      if (said === '' || said.length > maxReplyLength || !said.isWellFormed())
+        return { code: 'responder_invalid_reply' };
       return { text: said };
-    } catch {
-      return { code: signal.aborted ? 'responder_timeout' : 'responder_failed' };
+    } catch (error) {
+      if (signal.aborted) return { code: 'responder_timeout' };
+      complain(error);
+      return { code: 'responder_failed' };
     }
   }
 

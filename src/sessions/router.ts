@@ -3,13 +3,14 @@ import * as z from 'zod';
 import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
 import type { Answered, createConverse } from './converse.ts';
 import type { Ended, EndSession } from './end.ts';
+import { notFound } from './not-found.ts';
 import type { NewMessage, Session, SessionHead } from './ports.ts';
 import type { Reads } from './reads.ts';
 import { parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
 import { presentMessage, presentSession, presentStats } from './views.ts';
 
 /** When `GET /sync_now` was deprecated: 30 November 2026 (RFC 9745). */
-const deprecated = '@1796342400';
+const deprecated = '@1795996800';
 const endBodyBytes = 65_536;
 
 const page = z.object({
@@ -59,6 +60,12 @@ export function sessionsRouter(
     );
   });
 
+  // Not taken for a session of this name.
+  router.all('/v1/sessions/sync', (request, response, next) => {
+    if (request.method === 'POST') return next();
+    response.setHeader('Allow', 'POST');
+    throw new Problem(405, 'method_not_allowed', `/v1/sessions/sync takes POST, not ${request.method}`);
+  });
   router.post('/v1/sessions/sync', async (_request, response) => {
     sendJson(response, 200, { synced: await sessions.syncAll() });
   });
@@ -107,7 +114,6 @@ export function sessionsRouter(
     async (request, response) => {
       const sessionId = requireSessionId(request.params['id']);
       const ended = await sessions.endSession.end(sessionId, parseEnd(sessionId, request.body));
-      if (ended === 'active') throw new Error('a session was not ended, and nobody asked that it be idle');
       sendEnded(response, ended);
     },
   );
@@ -116,7 +122,7 @@ export function sessionsRouter(
 
   async function find(id: string) {
     const view = await reads.session(requireSessionId(id));
-    if (view === null) throw new Problem(404, 'session_not_found', 'there is no session with this id');
+    if (view === null) throw notFound();
     return view;
   }
 }
@@ -147,7 +153,10 @@ function presentAnswer(messages: readonly NewMessage[], { taken, reply }: Answer
         ? { reply: presentMessage(reply.message) }
         : {
             reply: null,
-            reply_error: { code: reply.code, detail: 'the message is kept; send it again to ask again' },
+            reply_error: {
+              code: reply.code,
+              detail: 'the message is kept; send it again with this message_id to ask again',
+            },
           })),
   };
 }

@@ -10,8 +10,8 @@ const unfinishedMs = 15_000;
 const page = 100;
 
 /**
- * Looks after sessions that nobody looks after: finishes ends that were begun, brings sessions back that were continued
- * in the database, and ends those without activity. One process of the fleet at a time.
+ * Finishes interrupted ends, brings back sessions that were continued in the database, and ends idle ones. One process
+ * of the fleet at a time.
  *
  * @param options.idleMs  null: sessions end only when somebody ends them.
  */
@@ -47,11 +47,9 @@ export async function runSweep(options: {
       await each(await stored.endingFor(unfinishedMs, page), (id) => endSession.finish(id));
       if (options.idleMs === null) continue;
       const { idleMs } = options;
-      await each(await stored.idleFor(idleMs, page), (id) =>
-        endSession.end(id, { conversationId: id, endTime: null, metadata: null }, idleMs),
-      );
+      await each(await stored.idleFor(idleMs, page), (id) => endSession.endIfIdle(id, idleMs));
     } catch (error) {
-      log.debug({ err: error }, 'sessions are swept later');
+      log.debug({ err: error }, 'the sweep of sessions failed; trying again in 5 s');
     }
   }
 }

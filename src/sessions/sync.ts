@@ -90,15 +90,7 @@ export function startSync(options: {
           const result = byId.get(sessionId);
           // A later lease writes the rest.
           if (result?.kind !== 'written') return;
-          const ids = [...pending.messages.map((m) => m.messageId), ...pending.lostIds];
-          if (pending.lostIds.length > 0)
-            log.error(
-              { session_id: sessionId, messages: pending.lostIds.length },
-              'Redis has lost the text of pending messages: its maxmemory-policy evicts keys that never expire',
-            );
-          const { left, freedBytes } = await live.synced(sessionId, ids);
-          unsynced.remove(sessionId, ids);
-          if (result.moved.length > 0) await live.forget(sessionId, result.moved);
+          const { left, freedBytes } = await settle(sessionId, pending, result.moved);
           await live.release(sessionId, { token, freedBytes, dirtySince: left > 0 ? dirtySince : null });
         }),
       );
@@ -114,6 +106,20 @@ export function startSync(options: {
     }
   }
 
+  /** After the commit: what was written is pending no more. */
+  async function settle(sessionId: string, pending: Pending, moved: readonly string[]) {
+    if (pending.lostIds.length > 0)
+      log.error(
+        { session_id: sessionId, messages: pending.lostIds.length },
+        'Redis has lost the text of pending messages: its maxmemory-policy evicts keys that never expire',
+      );
+    const ids = [...pending.messages.map((m) => m.messageId), ...pending.lostIds];
+    const synced = await live.synced(sessionId, ids);
+    unsynced.remove(sessionId, ids);
+    if (moved.length > 0) await live.forget(sessionId, moved);
+    return synced;
+  }
+
   async function one(sessionId: string): Promise<boolean> {
     for (;;) {
       const pending = await live.readPending(sessionId, wholeSession);
@@ -121,12 +127,8 @@ export function startSync(options: {
         return true;
       const [result] = await stored.write([pending], 0);
       if (result?.kind !== 'written') return false;
-      const ids = [...pending.messages.map((m) => m.messageId), ...pending.lostIds];
-      const { left, freedBytes } = await live.synced(sessionId, ids);
-      unsynced.remove(sessionId, ids);
-      if (result.moved.length > 0) await live.forget(sessionId, result.moved);
-      // Whoever claims it next finds nothing left.
-      if (freedBytes > 0) await live.mark(sessionId, -freedBytes);
+      const { left, freedBytes } = await settle(sessionId, pending, result.moved);
+      if (freedBytes > 0) await live.releaseBytes(freedBytes);
       if (left === 0) return true;
     }
   }

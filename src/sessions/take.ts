@@ -3,12 +3,13 @@ import { Problem } from '../runtime/http/problem.ts';
 import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
-import { createAllowance, tooMany } from './limits.ts';
+import { createAllowance, tooMany } from './allowance.ts';
+import { notFound } from './not-found.ts';
 import type { Limits, LiveSessions, Message, NewMessage, Refusal, StoredSessions, Taken } from './ports.ts';
 import type { Sync } from './sync.ts';
 import type { Unsynced } from './unsynced.ts';
 
-/** @param from  limits per minute are for what comes from outside: a reply is not refused because of its question. */
+/** @param from  replies are exempt from the limits per minute. */
 export type TakeMessages = (
   sessionId: string,
   messages: readonly NewMessage[],
@@ -26,11 +27,11 @@ export function createTake(options: {
   readonly unsynced: Unsynced;
   readonly sync: Pick<Sync, 'nudge'>;
   /** Gives the database what this process knows of a session, and Redis may have lost. */
-  readonly complete: (sessionId: string) => Promise<unknown>;
+  readonly writeCopies: (sessionId: string) => Promise<unknown>;
   readonly isUp: () => boolean;
   readonly limits: Limits;
   /** Messages pending in one session after which it is synced at once. */
-  readonly syncFrom: number;
+  readonly syncAtPending: number;
   readonly log: Logger;
 }): { readonly take: TakeMessages; readonly load: (sessionId: string) => Promise<boolean> } {
   const { live, stored, unsynced, limits, log } = options;
@@ -39,7 +40,7 @@ export function createTake(options: {
 
   /** @returns whether there is such a session. */
   async function load(sessionId: string): Promise<boolean> {
-    await options.complete(sessionId);
+    await options.writeCopies(sessionId);
     const session = await stored.find(sessionId);
     if (session === null) return false;
     await live.load(session, await stored.lastMessages(sessionId, 10));
@@ -57,7 +58,7 @@ export function createTake(options: {
       const appended = await live.append(sessionId, messages, { limits, isAsked });
       if (typeof appended === 'object' && 'taken' in appended) {
         unsynced.add(sessionId, toMessages(messages, appended.taken));
-        if (appended.pending >= options.syncFrom) options.sync.nudge(sessionId);
+        if (appended.pending >= options.syncAtPending) options.sync.nudge(sessionId);
         return appended.taken;
       }
       if (appended === 'missing' && !isLoaded && (await load(sessionId))) isLoaded = true;
@@ -145,19 +146,19 @@ function toMessages(messages: readonly NewMessage[], taken: readonly Taken[]): M
 }
 
 function refused(reason: Exclude<Refusal, 'ask'>): Problem {
-  if (typeof reason === 'object') return tooMany(reason.limitedForMs);
+  if (typeof reason === 'object') return tooMany(reason.whose, reason.limitedForMs);
   switch (reason) {
     case 'missing':
-      return new Problem(404, 'session_not_found', 'there is no session with this id');
+      return notFound();
     case 'ended':
       return new Problem(409, 'session_ended', 'the session has ended and takes no more messages');
     case 'full':
       return new Problem(
-        429,
+        409,
         'session_full',
         'the session holds as much as one conversation may: end it, and begin another',
       );
-    case 'over':
+    case 'too-much-pending':
       return new Problem(503, 'too_much_pending', 'the database has not taken earlier messages yet; try again later', {
         retryAfterSeconds,
       });

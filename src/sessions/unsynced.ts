@@ -13,7 +13,7 @@ export type Unsynced = {
   begin(head: SessionHead): void;
   headOf(sessionId: string): SessionHead | null;
   add(sessionId: string, messages: readonly Message[]): void;
-  /** What this process has answered for in this session, by position. */
+  /** What this process has acknowledged in this session, by position. */
   of(sessionId: string): readonly Message[];
   remove(sessionId: string, messageIds: readonly string[]): void;
   drop(sessionId: string): void;
@@ -23,9 +23,8 @@ export type Unsynced = {
 };
 
 /**
- * What this process has answered for and nobody is known to have synced: Redis may lose it (its disk may be a second
- * behind, its replica a moment), and the database does not have it yet. A copy costs little, and lets a process tell
- * both of them again.
+ * What this process has acknowledged and nobody is known to have synced: Redis may lose it (its disk may be a second
+ * behind, its replica a moment), and the database does not have it yet. With the copy, this process can write it again.
  */
 export function createUnsynced(clock: () => number = () => performance.now()): Unsynced {
   /** In the order in which they were last added to. */

@@ -40,6 +40,6 @@ export function presentStats(view: SessionView) {
     started_at: view.startedAt,
     last_activity_at: view.activeAt,
     duration_seconds: seconds,
-    messages_per_minute: seconds > 0 ? Math.round((view.messages / seconds) * 600) / 10 : null,
+    messages_per_minute: seconds >= 60 ? Math.round((view.messages / seconds) * 600) / 10 : null,
   };
 }

@@ -9,6 +9,7 @@ import type { Logger } from '../runtime/log.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import {
+  createBegin,
   createConverse,
   createEndSession,
   createReads,
@@ -20,7 +21,6 @@ import {
   parseEnd,
   requireSessionId,
   runSweep,
-  type SessionHead,
   sendEnded,
   sessionsRouter,
   startSync,
@@ -30,7 +30,7 @@ import { statementDeadlineMs } from './limits.ts';
 
 /** As many as a conversation may have that comes whole. */
 const maxMessages = 2_000;
-/** A message that was answered for is in the database by then, unless that is away: then Redis keeps it. */
+/** After so many intervals every acknowledged message should be in the database; if that is away, Redis still has it. */
 const syncsUntilSurely = 3;
 const firstConnectMs = 3_000;
 
@@ -71,7 +71,7 @@ export async function startSessions(
   const recovery = createRecovery({ live, stored, unsynced, syncOne: sync.one, log });
   const { take, load } = createTake({
     ...{ live, stored, unsynced, sync, isUp, log },
-    complete: recovery.complete,
+    writeCopies: recovery.writeCopies,
     limits: {
       messages: maxMessages,
       bytes: config.maxBodyBytes,
@@ -79,14 +79,14 @@ export async function startSessions(
       perMinuteOfUser: config.userMessagesPerMinute,
       pendingBytes: config.sessionMaxPendingBytes,
     },
-    syncFrom: config.syncMaxPending,
+    syncAtPending: config.syncMaxPending,
   });
   const reads = createReads({ live, stored, unsynced, isUp });
   const endSession = createEndSession({
     ...{ live, stored, isUp, load },
     syncOne: sync.one,
     check: (body) => void parseConversationRequest(body),
-    accept: (body) => acceptor.accept(parseConversationRequest(body)),
+    accept: (body) => acceptConversation(acceptor, body),
   });
   const sweeping = runSweep({
     ...{ live, stored, endSession, isUp, log },
@@ -104,31 +104,9 @@ export async function startSessions(
   // Redis may have messages of sessions that go on: without it, this process would number theirs from the database.
   await settlesWithin(first.promise, firstConnectMs);
 
-  async function create(head: SessionHead) {
-    let before = null;
-    let isStored = true;
-    try {
-      before = await stored.create(head);
-    } catch (error) {
-      // Redis keeps it until the database is back.
-      if (!isUp() || !(error instanceof PipelineError) || error.kind !== 'transient') throw error;
-      isStored = false;
-    }
-    if (before !== null || !isUp()) return before;
-    try {
-      if (!isStored) await live.mark(head.sessionId, 0);
-      const there = await live.create(head);
-      if (!isStored && there === null) unsynced.begin(head);
-      return there;
-    } catch (error) {
-      if (!isStored) throw error;
-      return null; // the database has it
-    }
-  }
-
   const router = sessionsRouter(
     {
-      create,
+      create: createBegin({ live, stored, unsynced, isUp }),
       converse: createConverse({ take, reads, respond }),
       reads,
       endSession,
@@ -144,13 +122,7 @@ export async function startSessions(
     router,
     async end(body, response) {
       const sessionId = requireSessionId(body.session_id);
-      const session = await reads.session(sessionId);
-      if (body['user_id'] != null && session !== null && body['user_id'] !== session.userId)
-        throw new Problem(422, 'invalid_request', 'the session is not of this user', {
-          errors: [{ pointer: '/user_id', detail: "must be the session's, or left out" }],
-        });
-      const ended = await endSession.end(sessionId, parseEnd(sessionId, body));
-      if (ended !== 'active') sendEnded(response, ended);
+      sendEnded(response, await endSession.end(sessionId, parseEnd(sessionId, body)));
     },
     gauges: [unsynced.gauge, ...(respond === null ? [] : [respond.gauge])],
     link,
@@ -165,13 +137,27 @@ export async function startSessions(
   };
 }
 
+/** @throws {PipelineError} transient. */
+async function acceptConversation(acceptor: Acceptor, body: unknown) {
+  try {
+    return { kind: 'accepted' as const, ...(await acceptor.accept(parseConversationRequest(body))) };
+  } catch (error) {
+    if (error instanceof Problem && error.status < 500) return { kind: 'refused' as const, why: error };
+    throw error;
+  }
+}
+
 async function openResponder(config: Config, log: Logger) {
   const { responderModule } = config;
   if (responderModule === null) return null;
   try {
     const responder = await loadResponder(responderModule);
-    log.info({ responder: responder.name }, 'the bot is answered for');
-    return createRespond(responder, { timeoutMs: config.responderTimeoutMs, atOnce: config.responderConcurrency });
+    log.info({ responder: responder.name }, 'responder loaded');
+    return createRespond(responder, {
+      timeoutMs: config.responderTimeoutMs,
+      atOnce: config.responderConcurrency,
+      log,
+    });
   } catch (error) {
     throw new StartError(`RESPONDER_MODULE ${responderModule} cannot be loaded: ${(error as Error).message}`, {
       cause: error,

@@ -1,3 +1,4 @@
+import type { Turn } from '../event/conversation.ts';
 import type { EventId } from '../event/event.ts';
 import type { SessionFacts } from '../operate/audit/ports.ts';
 import { inSnapshot } from './audit.ts';
@@ -10,6 +11,10 @@ type SessionRow = {
   event_id: EventId | null;
   log: string | null;
 };
+
+function toSaid({ speaker, text }: Turn) {
+  return { byUser: speaker === 'user', text };
+}
 
 /** Sessions after `after`, with their messages and events, in one snapshot. */
 export function readSessionPage(
@@ -41,8 +46,8 @@ export function readSessionPage(
         countedMessages: own.length,
         countedQuestions: own.filter((m) => m.role === 'user').length,
         eventId: s.event_id,
-        said: own.map((m) => m.text),
-        scored: s.log === null ? null : (JSON.parse(s.log) as { text: string }[]).map((turn) => turn.text),
+        said: own.map((m) => ({ byUser: m.role === 'user', text: m.text })),
+        scored: s.log === null ? null : (JSON.parse(s.log) as Turn[]).map(toSaid),
       };
     });
   });

@@ -51,7 +51,7 @@ const written = (sessionId: string) =>
     [sessionId],
   );
 
-test('a conversation: each message is answered for once, in order, and counted once', async () => {
+test('a conversation: each message is acknowledged once, in order, and counted once', async () => {
   const id = await begin();
   expect((await say(id, { message_id: 'hello', role: 'user', text: ' Hello! ' })).body).toEqual({
     message_id: 'hello',
@@ -300,7 +300,7 @@ test('limits: of a session, of a user, of what a session holds', async () => {
   const large = await begin(other.url);
   expect((await say(large, { role: 'user', text: 'x'.repeat(1_500) }, other.url)).status).toBe(202);
   expect(await say(large, { role: 'user', text: 'x'.repeat(1_500) }, other.url)).toMatchObject({
-    status: 429,
+    status: 409,
     body: { code: 'session_full' },
   });
   expect(await other.stop()).toBe(0);
@@ -366,8 +366,8 @@ describe('a responder', () => {
   test.each([
     ['throw', 'responder_failed'],
     ['hang', 'responder_timeout'],
-    ['blank', 'responder_answer'],
-    ['number', 'responder_answer'],
+    ['blank', 'responder_invalid_reply'],
+    ['number', 'responder_invalid_reply'],
   ])('that fails (%s) loses no message, and may be asked again', async (act, code) => {
     const id = await begin(bot.url);
     const failed = await say(id, { message_id: 'ask', role: 'user', text: act }, bot.url);

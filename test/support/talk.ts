@@ -9,7 +9,7 @@ type Conversation = { readonly sessionId: string; readonly said: Said[]; ended: 
 /** People who talk, message by message, and repeat each until it is answered, as the contract asks. */
 export type Talk = {
   readonly conversations: readonly Conversation[];
-  /** Messages that were answered for. */
+  /** Messages that were acknowledged. */
   readonly answered: number;
   readonly repeats: number;
   /** Answers that no client should get. Must stay empty. */

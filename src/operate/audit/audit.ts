@@ -54,8 +54,10 @@ type Violation = {
 export type AuditReport = {
   /** No violation was found. `undecided` says whether everything was checked. */
   readonly ok: boolean;
-  /** There are FAILED events whose dead letters could not be checked. */
+  /** There are FAILED events whose dead letters could not be checked, or messages in a Redis that does not answer. */
   readonly undecided: boolean;
+  /** What Redis has for the database could not be checked. */
+  readonly pendingUnknown: boolean;
   readonly since: Date | null;
   readonly checked: {
     readonly users: number;
@@ -159,10 +161,12 @@ export async function audit(
     report({ rule: 'session-pending', detail: `a message has been pending in Redis for ${waited} s` });
   }
 
+  const pendingUnknown = pending !== null && 'obstacle' in pending;
   const failed = await sources.countStatus('FAILED');
   return {
     ok: violations.length === 0,
-    undecided: letters.obstacle !== null && failed > 0,
+    undecided: (letters.obstacle !== null && failed > 0) || pendingUnknown,
+    pendingUnknown,
     since: options.since,
     checked: {
       ...checked,

@@ -17,7 +17,8 @@ export function judgeSessions(sessions: readonly SessionFacts[]): SessionViolati
     if (s.questions !== s.countedQuestions) add('session-count', `${s.questions} questions, not ${s.countedQuestions}`);
     if (s.eventId === null || s.scored === null) return found;
     if (s.scored.length !== s.said.length) add('session-event', `${s.scored.length} turns, not ${s.said.length}`);
-    else if (s.scored.some((text, i) => text !== s.said[i])) add('session-event', 'its turns are not what was said');
+    else if (s.scored.some(({ byUser, text }, i) => text !== s.said[i]?.text || byUser !== s.said[i]?.byUser))
+      add('session-event', 'its turns are not what was said');
     return found;
   });
 }

@@ -54,6 +54,8 @@ export type Users = { readonly after: string; readonly upTo: string | null } | {
 
 export type OddEvent = { readonly eventId: EventId; readonly status: EventStatus; readonly nextAttemptAt: Date | null };
 
+type Said = { readonly byUser: boolean; readonly text: string };
+
 /** A live session, with what its messages and its event really are. */
 export type SessionFacts = {
   readonly sessionId: string;
@@ -63,7 +65,7 @@ export type SessionFacts = {
   readonly countedQuestions: number;
   /** Null: it has not ended. */
   readonly eventId: EventId | null;
-  /** Texts in order: of the session, and of its event; null if it has no event, or that has no text any more. */
-  readonly said: readonly string[];
-  readonly scored: readonly string[] | null;
+  /** Who said what, in order: of the session, and of its event; null if it has no event, or that has no text any more. */
+  readonly said: readonly Said[];
+  readonly scored: readonly Said[] | null;
 };

@@ -12,7 +12,10 @@ export const fields = {
     return z
       .string('must be a string')
       .refine((s) => s.isWellFormed(), notUnicode)
-      .refine((s) => inRange(codePoints(s), min, max), `must have ${min} to ${max} characters`);
+      .refine(
+        (s) => inRange(codePoints(s), min, max),
+        min === 0 ? `must have at most ${max} characters` : `must have ${min} to ${max} characters`,
+      );
   },
 
   time: z.string('must be a string').transform((s, context) => {
@@ -29,9 +32,15 @@ export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.outp
   if (parsed.success) return parsed.data;
   const errors = parsed.error.issues.map((issue) => ({
     pointer: issue.path.map((part) => `/${String(part)}`).join(''),
-    detail: issue.message,
+    detail: issue.path.length > 0 && valueAt(body, issue.path) === undefined ? 'is missing' : issue.message,
   }));
   throw new Problem(422, 'invalid_request', 'the body has errors', { errors });
+}
+
+function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
+  let value: unknown = body;
+  for (const part of path) value = (value as Record<PropertyKey, unknown> | null | undefined)?.[part];
+  return value;
 }
 
 function codePoints(text: string): number {

@@ -3,6 +3,8 @@ import { judgeSessions } from '../../../src/operate/audit/judge-sessions.ts';
 import type { SessionFacts } from '../../../src/operate/audit/ports.ts';
 import { judgeRedis } from '../../../src/operate/index.ts';
 
+const hi = { byUser: true, text: 'Hi' };
+const hello = { byUser: false, text: 'Hello' };
 const right: SessionFacts = {
   sessionId: 's',
   messages: 2,
@@ -10,8 +12,8 @@ const right: SessionFacts = {
   countedMessages: 2,
   countedQuestions: 1,
   eventId: 'e' as SessionFacts['eventId'],
-  said: ['Hi', 'Hello'],
-  scored: ['Hi', 'Hello'],
+  said: [hi, hello],
+  scored: [hi, hello],
 };
 
 test.each<[string, Partial<SessionFacts>, string[]]>([
@@ -20,8 +22,9 @@ test.each<[string, Partial<SessionFacts>, string[]]>([
   ['has an event without its text', { scored: null }, []],
   ['counts too many messages', { messages: 3 }, ['session-count']],
   ['counts too few questions', { questions: 0 }, ['session-count']],
-  ['has an event that lacks a message', { scored: ['Hi'] }, ['session-event']],
-  ['has an event with another text', { scored: ['Hi', 'hello'] }, ['session-event']],
+  ['has an event that lacks a message', { scored: [hi] }, ['session-event']],
+  ['has an event with another speaker', { scored: [hi, { ...hello, byUser: true }] }, ['session-event']],
+  ['has an event with another text', { scored: [hi, { ...hello, text: 'hello' }] }, ['session-event']],
 ])('a session that %s', (_name, facts, rules) => {
   expect(judgeSessions([{ ...right, ...facts }]).map(({ rule }) => rule)).toEqual(rules);
 });
@@ -42,6 +45,7 @@ test.each<[string, Partial<typeof good>, Record<string, string>]>([
   ['evicts anything', { 'maxmemory-policy': 'allkeys-lru' }, { 'redis eviction': 'fail' }],
   ['evicts only what may expire', { 'maxmemory-policy': 'volatile-ttl' }, {}],
   ['is nearly full', { maxmemory: '1100000' }, { 'redis memory': 'warn' }],
+  ['is full', { maxmemory: '1000000' }, { 'redis memory': 'fail' }],
   ['has no log on disk', { appendonly: 'no' }, { 'redis durability': 'warn' }],
   ['leaves its log to the system', { appendfsync: 'no' }, { 'redis durability': 'warn' }],
 ])('a Redis that %s', (_name, facts, expected) => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRespond, loadResponder, type Respond } from '../../../src/sessions/responder.ts';
 
@@ -17,7 +18,11 @@ beforeAll(async () => {
   await once(model, 'listening');
   process.env['RESPONDER_URL'] = `http://127.0.0.1:${(model.address() as AddressInfo).port}/v1`;
   process.env['RESPONDER_KEY'] = 'secret';
-  respond = createRespond(await loadResponder('docs/examples/openai-responder.ts'), { timeoutMs: 300, atOnce: 10 });
+  respond = createRespond(await loadResponder('docs/examples/openai-responder.ts'), {
+    timeoutMs: 300,
+    atOnce: 10,
+    log: pino({ level: 'silent' }),
+  });
 });
 afterAll(() => {
   model.closeAllConnections();
@@ -58,7 +63,7 @@ test.each<[string, string, typeof answer]>([
   ['answers with nothing', 'responder_failed', (_, __, response) => response.end()],
   [
     'says a blank',
-    'responder_answer',
+    'responder_invalid_reply',
     (_, __, response) => response.end(JSON.stringify({ choices: [{ message: { content: ' \n ' } }] })),
   ],
   ['hangs up', 'responder_failed', (request) => request.socket.destroy()],

@@ -5,7 +5,7 @@ import { quiet } from './tool.ts';
 
 const connectMs = 3_000;
 
-export type ToolRedis = {
+type ToolRedis = {
   readonly live: LiveSessions;
   /** What Redis says of itself, by key; of `INFO` and `CONFIG GET`. */
   facts(): Promise<ReadonlyMap<string, string>>;
@@ -13,7 +13,7 @@ export type ToolRedis = {
 };
 
 /** Redis for a command: tried once, and not waited for. @throws {StartError} that says what to do. */
-export async function openToolSessions(config: Config & { readonly redisUrl: string }): Promise<ToolRedis> {
+export async function openToolRedis(config: Config & { readonly redisUrl: string }): Promise<ToolRedis> {
   const { connectRedis, liveSessions, redisFacts } = await import('../redis/index.ts');
   const arrived = Promise.withResolvers<void>();
   const link = connectRedis({

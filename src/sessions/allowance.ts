@@ -4,10 +4,7 @@ import { Problem } from '../runtime/http/problem.ts';
 /** Takes `messages` from what a session may send. @throws {Problem} 429 */
 type TakeAllowance = (sessionId: string, messages: number) => Promise<void>;
 
-/**
- * Messages per minute of a session, counted by this process alone, for as long as Redis does not count for all; 0: no
- * limit.
- */
+/** The limit per minute of a session, counted by this process alone, used while Redis is away; 0: no limit. */
 export function createAllowance(perMinute: number): TakeAllowance {
   if (perMinute === 0) return async () => {};
   const limiter = new RateLimiterMemory({ points: perMinute, duration: 60 });
@@ -15,13 +12,13 @@ export function createAllowance(perMinute: number): TakeAllowance {
     try {
       await limiter.consume(sessionId, messages);
     } catch (refused) {
-      throw refused instanceof RateLimiterRes ? tooMany(refused.msBeforeNext) : refused;
+      throw refused instanceof RateLimiterRes ? tooMany('session', refused.msBeforeNext) : refused;
     }
   };
 }
 
-export function tooMany(forMs: number): Problem {
-  return new Problem(429, 'too_many_messages', 'too many messages in this minute', {
+export function tooMany(whose: 'session' | 'user', forMs: number): Problem {
+  return new Problem(429, 'too_many_messages', `this ${whose} has sent as many messages as a minute allows`, {
     retryAfterSeconds: Math.max(1, Math.ceil(forMs / 1_000)),
   });
 }
