@@ -11,6 +11,7 @@ import {
   grants,
   type Kind,
   type Redis,
+  type RedisArgs,
   type Rights,
   type Say,
   type Server,
@@ -60,7 +61,7 @@ export async function startDockerServer(
     readonly volume: string | null;
     readonly password: string;
     readonly rights: Rights;
-    readonly redisArgs: readonly string[];
+    readonly redisArgs: RedisArgs;
   },
 ): Promise<ServerOf[Kind]> {
   const { volume } = options;
@@ -142,12 +143,12 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
   };
 }
 
-async function startRedis(volume: string | null, password: string, more: readonly string[]): Promise<Redis> {
+async function startRedis(volume: string | null, password: string, more: RedisArgs): Promise<Redis> {
   const port = await freePort();
   const create = () =>
     keepData(
       new LocalContainer(images.redis)
-        .withCommand(['redis-server', '--requirepass', password, ...durable, ...more])
+        .withCommand(['redis-server', '--requirepass', password, ...durable, ...more(port)])
         .withExposedPorts({ container: 6379, host: port }),
       volume,
       '/data',

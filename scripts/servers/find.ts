@@ -7,7 +7,7 @@ import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
 import { findRedisProgram, startPrivateRedis } from './private-redis.ts';
 import { findProgram } from './process.ts';
-import type { Broker, Kind, Redis, Rights, Say, ServerOf } from './server.ts';
+import type { Broker, Kind, Redis, RedisArgs, Rights, Say, ServerOf } from './server.ts';
 import { noteOf, readTaken, whyNotDocker, writeTaken } from './taken.ts';
 
 const run = promisify(execFile);
@@ -50,8 +50,8 @@ export async function findServers<K extends Kind>(
     readonly volumes: string | null;
     readonly say: Say;
     readonly ignoreNamed?: boolean;
-    /** More arguments for a Redis that is started. */
-    readonly redisArgs?: readonly string[];
+    /** More arguments for a Redis that is started on this port. */
+    readonly redisArgs?: RedisArgs;
     readonly rights?: Rights;
   },
 ): Promise<{ [P in K]: Found<P> }> {
@@ -75,7 +75,7 @@ export async function findServers<K extends Kind>(
     const how = obstacle === null ? 'docker' : 'private';
     const password = await passwordOf(options.folder);
     const rights = options.rights ?? 'all';
-    const redisArgs = options.redisArgs ?? [];
+    const redisArgs = options.redisArgs ?? (() => []);
     const started = await Promise.allSettled(
       missing.map(async (kind) => {
         const began = performance.now();
@@ -111,7 +111,7 @@ async function privateServer(
     rights,
     redisArgs,
     say,
-  }: { folder: string; password: string; rights: Rights; redisArgs: readonly string[]; say: Say },
+  }: { folder: string; password: string; rights: Rights; redisArgs: RedisArgs; say: Say },
 ): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null) await install(kind, say);
   switch (kind) {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { probes } from './probe.ts';
 import { findProgram, freePort, type Leashed, startLeashed, untilAnswers } from './process.ts';
-import type { Redis } from './server.ts';
+import type { Redis, RedisArgs } from './server.ts';
 
 const run = promisify(execFile);
 
@@ -24,7 +24,7 @@ export async function findRedisProgram(): Promise<string | null> {
 }
 
 /** A private Redis or Valkey: its data in `folder`, on loopback only, on its own port. */
-export async function startPrivateRedis(folder: string, password: string, more: readonly string[]): Promise<Redis> {
+export async function startPrivateRedis(folder: string, password: string, more: RedisArgs): Promise<Redis> {
   const program = await findRedisProgram();
   if (program === null) throw new Error('neither redis-server nor valkey-server is installed');
   const data = join(folder, 'data');
@@ -50,7 +50,7 @@ export async function startPrivateRedis(folder: string, password: string, more: 
       '--save',
       '',
       ...durable,
-      ...more,
+      ...more(port),
     ];
     server = startLeashed(program as string, args, { env: process.env, logFd: openSync(logPath, 'a') });
     await untilAnswers(() => probes.redis(url), { what: 'the private Redis', withinMs: 60_000, server, logPath });

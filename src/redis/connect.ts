@@ -16,6 +16,8 @@ export type RedisLink = {
   readonly client: Client;
   readonly isCluster: boolean;
   readonly state: LinkState;
+  /** Milliseconds until every process of the fleet should have reconciled with a Redis that has restarted. */
+  readonly unsettledMs: number;
   /** Runs a command. @throws {PipelineError} transient; after a silence, Redis counts as away until it answers. */
   run<T>(work: (client: Client) => Promise<unknown>): Promise<T>;
   close(): Promise<void>;
@@ -24,6 +26,9 @@ export type RedisLink = {
 /** Far more than a busy Redis needs, and far less than a caller would wait. */
 const commandTimeoutMs = 1_000;
 const connectTimeoutMs = 3_000;
+const sayFullEveryMs = 30_000;
+/** After a restart of Redis, all processes have connected again and told the database what it has lost. */
+const settledAfterMs = 10_000;
 
 /**
  * One connection, or one to each node of a cluster: commands of the same turn of the event loop are sent together.
@@ -36,6 +41,8 @@ export function connectRedis(options: {
   readonly url: string;
   readonly name: string;
   readonly recover: () => Promise<void>;
+  /** Whether a Redis that has just started may have had anything before. */
+  readonly mayHaveLost: () => Promise<boolean>;
   /** Called once: null when Redis can be used, or with why the first attempt failed. */
   readonly onFirst?: (error: Error | null) => void;
   readonly log: Logger;
@@ -45,12 +52,22 @@ export function connectRedis(options: {
   const { client, isCluster } = open(options.url, options.name, () => backoff.next());
   let state: LinkState = 'away';
   let isClosed = false;
+  let isWaiting = false;
   let hasSpoken = false;
+  let knownRunId: string | null = null;
+  let settledAt = 0;
+  let saidFullAt = Number.NEGATIVE_INFINITY;
   let first = options.onFirst;
 
   function tellFirst(error: Error | null): void {
     first?.(error);
     first = undefined;
+  }
+
+  function sayFull(): void {
+    if (performance.now() < saidFullAt + sayFullEveryMs) return;
+    saidFullAt = performance.now();
+    log.warn('Redis is full (maxmemory): new messages go straight to the database');
   }
 
   function leave(error: unknown): void {
@@ -60,16 +77,30 @@ export function connectRedis(options: {
     log.warn({ reason: reasonOf(error) }, 'Redis is away: messages go straight to the database');
   }
 
+  /** A Redis that has restarted, or another one behind the same name, may have lost what others were answered. */
+  async function noteRestart(): Promise<void> {
+    const info = await client.info('server');
+    const runId = /run_id:(\w+)/.exec(info)?.[1];
+    const upMs = Number(/uptime_in_seconds:(\d+)/.exec(info)?.[1] ?? 0) * 1_000;
+    const isOther = knownRunId !== null && runId !== knownRunId;
+    const isFirst = knownRunId === null;
+    knownRunId = runId ?? null;
+    if (isOther || (isFirst && upMs < settledAfterMs && (await options.mayHaveLost())))
+      settledAt = performance.now() + settledAfterMs - (isOther ? 0 : Math.min(upMs, settledAfterMs));
+  }
+
   async function arrive(): Promise<void> {
     if (isClosed || state === 'recovering') return;
     state = 'recovering';
     try {
-      // It may answer and refuse writes; without a write, it would come and go with each message.
-      await client.set('{sessions}:probe', Date.now(), 'PX', 60_000);
+      // It may answer and refuse writes, and would then come and go with each message.
+      await client.del('{sessions}:probe');
+      await noteRestart();
       await options.recover();
     } catch (error) {
       state = 'away';
-      log.debug({ err: error, reason: reasonOf(error) }, 'Redis cannot be used yet');
+      if (!isWaiting) log.warn({ err: error, reason: reasonOf(error) }, 'Redis answers, and cannot be used yet');
+      isWaiting = true;
       setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
       return;
     }
@@ -78,6 +109,7 @@ export function connectRedis(options: {
       return;
     }
     backoff.reset();
+    isWaiting = false;
     state = 'up';
     telemetry.redisLink.tell({ isUp: true });
     tellFirst(null);
@@ -100,6 +132,9 @@ export function connectRedis(options: {
     get state() {
       return state;
     },
+    get unsettledMs() {
+      return Math.max(0, settledAt - performance.now());
+    },
     async run<T>(work: (client: Client) => Promise<unknown>) {
       if (state === 'away') throw unavailable(new Error('Redis is away'));
       try {
@@ -109,6 +144,8 @@ export function connectRedis(options: {
           // Its answers may still come, and nobody can tell to what: a new connection begins afresh.
           leave(error);
           client.disconnect(true);
+        } else if (isFull(error)) {
+          sayFull();
         } else if (isUnable(error) && state === 'up') {
           leave(error);
           setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
@@ -184,10 +221,17 @@ function isSilence(error: unknown): boolean {
   return error instanceof Error && error.message === 'Command timed out';
 }
 
-/** Redis answers, and cannot write: full, loading, a replica, or its disk fails. */
+/** It takes no more messages; everything that frees memory goes on. */
+function isFull(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('OOM');
+}
+
+/** Redis answers, and cannot write: it is loading, a replica, or its disk fails; or it is not what we were told. */
 function isUnable(error: unknown): boolean {
   return (
     error instanceof Error &&
-    /^(?:OOM|LOADING|READONLY|MISCONF|NOREPLICAS|CLUSTERDOWN|NOAUTH|NOPERM|WRONGPASS)/.test(error.message)
+    /^(?:LOADING|READONLY|MISCONF|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|MOVED|CROSSSLOT|BUSY|NOAUTH|NOPERM|WRONGPASS)/.test(
+      error.message,
+    )
   );
 }

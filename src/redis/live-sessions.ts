@@ -38,7 +38,7 @@ const keysOf = (sessionId: string) =>
 export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: number }): LiveSessions {
   const { run } = link;
   return {
-    async create(head) {
+    async create(head, isStored) {
       const fields = fieldsOf({
         ...head,
         state: 'open',
@@ -47,8 +47,14 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
         lastPosition: 0,
         bytes: 0,
       });
-      const there = await run<[string[], string] | null>((redis) =>
-        redis.afterwordCreate(...keysOf(head.sessionId), ...fields),
+      const keys = withIndex(head.sessionId);
+      const there = await marked(head.sessionId, !isStored, () =>
+        run<[string[], string] | null>((redis) =>
+          redis.afterwordCreate(
+            ...[keys.length, ...keys, isStored ? ttlMs : 0, fields.length],
+            ...[...fields, head.sessionId],
+          ),
+        ),
       );
       return there && toSession(head.sessionId, ...there);
     },
@@ -97,18 +103,18 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
         return toRefusal(answer as Refused);
       }
       const [pending, taken] = answer as [number, [number, number, number][]];
+      // A sync may have used up the mark before these messages came.
+      if (isCluster && pending > 0) await mark(sessionId);
       return {
         pending,
         taken: taken.map(([position, questions, replay]) => ({ position, questions, isReplay: replay === 1 })),
       };
     },
 
-    async markDirty(sessionId) {
-      await run((redis) => redis.afterwordMark(index.dirty, sessionId));
-    },
-
     async releaseBytes(bytes) {
-      await run((redis) => redis.decrby(index.bytes, bytes));
+      // Not DECRBY alone, which a full Redis refuses.
+      const keys = [index.dirty, index.leased, index.tokens, index.bytes];
+      await run((redis) => redis.afterwordRelease(...keys, '', '', bytes, ''));
     },
 
     async view(sessionId) {
@@ -125,11 +131,27 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
       return found === null ? [] : toMessages(found[2], found[3]).messages;
     },
 
-    unknown,
+    async fates(sessionId, messageIds) {
+      const fates = await Promise.all(
+        messageIds.map((id) =>
+          Promise.all([
+            run<number>((redis) => redis.exists(messagePrefix(sessionId) + id)),
+            run<string | null>((redis) => redis.zscore(keysOf(sessionId)[3] as string, id)),
+          ]),
+        ),
+      );
+      return {
+        lost: messageIds.filter((_, i) => fates[i]?.[0] === 0),
+        pending: messageIds.filter((_, i) => fates[i]?.[1] !== null),
+      };
+    },
 
     async close(sessionId, end, idleMs) {
-      const answer = await run<['closed', string] | ['active'] | null>((redis) =>
-        redis.afterwordClose(...keysOf(sessionId), JSON.stringify(end), idleMs),
+      const keys = withIndex(sessionId);
+      const answer = await marked(sessionId, true, () =>
+        run<['closed', string] | ['active'] | null>((redis) =>
+          redis.afterwordClose(...[keys.length, ...keys, JSON.stringify(end), idleMs, sessionId]),
+        ),
       );
       if (answer === null) return null;
       return answer[0] === 'active' ? 'active' : (JSON.parse(answer[1]) as EndRequest);
@@ -140,7 +162,14 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
     },
 
     async forget(sessionId, movedIds) {
-      await run((redis) => redis.afterwordForget(...keysOf(sessionId), messagePrefix(sessionId), ...movedIds));
+      const done = await run<number>((redis) =>
+        redis.afterwordForget(...keysOf(sessionId), messagePrefix(sessionId), ...movedIds),
+      );
+      return done === 1;
+    },
+
+    async raiseFence(token) {
+      await run((redis) => redis.afterwordRaiseFence(index.fence, String(token)));
     },
 
     async claim({ dirtyForMs, limit, leaseMs }) {
@@ -189,6 +218,26 @@ export function liveSessions(link: RedisLink, { ttlMs }: { readonly ttlMs: numbe
 
     leaseSweep: async (ms) => (await run((redis) => redis.set(index.sweep, randomUUID(), 'PX', ms, 'NX'))) === 'OK',
   };
+
+  function withIndex(sessionId: string): string[] {
+    return [...keysOf(sessionId), ...(link.isCluster ? [] : [index.dirty])];
+  }
+
+  function mark(sessionId: string) {
+    return run((redis) => redis.afterwordMark(index.dirty, sessionId));
+  }
+
+  /**
+   * In a cluster, the index is in another slot: the session is marked before, in case this process dies in between, and
+   * afterwards, in case a sync has used up the mark.
+   */
+  async function marked<T>(sessionId: string, isNeeded: boolean, work: () => Promise<T>): Promise<T> {
+    if (!link.isCluster || !isNeeded) return work();
+    await mark(sessionId);
+    const result = await work();
+    await mark(sessionId);
+    return result;
+  }
 
   /**
    * In a cluster, the index is in another slot. A mark without a message costs one read; a message without a mark would
@@ -275,7 +324,7 @@ function toSession(sessionId: string, fields: readonly string[], questions: stri
   };
 }
 
-const lines = /^(\d+)\n\d+\n(user|bot)\n(\d+)\n(.*)$/s;
+const lines = /^(\d+)\n\d+\n(user|bot)\n(-?\d+)\n(.*)$/s;
 
 function toMessage(messageId: string, value: string): Message | null {
   const [, position, role, sent, text] = lines.exec(value) ?? [];

@@ -37,17 +37,36 @@ const admit = `    if redis.call('INCRBY', KEYS[6], added) > tonumber(ARGV[8]) t
       end
     end`;
 
+/**
+ * A Redis at its maxmemory refuses commands that need memory, but not within a script that has written already. Scripts
+ * that let messages leave Redis begin with a removal of nothing.
+ */
+const evenIfFull = (key: string) => `redis.call('ZREM', ${key}, '')`;
+
+/**
+ * The session is dirty; KEYS[5] is the index, unless that is in another slot. The last argument is the session's id.
+ */
+const markHere = `if KEYS[5] then redis.call('ZADD', KEYS[5], 'NX', now, ARGV[#ARGV]) end`;
+
 export const scripts = {
-  /** ARGV: fields of the session. Returns the session that is there, or false. */
+  /**
+   * ARGV: TTL, or 0 if the database does not have the session yet; number of fields, and the fields. Returns the
+   * session that is there, or false.
+   */
   afterwordCreate: {
-    numberOfKeys: 4,
     lua: `${session}
+${now}
 if redis.call('EXISTS', meta) == 1 and redis.call('EXISTS', count) == 1 then
   return {redis.call('HGETALL', meta), redis.call('GET', count)}
 end
 redis.call('DEL', meta, history, pending)
-redis.call('HSET', meta, unpack(ARGV))
+redis.call('HSET', meta, unpack(ARGV, 3, 2 + tonumber(ARGV[2])))
 redis.call('SET', count, 0)
+if ARGV[1] == '0' then
+  ${markHere}
+else
+  for i = 1, 2 do redis.call('PEXPIRE', KEYS[i], ARGV[1]) end
+end
 return false`,
   },
 
@@ -160,6 +179,7 @@ return {fields, questions, ids, values}`,
     numberOfKeys: 4,
     lua: `${session}
 ${now}
+${evenIfFull('pending')}
 local freed = 0
 for i = 3, #ARGV do
   if redis.call('ZREM', pending, ARGV[i]) == 1 then
@@ -170,7 +190,10 @@ for i = 3, #ARGV do
     redis.call('PEXPIRE', key, ARGV[2])
   end
 end
-if redis.call('EXISTS', meta) == 1 then redis.call('HSETNX', meta, 'forgets_at', now + tonumber(ARGV[2])) end
+local forgets, sooner = redis.call('HGET', meta, 'forgets_at'), now + tonumber(ARGV[2])
+if redis.call('EXISTS', meta) == 1 and (not forgets or sooner < tonumber(forgets)) then
+  redis.call('HSET', meta, 'forgets_at', sooner)
+end
 local left = redis.call('ZCARD', pending)
 if left == 0 and redis.call('EXISTS', meta) == 1 then
   redis.call('HSET', meta, 'expires', 1)
@@ -179,17 +202,18 @@ end
 return {left, freed}`,
   },
 
-  /** ARGV: the end as JSON, and for how many milliseconds the session must have been idle. */
+  /** ARGV: the end as JSON, for how many milliseconds the session must have been idle, and the session's id. */
   afterwordClose: {
-    numberOfKeys: 4,
     lua: `${session}
 ${now}
+${evenIfFull('pending')}
 local have = redis.call('HMGET', meta, 'state', 'end', 'active')
 if not have[1] or redis.call('EXISTS', count) == 0 then return false end
 if have[1] ~= 'open' and have[2] then return {'closed', have[2]} end
 if now - tonumber(have[3]) < tonumber(ARGV[2]) then return {'active'} end
 redis.call('HSET', meta, 'state', 'ending', 'end', ARGV[1], 'expires', 0)
 for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
+${markHere}
 return {'closed', ARGV[1]}`,
   },
 
@@ -197,13 +221,14 @@ return {'closed', ARGV[1]}`,
   afterwordState: {
     numberOfKeys: 4,
     lua: `${session}
+${evenIfFull('pending')}
 if redis.call('EXISTS', meta) == 0 then return 0 end
 redis.call('HSET', meta, 'state', ARGV[1])
 if ARGV[1] == 'open' then redis.call('HDEL', meta, 'end') end
 return 1`,
   },
 
-  /** ARGV: prefix of message keys, ids whose answers have changed. */
+  /** ARGV: prefix of message keys, ids whose answers have changed. Returns 0 if something is pending. */
   afterwordForget: {
     numberOfKeys: 4,
     lua: `${session}
@@ -211,13 +236,15 @@ for i = 2, #ARGV do
   if not redis.call('ZSCORE', pending, ARGV[i]) then redis.call('DEL', ARGV[1] .. ARGV[i]) end
 end
 if redis.call('ZCARD', pending) > 0 then return 0 end
-return redis.call('DEL', meta, count, history)`,
+redis.call('DEL', meta, count, history)
+return 1`,
   },
 
   /** KEYS: dirty. ARGV: session. */
   afterwordMark: {
     numberOfKeys: 1,
     lua: `${now}
+${evenIfFull('KEYS[1]')}
 return redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])`,
   },
 
@@ -249,6 +276,7 @@ return false`,
     numberOfKeys: 4,
     lua: `${now}
 local dirty, leased, tokens, fence = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+${evenIfFull('dirty')}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, 1000)) do
   redis.call('ZREM', leased, id)
   redis.call('ZADD', dirty, 'NX', now, id)
@@ -278,6 +306,7 @@ return claimed`,
   afterwordRelease: {
     numberOfKeys: 4,
     lua: `local dirty, leased, tokens, bytes = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+${evenIfFull('dirty')}
 if redis.call('HGET', tokens, ARGV[1]) == ARGV[2] then
   redis.call('HDEL', tokens, ARGV[1])
   redis.call('ZREM', leased, ARGV[1])
@@ -288,6 +317,14 @@ if ARGV[4] ~= '' then
 end
 if redis.call('DECRBY', bytes, ARGV[3]) <= 0
   or (redis.call('ZCARD', dirty) == 0 and redis.call('ZCARD', leased) == 0) then redis.call('DEL', bytes) end
+return 1`,
+  },
+
+  /** KEYS: fence. ARGV: a token that the database has seen; the next one is higher. */
+  afterwordRaiseFence: {
+    numberOfKeys: 1,
+    lua: `local now = tonumber(redis.call('GET', KEYS[1]) or '0')
+if now < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
 return 1`,
   },
 

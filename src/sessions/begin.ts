@@ -2,12 +2,16 @@ import { PipelineError } from '../event/fault.ts';
 import type { LiveSessions, Session, SessionHead, StoredSessions } from './ports.ts';
 import type { Unsynced } from './unsynced.ts';
 
-/** @returns the session that was there before; null: begun. */
-type BeginSession = (head: SessionHead) => Promise<Session | null>;
+/**
+ * @param isNew  the id was just made: nobody can have it.
+ * @returns the session that was there before; null: begun.
+ */
+type BeginSession = (head: SessionHead, isNew: boolean) => Promise<Session | null>;
 
 /**
- * Begins a session in the database, which then knows it when Redis does not, and in Redis. If one of them is away, the
- * other does.
+ * Begins a session in the database, which then knows it when Redis does not, and in Redis. While the database is away,
+ * only sessions with a new id can begin, in Redis: of any other, only the database knows whether it exists, and whose
+ * it is.
  */
 export function createBegin(options: {
   readonly live: LiveSessions;
@@ -17,23 +21,19 @@ export function createBegin(options: {
 }): BeginSession {
   const { live, stored, unsynced, isUp } = options;
 
-  async function beginLive(head: SessionHead): Promise<Session | null> {
-    await live.markDirty(head.sessionId);
-    const before = await live.create(head);
-    if (before === null) unsynced.begin(head);
-    return before;
-  }
-
-  return async (head) => {
+  return async (head, isNew) => {
     let before: Session | null;
     try {
       before = await stored.create(head);
     } catch (error) {
-      if (!isUp() || !(error instanceof PipelineError) || error.kind !== 'transient') throw error;
-      return beginLive(head);
+      const isAway = error instanceof PipelineError && error.kind === 'transient';
+      if (!isAway || !isNew || !isUp()) throw error;
+      before = await live.create(head, false);
+      unsynced.begin(head);
+      return before;
     }
     if (before !== null || !isUp()) return before;
     // Redis would have it from the database with its first message, too.
-    return live.create(head).catch(() => null);
+    return live.create(head, true).catch(() => null);
   };
 }

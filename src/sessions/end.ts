@@ -6,6 +6,7 @@ import type {
   AcceptConversation,
   CheckConversation,
   EndRequest,
+  FindEvent,
   LiveSessions,
   Message,
   SessionHead,
@@ -39,14 +40,15 @@ export function createEndSession(options: {
   readonly isUp: () => boolean;
   readonly load: (sessionId: string) => Promise<boolean>;
   readonly syncOne: (sessionId: string) => Promise<boolean>;
+  /** Until then, another process may still have to tell the database what Redis has lost. */
+  readonly unsettledMs: () => number;
   readonly accept: AcceptConversation;
+  readonly findEvent: FindEvent;
   readonly check: CheckConversation;
 }): EndSession {
   const { live, stored } = options;
 
   async function close(sessionId: string, asked: EndRequest, idleMs: number): Promise<EndRequest | 'active'> {
-    // Whoever claims it finds what is left to do, also if this process ends now.
-    await live.markDirty(sessionId);
     const closed = await live.close(sessionId, asked, idleMs);
     if (closed !== null) return closed;
     if (!(await options.load(sessionId))) throw notFound();
@@ -63,15 +65,35 @@ export function createEndSession(options: {
     if (session.eventId !== null) return { conversationId, eventId: session.eventId, replayed: true };
     const messages = await stored.messagesAfter(sessionId, 0, wholeSession);
     const accepted = await options.accept(toConversation(session, session.end, messages));
-    if (accepted.kind === 'refused') {
-      // For example because another conversation has its id: the session goes on.
-      await stored.reopen(sessionId);
-      await tell(sessionId, 'open');
-      throw accepted.why;
+    const event = accepted.kind === 'accepted' ? accepted : await ownEvent(session, session.end, messages);
+    if (event !== null) {
+      // Otherwise another call has finished or reopened it meanwhile: the caller asks again.
+      if (!(await stored.markEnded(session, event.eventId))) return again(sessionId, event.eventId);
+      await tell(sessionId, 'ended');
+      return { conversationId, eventId: event.eventId, replayed: event.replayed };
     }
-    await stored.markEnded(sessionId, accepted.eventId);
-    await tell(sessionId, 'ended');
-    return { conversationId, eventId: accepted.eventId, replayed: accepted.replayed };
+    // For example because another conversation has its id: the session goes on.
+    if (await stored.reopen(session)) await tell(sessionId, 'open');
+    throw accepted.kind === 'refused' ? accepted.why : notFound();
+  }
+
+  /**
+   * The event that an earlier finish has had accepted, and died before it was noted: of this user, with nothing but
+   * what was said in this session. What came into the session since is not in it.
+   */
+  async function ownEvent(session: StoredSession, end: EndRequest, messages: readonly Message[]) {
+    const event = await options.findEvent(end.conversationId);
+    if (event === null || event.userId !== session.userId || event.turns.length === 0) return null;
+    const said = new Set(messages.map((m) => `${m.sentAt.toISOString()} ${m.text}`));
+    const isOurs = event.turns.every(({ text, timestamp }) => said.has(`${timestamp} ${text}`));
+    return isOurs ? { eventId: event.eventId, replayed: true } : null;
+  }
+
+  async function again(sessionId: string, eventId: string): Promise<Ended> {
+    const now = await stored.find(sessionId);
+    if (now?.eventId === eventId && now.end !== null)
+      return { conversationId: now.end.conversationId, eventId, replayed: true };
+    throw new PipelineError('transient', 'SESSION_NOT_CLOSED', 'the session was ended by somebody else meanwhile');
   }
 
   /** Best effort: reads take the state from the database, and so does Redis at its next load. */
@@ -96,7 +118,13 @@ export function createEndSession(options: {
         'REDIS_UNAVAILABLE',
         'a session cannot end while Redis, which may hold some of its messages, is away',
       );
-    if (before !== null) options.check(toConversation(before, asked, []));
+    const unsettledMs = options.unsettledMs();
+    if (unsettledMs > 0)
+      throw new Problem(503, 'redis_restarted', 'Redis has restarted: what it may have lost is being brought back', {
+        retryAfterSeconds: Math.ceil(unsettledMs / 1_000),
+      });
+    // Without its messages, only they decide whether end_time is late enough.
+    if (before !== null) options.check(toConversation(before, { ...asked, endTime: null }, []));
     const closed = await close(sessionId, asked, idleMs);
     if (closed === 'active') return null;
     requireSame(closed, asked);
@@ -112,7 +140,9 @@ export function createEndSession(options: {
       return ended;
     },
     async endIfIdle(sessionId, idleMs) {
-      await end(sessionId, { conversationId: sessionId, endTime: null, metadata: null, userId: null }, idleMs);
+      const asked = { conversationId: sessionId, endTime: null, metadata: null, userId: null };
+      // Otherwise it would be looked at again and again, in front of those that are idle.
+      if ((await end(sessionId, asked, idleMs)) === null) await stored.touch(sessionId);
     },
   };
 }
@@ -124,8 +154,9 @@ function requireUser(session: SessionHead, { userId }: EndRequest): void {
     });
 }
 
-function requireSame({ userId: _, ...first }: EndRequest, { userId: __, ...asked }: EndRequest): void {
-  if (!isDeepStrictEqual(first, asked))
+function requireSame(first: EndRequest, asked: EndRequest): void {
+  const of = ({ conversationId, endTime, metadata }: EndRequest) => [conversationId, endTime, metadata];
+  if (!isDeepStrictEqual(of(first), of(asked)))
     throw new Problem(409, 'session_ended', 'the session has ended before, with another id, end_time or metadata');
 }
 

@@ -1,7 +1,7 @@
 export { createBegin } from './begin.ts';
 export { createConverse } from './converse.ts';
 export { createEndSession } from './end.ts';
-export type { LiveSessions, SessionHead } from './ports.ts';
+export type { LiveSessions } from './ports.ts';
 export { createReads } from './reads.ts';
 export { createRecovery } from './recover.ts';
 export { parseEnd, requireSessionId } from './request.ts';

@@ -81,7 +81,7 @@ export type Refusal =
 /** The sessions in Redis. Every call rejects with a transient PipelineError if Redis does not do it. */
 export type LiveSessions = {
   /** @returns the session that was there before; null: created. */
-  create(head: SessionHead): Promise<Session | null>;
+  create(head: SessionHead, isStored: boolean): Promise<Session | null>;
   /** Brings a session from the database, unless it is there. */
   load(session: Session, history: readonly Message[]): Promise<void>;
   /** @param options.isAsked  the database knows none of these ids. */
@@ -90,23 +90,26 @@ export type LiveSessions = {
     messages: readonly NewMessage[],
     options: { readonly limits: Limits; readonly isAsked: boolean },
   ): Promise<Refusal | { readonly taken: readonly Taken[]; readonly pending: number }>;
-  /** Notes, before it has, that a session has something to sync. */
-  markDirty(sessionId: string): Promise<void>;
   /** They are in the database now. */
   releaseBytes(bytes: number): Promise<void>;
   view(sessionId: string): Promise<LiveView | null>;
   /** Messages that are not in the database, after a position. */
   pendingAfter(sessionId: string, position: number, limit: number): Promise<readonly Message[]>;
-  /** Those of `messageIds` that Redis does not know. */
-  unknown(sessionId: string, messageIds: readonly string[]): Promise<readonly string[]>;
+  /** Those of `messageIds` that Redis does not know, and those that are pending. */
+  fates(
+    sessionId: string,
+    messageIds: readonly string[],
+  ): Promise<{ readonly lost: readonly string[]; readonly pending: readonly string[] }>;
   /**
    * Closes a session for messages. @returns the end that it has now (the first wins); null: missing; `active`: it has
    * not been idle for `idleMs`.
    */
   close(sessionId: string, end: EndRequest, idleMs: number): Promise<EndRequest | 'active' | null>;
   setState(sessionId: string, state: 'open' | 'ended'): Promise<void>;
-  /** Removes a session that has nothing pending; the next use brings it from the database. */
-  forget(sessionId: string, movedIds: readonly string[]): Promise<void>;
+  /** Removes a session; the next use brings it from the database. @returns false: it has something pending. */
+  forget(sessionId: string, movedIds: readonly string[]): Promise<boolean>;
+  /** The database has seen this token. */
+  raiseFence(token: number): Promise<void>;
 
   /** Leases sessions that have something to sync. */
   claim(options: { readonly dirtyForMs: number; readonly limit: number; readonly leaseMs: number }): Promise<{
@@ -154,14 +157,24 @@ export type SessionWrite = {
   readonly end: EndRequest | null;
 };
 
-/** `fenced`: a later lease has written since. `moved`: these have other positions now. */
+/**
+ * `moved`: these have other positions now. `state`: as it was before. `fenced`: a later lease has written since, with
+ * `token`. `foreign`: the session is of another user.
+ */
 export type Written = { readonly sessionId: string; readonly stored: number } & (
-  | { readonly kind: 'written'; readonly moved: readonly string[] }
-  | { readonly kind: 'fenced' }
+  | { readonly kind: 'written'; readonly moved: readonly string[]; readonly state: SessionState }
+  | { readonly kind: 'fenced'; readonly token: number }
+  | { readonly kind: 'foreign' }
 );
 
 /** A session in the database, with what its end asks for and has led to. */
-export type StoredSession = Session & { readonly end: EndRequest | null; readonly eventId: string | null };
+export type StoredSession = Session & {
+  readonly end: EndRequest | null;
+  /** `end` as it is stored. */
+  readonly endText: string | null;
+  readonly eventId: string | null;
+};
+type Ending = Pick<StoredSession, 'sessionId' | 'endText'>;
 
 /** The sessions in the database. */
 export type StoredSessions = {
@@ -180,8 +193,14 @@ export type StoredSessions = {
   lastMessages(sessionId: string, limit: number): Promise<readonly Message[]>;
   messagesAfter(sessionId: string, position: number, limit: number): Promise<readonly Message[]>;
   findMessage(sessionId: string, messageId: string): Promise<Message | null>;
-  markEnded(sessionId: string, eventId: string): Promise<void>;
-  reopen(sessionId: string): Promise<void>;
+  /** @returns false: it is not being ended like this any more. */
+  markEnded(session: Ending, eventId: string): Promise<boolean>;
+  /** @returns false: it is not being ended like this any more. */
+  reopen(session: Ending): Promise<boolean>;
+  /** It is in use, though the database has not heard of it. */
+  touch(sessionId: string): Promise<void>;
+  /** Whether any session is open or ending. */
+  hasOpen(): Promise<boolean>;
   idleFor(ms: number, limit: number): Promise<readonly string[]>;
   endingFor(ms: number, limit: number): Promise<readonly string[]>;
   /** Sessions that took messages while Redis was away. */
@@ -197,5 +216,11 @@ export type AcceptConversation = (
   | { readonly kind: 'accepted'; readonly eventId: string; readonly replayed: boolean }
   | { readonly kind: 'refused'; readonly why: Error }
 >;
+/** The event of a conversation, if there is one. */
+export type FindEvent = (conversationId: string) => Promise<{
+  readonly eventId: string;
+  readonly userId: string;
+  readonly turns: readonly { readonly text: string; readonly timestamp: string }[];
+} | null>;
 /** Checks the body of an accept, and does nothing. @throws {Problem} */
 export type CheckConversation = (body: Readonly<Record<string, unknown>>) => void;

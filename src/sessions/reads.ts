@@ -60,9 +60,15 @@ export function createReads(options: {
           end: session.end,
           eventId: session.eventId,
         };
-      const waiting = unsynced.of(sessionId);
+      const waiting = unsynced.of(sessionId).filter((m) => m.position > session.lastPosition);
       const history = [...(await stored.lastMessages(sessionId, historyLength)), ...waiting];
-      return { ...session, history: history.slice(-historyLength), pending: waiting.length };
+      return {
+        ...session,
+        messages: session.messages + waiting.length,
+        questions: session.questions + waiting.filter((m) => m.role === 'user').length,
+        history: history.slice(-historyLength),
+        pending: waiting.length,
+      };
     },
 
     async findMessage(sessionId, messageId) {

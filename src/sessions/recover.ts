@@ -1,3 +1,4 @@
+import { faultOf } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { LiveSessions, Message, StoredSessions } from './ports.ts';
 import type { Unsynced } from './unsynced.ts';
@@ -20,46 +21,56 @@ export function createRecovery(options: {
 }) {
   const { live, stored, unsynced, log } = options;
 
-  /** Writes what this process has acknowledged, whether Redis has it or not. @returns false: nothing had to be. */
-  async function write(sessionId: string, messages: readonly Message[]): Promise<boolean> {
-    if (messages.length === 0) return false;
+  /**
+   * Writes what this process has acknowledged, whether Redis has it or not.
+   * @returns `unknown`: the database has no such session yet, another process may know it.
+   */
+  async function write(sessionId: string, messages: readonly Message[]): Promise<'written' | 'nothing' | 'unknown'> {
     const head = unsynced.headOf(sessionId);
-    const session = (await stored.find(sessionId)) ?? (head && { ...head, activeAt: head.startedAt });
+    if (head !== null) await stored.create(head);
+    if (messages.length === 0) return head === null ? 'nothing' : 'written';
+    const session = await stored.find(sessionId);
     if (session === null) {
-      log.error(
+      log.warn(
         { session_id: sessionId, messages: messages.length },
-        'Redis has lost a session that no database knows',
+        'Redis has lost a session that is in no database yet',
       );
-      return false;
+      return 'unknown';
     }
-    await stored.write([{ session, messages, end: null }], 0);
+    const [written] = await stored.write([{ session, messages, end: null }], 0);
+    if (written?.kind === 'written' && written.state === 'ended' && written.stored > 0)
+      warnLate(sessionId, written.stored);
     unsynced.remove(
       sessionId,
       messages.map((m) => m.messageId),
     );
-    return true;
+    return 'written';
   }
 
-  /** Tells the database what Redis has lost of our answers. */
+  function warnLate(sessionId: string, messages: number): void {
+    log.error({ session_id: sessionId, messages }, 'messages came into a session that has ended: its event lacks them');
+  }
+
+  /** Tells the database what Redis has lost of our answers. @returns whether there was something. */
   async function restore(sessionId: string): Promise<boolean> {
     const messages = unsynced.of(sessionId);
-    const lost = new Set(
-      await live.unknown(
-        sessionId,
-        messages.map((m) => m.messageId),
-      ),
+    const fates = await live.fates(
+      sessionId,
+      messages.map((m) => m.messageId),
     );
-    const isNews = await write(
+    const lost = new Set(fates.lost);
+    const result = await write(
       sessionId,
       messages.filter((m) => lost.has(m.messageId)),
     );
-    if (isNews) await reconcile(sessionId);
-    return isNews;
+    if (result === 'written' && lost.size > 0) await reconcile(sessionId);
+    return result === 'written' && lost.size > 0;
   }
 
-  async function reconcile(sessionId: string): Promise<void> {
+  /** @returns whether Redis has forgotten the session, and will have it from the database. */
+  async function reconcile(sessionId: string): Promise<boolean> {
     await options.syncOne(sessionId);
-    await live.forget(sessionId, []);
+    return live.forget(sessionId, []);
   }
 
   /** Sessions that any process of the fleet has continued in the database. */
@@ -67,10 +78,12 @@ export function createRecovery(options: {
     let sessions = 0;
     for (;;) {
       const detached = await stored.detached(page);
-      for (const { sessionId } of detached) await reconcile(sessionId);
-      await stored.attach(detached);
-      sessions += detached.length;
-      if (detached.length < page) return sessions;
+      const done: (typeof detached)[number][] = [];
+      for (const one of detached) if (await reconcile(one.sessionId)) done.push(one);
+      await stored.attach(done);
+      sessions += done.length;
+      // The others were used meanwhile, and are tried again later.
+      if (detached.length < page || done.length === 0) return sessions;
     }
   }
 
@@ -82,12 +95,21 @@ export function createRecovery(options: {
     async retire(ms: number): Promise<void> {
       for (const sessionId of unsynced.sessions(ms)) {
         await restore(sessionId);
-        unsynced.drop(sessionId);
+        const left = unsynced.of(sessionId).map((m) => m.messageId);
+        const { lost, pending } = await live.fates(sessionId, left);
+        if (lost.length === 0 && pending.length === 0) unsynced.drop(sessionId);
       }
     },
     async recover(): Promise<void> {
       let restored = 0;
-      for (const sessionId of unsynced.sessions()) if (await restore(sessionId)) restored++;
+      for (const sessionId of unsynced.sessions()) {
+        try {
+          if (await restore(sessionId)) restored++;
+        } catch (error) {
+          if (faultOf(error) === 'transient') throw error;
+          log.error({ err: error, session_id: sessionId }, 'a session cannot be reconciled');
+        }
+      }
       // Without the database nothing was taken meanwhile by us, and the loop finds what others did.
       const continued = await reattach().catch((error: unknown) => {
         log.debug({ err: error }, 'sessions that were continued in the database are looked for later');

@@ -33,9 +33,9 @@ const session = z.object(
   'must be an object',
 );
 
-export function parseSession(body: unknown): SessionHead {
+export function parseSession(body: unknown): { readonly head: SessionHead; readonly isNew: boolean } {
   const s = parseBody(session, body);
-  return {
+  const head = {
     sessionId: s.session_id ?? `session_${randomUUID()}`,
     userId: s.user_id,
     botType: s.bot_type,
@@ -44,6 +44,7 @@ export function parseSession(body: unknown): SessionHead {
     topicId: s.agent_tag || null,
     startedAt: new Date(),
   };
+  return { head, isNew: s.session_id == null };
 }
 
 const roles = ['role', 'speaker', 'character'] as const;
@@ -118,7 +119,8 @@ export function parseEnd(sessionId: string, body: unknown): EndRequest {
   return {
     conversationId: e.conversation_id ?? sessionId,
     endTime: e.end_time?.toISOString() ?? null,
-    metadata: e.metadata ?? null,
+    // As it will be read again: JSON has no -0, and no number as large as 1e400.
+    metadata: JSON.parse(JSON.stringify(e.metadata ?? null)) as EndRequest['metadata'],
     userId: e.user_id ?? null,
   };
 }

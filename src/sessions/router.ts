@@ -1,10 +1,11 @@
 import { Router } from 'express';
 import * as z from 'zod';
 import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
+import type { createBegin } from './begin.ts';
 import type { Answered, createConverse } from './converse.ts';
 import type { Ended, EndSession } from './end.ts';
 import { notFound } from './not-found.ts';
-import type { NewMessage, Session, SessionHead } from './ports.ts';
+import type { NewMessage } from './ports.ts';
 import type { Reads } from './reads.ts';
 import { parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
 import { presentMessage, presentSession, presentStats } from './views.ts';
@@ -28,8 +29,7 @@ const page = z.object({
 });
 
 export type Sessions = {
-  /** @returns the session that was there before; null: created. */
-  create(head: SessionHead): Promise<Session | null>;
+  readonly begin: ReturnType<typeof createBegin>;
   readonly converse: ReturnType<typeof createConverse>;
   readonly reads: Reads;
   readonly endSession: EndSession;
@@ -47,8 +47,8 @@ export function sessionsRouter(
   const body = [budget.handler, ...jsonBody(maxBodyBytes)];
 
   router.post('/v1/sessions', ...body, async (request, response) => {
-    const head = parseSession(request.body);
-    const before = await sessions.create(head);
+    const { head, isNew } = parseSession(request.body);
+    const before = await sessions.begin(head, isNew);
     if (before !== null && before.userId !== head.userId)
       throw new Problem(409, 'session_exists', 'another user has a session with this id');
     const view = await reads.session(head.sessionId);

@@ -3,7 +3,7 @@ import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { pause, settlesWithin } from '../runtime/wait.ts';
-import type { Claim, LiveSessions, Pending, StoredSessions } from './ports.ts';
+import type { Claim, LiveSessions, Pending, StoredSessions, Written } from './ports.ts';
 import type { Unsynced } from './unsynced.ts';
 
 /** Measured: larger batches raise the rate no more (docs/decisions/0024). */
@@ -12,7 +12,7 @@ const maxBytes = 4 * 1_024 * 1_024;
 const sessionsPerClaim = 100;
 /** More than a session may hold: its end is only written with everything that came before. */
 const wholeSession = 10_000;
-/** Sessions that are read from Redis, and batches that are written, at the same time. */
+const readsAtOnce = 25;
 const writesAtOnce = 2;
 /**
  * Several times as long as a batch may take; afterwards another process does it again, and nothing is written twice.
@@ -31,6 +31,8 @@ export type Sync = {
   close(withinMs: number): Promise<void>;
 };
 
+/** `failure`: what some sessions could not be written for. */
+type Done = { messages: number; failure: unknown };
 type Work = Claim & { readonly token: number; readonly pending: Pending };
 
 /**
@@ -43,6 +45,8 @@ export function startSync(options: {
   readonly stored: StoredSessions;
   readonly unsynced: Unsynced;
   readonly isUp: () => boolean;
+  /** As in recover.ts. */
+  readonly writeCopies: (sessionId: string) => Promise<unknown>;
   readonly intervalMs: number;
   readonly log: Logger;
 }): Sync {
@@ -50,31 +54,88 @@ export function startSync(options: {
   const stop = new AbortController();
   const nudged = new Set<string>();
   const limit = pLimit(writesAtOnce);
+  const limitAlone = pLimit(writesAtOnce);
 
   async function syncClaims(dirtyForMs: number): Promise<number> {
     let messages = 0;
+    let failure: unknown = null;
     for (;;) {
       const { token, claims } = await live.claim({ dirtyForMs, limit: sessionsPerClaim, leaseMs });
-      if (claims.length === 0) return messages;
-      messages += await syncLeased(token, claims);
+      if (claims.length === 0) break;
+      const done = await syncLeased(token, claims);
+      messages += done.messages;
+      failure ??= done.failure;
+    }
+    // What could not be written keeps its lease, and so waits for half a minute.
+    if (failure !== null && messages === 0) throw failure;
+    return messages;
+  }
+
+  /** Some sessions are read at a time, because together they may be large, while those before them are written. */
+  async function syncLeased(token: number, claims: readonly Claim[]): Promise<Done> {
+    const done: Done = { messages: 0, failure: null };
+    let writing: Promise<unknown> = Promise.resolve();
+    for (let i = 0; i < claims.length; i += readsAtOnce) {
+      const read = await Promise.all(
+        claims.slice(i, i + readsAtOnce).map(async (claim) => {
+          const pending = await live.readPending(claim.sessionId, wholeSession);
+          if (pending === null) await live.release(claim.sessionId, { token, freedBytes: 0, dirtySince: null });
+          return pending && { ...claim, token, pending: withCopies(pending) };
+        }),
+      );
+      await writing;
+      const batches = batchesOf(read.filter((work) => work !== null));
+      writing = Promise.all(
+        batches.map((batch) =>
+          limit(async () => {
+            const result = await syncBatch(batch);
+            done.messages += result.messages;
+            done.failure ??= result.failure;
+          }),
+        ),
+      );
+      writing.catch(() => {}); // awaited with the next ones, or below
+    }
+    await writing;
+    return done;
+  }
+
+  /** A text that Redis has lost may still be known to this process. */
+  function withCopies(pending: Pending): Pending {
+    if (pending.lostIds.length === 0) return pending;
+    const lost = new Set(pending.lostIds);
+    const copies = unsynced.of(pending.session.sessionId).filter((m) => lost.delete(m.messageId));
+    const messages = [...pending.messages, ...copies].sort((a, b) => a.position - b.position);
+    return { ...pending, messages, lostIds: [...lost] };
+  }
+
+  /** @throws if nothing can be written: the sessions are then dirty again. */
+  async function syncBatch(batch: readonly Work[]): Promise<Done> {
+    try {
+      return { messages: await writeBatch(batch), failure: null };
+    } catch (failure) {
+      const [first, last] = [batch[0], batch.at(-1)] as [Work, Work];
+      if (batch.length === 1) return { messages: 0, failure };
+      // One session that cannot be written must not hold up the others. If two cannot, the database is away.
+      const alone = await Promise.allSettled([first, last].map((work) => writeBatch([work])));
+      if (alone.every(({ status }) => status === 'rejected')) {
+        await giveBack(batch);
+        throw failure;
+      }
+      const rest = await Promise.allSettled(batch.slice(1, -1).map((work) => limitAlone(() => writeBatch([work]))));
+      const counts = [...alone, ...rest].map((one) => (one.status === 'fulfilled' ? one.value : 0));
+      return { messages: counts.reduce((sum, n) => sum + n, 0), failure };
     }
   }
 
-  async function syncLeased(token: number, claims: readonly Claim[]): Promise<number> {
-    const read = await Promise.all(
-      claims.map(async (claim) => {
-        const pending = await live.readPending(claim.sessionId, wholeSession);
-        if (pending === null) await live.release(claim.sessionId, { token, freedBytes: 0, dirtySince: null });
-        return pending && { ...claim, token, pending };
-      }),
+  /** The leases would run out by themselves; this is sooner. */
+  async function giveBack(batch: readonly Work[]): Promise<void> {
+    await Promise.allSettled(
+      batch.map(({ sessionId, token, dirtySince }) => live.release(sessionId, { token, freedBytes: 0, dirtySince })),
     );
-    const counts = await Promise.all(
-      batchesOf(read.filter((work) => work !== null)).map((batch) => limit(() => syncBatch(batch))),
-    );
-    return counts.reduce((sum, n) => sum + n, 0);
   }
 
-  async function syncBatch(batch: readonly Work[]): Promise<number> {
+  async function writeBatch(batch: readonly Work[]): Promise<number> {
     const began = performance.now();
     const messages = batch.reduce((sum, { pending }) => sum + pending.messages.length, 0);
     try {
@@ -88,9 +149,8 @@ export function startSync(options: {
       await Promise.all(
         batch.map(async ({ sessionId, token, dirtySince, pending }) => {
           const result = byId.get(sessionId);
-          // A later lease writes the rest.
-          if (result?.kind !== 'written') return;
-          const { left, freedBytes } = await settle(sessionId, pending, result.moved);
+          if (result === undefined || !(await isOurs(result))) return;
+          const { left, freedBytes } = await settle(sessionId, pending, result);
           await live.release(sessionId, { token, freedBytes, dirtySince: left > 0 ? dirtySince : null });
         }),
       );
@@ -98,16 +158,24 @@ export function startSync(options: {
       return written.reduce((sum, { stored: n }) => sum + n, 0);
     } catch (error) {
       telemetry.sessionsSynced.tell({ messages: 0, ms: msSince(began), ok: false });
-      // The leases would run out by themselves; this is sooner.
-      await Promise.allSettled(
-        batch.map(({ sessionId, token, dirtySince }) => live.release(sessionId, { token, freedBytes: 0, dirtySince })),
-      );
       throw error;
     }
   }
 
+  async function isOurs(result: Written): Promise<boolean> {
+    const { sessionId } = result;
+    if (result.kind === 'fenced') {
+      log.warn({ session_id: sessionId }, 'a later lease has written this session; it is written again with a new one');
+      await live.raiseFence(result.token);
+    } else if (result.kind === 'foreign') {
+      log.error({ session_id: sessionId }, 'Redis has a session under an id that another user has in the database');
+    }
+    return result.kind === 'written';
+  }
+
   /** After the commit: what was written is pending no more. */
-  async function settle(sessionId: string, pending: Pending, moved: readonly string[]) {
+  async function settle(sessionId: string, pending: Pending, result: Written) {
+    const { moved, state } = result as Extract<Written, { kind: 'written' }>;
     if (pending.lostIds.length > 0)
       log.error(
         { session_id: sessionId, messages: pending.lostIds.length },
@@ -116,18 +184,28 @@ export function startSync(options: {
     const ids = [...pending.messages.map((m) => m.messageId), ...pending.lostIds];
     const synced = await live.synced(sessionId, ids);
     unsynced.remove(sessionId, ids);
+    if (state === 'ended') {
+      // Redis did not know, for example because it lost its last second.
+      if (result.stored > 0)
+        log.error(
+          { session_id: sessionId, messages: result.stored },
+          'messages came into a session that has ended: its event lacks them',
+        );
+      await live.setState(sessionId, 'ended');
+    }
     if (moved.length > 0) await live.forget(sessionId, moved);
     return synced;
   }
 
   async function one(sessionId: string): Promise<boolean> {
     for (;;) {
-      const pending = await live.readPending(sessionId, wholeSession);
+      const read = await live.readPending(sessionId, wholeSession);
+      const pending = read && withCopies(read);
       if (pending === null || (pending.messages.length === 0 && pending.end === null && pending.lostIds.length === 0))
         return true;
       const [result] = await stored.write([pending], 0);
-      if (result?.kind !== 'written') return false;
-      const { left, freedBytes } = await settle(sessionId, pending, result.moved);
+      if (result === undefined || !(await isOurs(result))) return false;
+      const { left, freedBytes } = await settle(sessionId, pending, result);
       if (freedBytes > 0) await live.releaseBytes(freedBytes);
       if (left === 0) return true;
     }
@@ -141,7 +219,8 @@ export function startSync(options: {
       try {
         const due = [...nudged];
         nudged.clear();
-        for (const sessionId of due) await one(sessionId);
+        // If it fails, it is due with all others in its time.
+        for (const sessionId of due) await one(sessionId).catch(() => {});
         await syncClaims(options.intervalMs);
         failures = 0;
       } catch (error) {
@@ -152,19 +231,24 @@ export function startSync(options: {
     }
   }
 
+  /** Redis may never come back with them, and this process ends. */
+  async function writeAllCopies(): Promise<void> {
+    for (const sessionId of unsynced.sessions()) await options.writeCopies(sessionId);
+  }
+
   const looping = loop();
   return {
     all: () => syncClaims(0),
     one,
     nudge: (sessionId) => void nudged.add(sessionId),
     async close(withinMs) {
+      const began = performance.now();
       stop.abort();
       await settlesWithin(looping, withinMs);
-      if (!options.isUp()) return;
-      const last = syncClaims(0).catch((error: unknown) =>
-        log.warn({ err: error }, 'the last sync was not finished; Redis keeps what is pending'),
+      const last = (options.isUp() ? syncClaims(0) : writeAllCopies()).catch((error: unknown) =>
+        log.warn({ err: error }, 'the last sync was not finished; Redis keeps what it has'),
       );
-      await settlesWithin(last, withinMs);
+      await settlesWithin(last, Math.max(0, withinMs - msSince(began)));
     },
   };
 }

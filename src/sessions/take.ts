@@ -122,6 +122,12 @@ export function createTake(options: {
   return {
     load,
     async take(sessionId, messages, from) {
+      if (from === 'caller' && limits.perMinute > 0 && messages.length > limits.perMinute)
+        throw new Problem(
+          422,
+          'too_many_messages_at_once',
+          `a session may send ${limits.perMinute} messages per minute`,
+        );
       const began = performance.now();
       const about: { source: 'redis' | 'database' } = { source: 'redis' };
       const taken = await spans.take.around(about, async () => {

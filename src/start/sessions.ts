@@ -1,6 +1,8 @@
 import type { Response, Router } from 'express';
 import { type Acceptor, parseConversationRequest, type SessionEnd } from '../accept/index.ts';
 import type { Config } from '../config.ts';
+import type { Turn } from '../event/conversation.ts';
+import type { EventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { connectRedis, liveSessions, type RedisLink } from '../redis/index.ts';
 import type { Gauge } from '../runtime/gauge.ts';
@@ -25,12 +27,16 @@ import {
   sessionsRouter,
   startSync,
 } from '../sessions/index.ts';
-import { type Store, storedSessions } from '../store/index.ts';
+import { findEvent, findText, type Store, storedSessions } from '../store/index.ts';
 import { statementDeadlineMs } from './limits.ts';
 
 /** As many as a conversation may have that comes whole. */
 const maxMessages = 2_000;
-/** After so many intervals every acknowledged message should be in the database; if that is away, Redis still has it. */
+/** A session is written in one statement, which has to fit `max_allowed_packet` (16 MiB by default). */
+const maxTextBytes = 4 * 1_024 * 1_024;
+/**
+ * After so many intervals every acknowledged message should be in the database; if that is away, Redis still has it.
+ */
 const syncsUntilSurely = 3;
 const firstConnectMs = 3_000;
 
@@ -62,19 +68,24 @@ export async function startSessions(
     url: config.redisUrl,
     name: `afterword-api-${process.pid}`,
     recover: () => recovery.recover(),
+    mayHaveLost: () => stored.hasOpen().catch(() => true),
     onFirst: () => first.resolve(),
     log,
   });
   const isUp = () => link.state === 'up';
   const live = liveSessions(link, { ttlMs: config.sessionTtlMs });
-  const sync = startSync({ live, stored, unsynced, isUp, intervalMs: config.syncIntervalMs, log });
+  const sync = startSync({
+    ...{ live, stored, unsynced, isUp, log },
+    writeCopies: (sessionId) => recovery.writeCopies(sessionId),
+    intervalMs: config.syncIntervalMs,
+  });
   const recovery = createRecovery({ live, stored, unsynced, syncOne: sync.one, log });
   const { take, load } = createTake({
     ...{ live, stored, unsynced, sync, isUp, log },
     writeCopies: recovery.writeCopies,
     limits: {
       messages: maxMessages,
-      bytes: config.maxBodyBytes,
+      bytes: Math.min(config.maxBodyBytes, maxTextBytes),
       perMinute: config.sessionMessagesPerMinute,
       perMinuteOfUser: config.userMessagesPerMinute,
       pendingBytes: config.sessionMaxPendingBytes,
@@ -86,7 +97,15 @@ export async function startSessions(
     ...{ live, stored, isUp, load },
     syncOne: sync.one,
     check: (body) => void parseConversationRequest(body),
+    unsettledMs: () => link.unsettledMs,
     accept: (body) => acceptConversation(acceptor, body),
+    async findEvent(conversationId) {
+      const event = await findEvent(store, { conversationId }, statementDeadlineMs);
+      if (event === null) return null;
+      const text = await findText(store, event.event_id as EventId, statementDeadlineMs);
+      const turns = JSON.parse(text?.conversation_log ?? '[]') as Turn[];
+      return { eventId: event.event_id, userId: event.user_id, turns };
+    },
   });
   const sweeping = runSweep({
     ...{ live, stored, endSession, isUp, log },
@@ -106,7 +125,7 @@ export async function startSessions(
 
   const router = sessionsRouter(
     {
-      create: createBegin({ live, stored, unsynced, isUp }),
+      begin: createBegin({ live, stored, unsynced, isUp }),
       converse: createConverse({ take, reads, respond }),
       reads,
       endSession,
@@ -130,7 +149,7 @@ export async function startSessions(
     async close(withinMs) {
       clearInterval(retiring);
       stop.abort();
-      await sweeping;
+      await settlesWithin(sweeping, withinMs);
       await sync.close(withinMs);
       await link.close();
     },

@@ -20,6 +20,7 @@ export async function openToolRedis(config: Config & { readonly redisUrl: string
     url: config.redisUrl,
     name: `afterword-tool-${process.pid}`,
     recover: async () => {},
+    mayHaveLost: async () => false,
     log: quiet,
     onFirst: (error) => (error === null ? arrived.resolve() : arrived.reject(error)),
   });

@@ -150,6 +150,44 @@ const ProfileSchema = new EntitySchema<object>({
   },
 });
 
+const SessionSchema = new EntitySchema({
+  name: 'ChatSession',
+  tableName: 'chat_sessions',
+  columns: {
+    session_id: { type: 'varchar', length: 255, primary: true },
+    user_id: { type: 'varchar', length: 255 },
+    bot_type: { type: 'varchar', length: 50 },
+    bot_id: { type: 'varchar', length: 255 },
+    bot_name: { type: 'varchar', length: 255 },
+    agent_tag: { type: 'varchar', length: 255, nullable: true },
+    state: { type: 'varchar', length: 10 },
+    started_at: moment,
+    active_at: moment,
+    changed_at: moment,
+    message_count: { type: 'int', unsigned: true },
+    question_count: { type: 'int', unsigned: true },
+    last_position: { type: 'int', unsigned: true },
+    text_bytes: { type: 'int', unsigned: true },
+    sync_token: { type: 'bigint', unsigned: true },
+    detached_at: { ...moment, nullable: true },
+    end_request: { type: 'mediumtext', nullable: true },
+    event_id: { type: 'char', length: 36, nullable: true },
+  },
+});
+
+const MessageSchema = new EntitySchema({
+  name: 'ChatMessage',
+  tableName: 'chat_messages',
+  columns: {
+    session_id: { type: 'varchar', length: 255, primary: true },
+    position: { type: 'int', unsigned: true, primary: true },
+    message_id: { type: 'varchar', length: 128 },
+    role: { type: 'varchar', length: 4 },
+    sent_at: moment,
+    text: { type: 'mediumtext' },
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -159,4 +197,6 @@ export const schemas = [
   ControlSchema,
   ActionSchema,
   ProfileSchema,
+  SessionSchema,
+  MessageSchema,
 ];

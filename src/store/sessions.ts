@@ -75,21 +75,32 @@ export function storedSessions(store: Store, deadlineMs: number): StoredSessions
       return row === undefined ? null : toMessage(row);
     },
 
-    async markEnded(sessionId, eventId) {
-      await run(
+    async markEnded({ sessionId, endText }, eventId) {
+      const { affectedRows } = await run<{ affectedRows: number }>(
         `UPDATE chat_sessions SET state = 'ended', event_id = ?, changed_at = UTC_TIMESTAMP(3)
-         WHERE session_id = ? AND state = 'ending'`,
-        [eventId, sessionId],
+         WHERE session_id = ? AND state = 'ending' AND end_request = ?`,
+        [eventId, sessionId, endText],
       );
+      return affectedRows === 1;
     },
 
-    async reopen(sessionId) {
-      await run(
+    async reopen({ sessionId, endText }) {
+      const { affectedRows } = await run<{ affectedRows: number }>(
         `UPDATE chat_sessions SET state = 'open', end_request = NULL, active_at = UTC_TIMESTAMP(3),
            changed_at = UTC_TIMESTAMP(3)
-         WHERE session_id = ? AND state = 'ending'`,
-        [sessionId],
+         WHERE session_id = ? AND state = 'ending' AND end_request = ?`,
+        [sessionId, endText],
       );
+      return affectedRows === 1;
+    },
+
+    async touch(sessionId) {
+      await run('UPDATE chat_sessions SET active_at = UTC_TIMESTAMP(3) WHERE session_id = ?', [sessionId]);
+    },
+
+    async hasOpen() {
+      const rows = await run<unknown[]>("SELECT 1 FROM chat_sessions WHERE state IN ('open', 'ending') LIMIT 1");
+      return rows.length > 0;
     },
 
     async idleFor(ms, limit) {
@@ -179,6 +190,7 @@ function toSession(r: SessionRow): StoredSession {
     lastPosition: r.last_position,
     bytes: r.text_bytes,
     end: r.end_request === null ? null : (JSON.parse(r.end_request) as EndRequest),
+    endText: r.end_request,
     eventId: r.event_id,
   };
 }
@@ -371,7 +383,9 @@ async function writeSessions(
     const row = locked.get(sessionId);
     if (row === undefined)
       throw new PipelineError('transient', 'ROW_VANISHED', 'a session was deleted while it was written');
-    if (token > 0 && row.sync_token > token) answers.push({ kind: 'fenced', sessionId, stored: 0 });
+    if (row.user_id !== write.session.userId) answers.push({ kind: 'foreign', sessionId, stored: 0 });
+    else if (token > 0 && row.sync_token > token)
+      answers.push({ kind: 'fenced', sessionId, stored: 0, token: row.sync_token });
     else
       plans.push({
         write,
@@ -391,7 +405,7 @@ async function writeSessions(
     }
   }
   for (const { session, fresh, moved } of plans)
-    answers.push({ kind: 'written', sessionId: session.sessionId, stored: fresh.length, moved });
+    answers.push({ kind: 'written', sessionId: session.sessionId, stored: fresh.length, moved, state: session.state });
   return answers;
 }
 

@@ -88,6 +88,8 @@ test('concurrent migrations leave one correct schema; a process without it says 
   );
   expect(tables.map((row) => row['t']).sort()).toEqual([
     'afterword_migrations',
+    'chat_messages',
+    'chat_sessions',
     'conversation_events',
     'conversation_logs',
     'fleet_controls',

@@ -221,6 +221,25 @@ test('pending messages never expire', async () => {
   for (const key of await redis.keys(`session:{${id}}:*`)) expect(await redis.pttl(key)).toBe(-1);
 });
 
+test('times before 1970, an end before the session began, and numbers that JSON cannot repeat', async () => {
+  const id = await begin();
+  const old = { role: 'user', text: 'One small step', timestamp: '1969-07-20T20:17:40Z' };
+  expect((await say(id, old)).body).toMatchObject({ position: 1 });
+  expect((await look(id)).history[0]).toMatchObject({ timestamp: '1969-07-20T20:17:40.000Z' });
+  const end = '{"end_time":"1969-07-20T21:00:00Z","metadata":{"zero":-0,"huge":1e400}}';
+  for (let i = 0; i < 2; i++) expect((await call(api.url, 'POST', `/v1/sessions/${id}/end`, end)).status).toBe(202);
+  expect(await look(id)).toMatchObject({ state: 'ended', messages: 1, synced: 1 });
+});
+
+test('a session in which nothing is said leaves Redis in its time', async () => {
+  const id = await begin();
+  const keys = await redis.keys(`session:{${id}}:*`);
+  expect(keys).toHaveLength(2);
+  for (const key of keys) expect(await redis.pttl(key)).toBeGreaterThan(0);
+  await say(id, { role: 'user', text: 'Hi' });
+  for (const key of keys) expect(await redis.pttl(key)).toBe(-1);
+});
+
 test.each([
   [{}, '/role', 'is missing'],
   [{ role: 'user', speaker: 'user', text: 'x' }, '/role', 'is given 2 times: as role, speaker'],
@@ -291,6 +310,10 @@ test('limits: of a session, of a user, of what a session holds', async () => {
   const user = { user_id: `limited ${Date.now()}` };
   const [one, two] = [await begin(other.url, user), await begin(other.url, user)];
   const many = (count: number) => ({ messages: Array.from({ length: count }, () => ({ role: 'user', text: 'x' })) });
+  expect(await say(one, many(4), other.url)).toMatchObject({
+    status: 422,
+    body: { code: 'too_many_messages_at_once' },
+  });
   expect((await say(one, many(3), other.url)).status).toBe(202);
   const refused = await say(one, many(1), other.url);
   expect(refused).toMatchObject({ status: 429, body: { code: 'too_many_messages' } });

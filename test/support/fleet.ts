@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
-import { freePort, type Redis } from '../../scripts/servers/index.ts';
+import { freePort } from '../../scripts/servers/index.ts';
 import { call } from './client.ts';
 import { type Member, startMember } from './member.ts';
 import { createNamespace, type Namespace } from './namespace.ts';
@@ -68,8 +68,8 @@ export async function startFleet(options: {
   readonly isCluster?: boolean;
 }): Promise<Fleet> {
   const { isCluster = false, withRedis = isCluster } = options;
-  const servers = await startOwnServers({ withRedis, redisArgs: isCluster ? ['--cluster-enabled', 'yes'] : [] });
-  if (isCluster && servers.redis !== null) await makeCluster(servers.redis);
+  const servers = await startOwnServers({ withRedis, ...(isCluster && { redisArgs: ofCluster }) });
+  if (isCluster) await servers.redis?.cli('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   const urls = { database: servers.database.url, rabbitmq: servers.broker.url };
   const space = await createNamespace(urls, { ...faultEnv, ...options.env }, { ownUser: true });
   const { DATABASE_URL: database = '', RABBITMQ_URL: rabbitmq = '' } = space.env;
@@ -183,12 +183,9 @@ export async function startFleet(options: {
 }
 
 /** A node on its own does not know the address at which others reach it. */
-async function makeCluster(redis: Redis): Promise<void> {
-  const { hostname, port } = new URL(redis.url);
-  await redis.cli('CONFIG', 'SET', 'cluster-announce-ip', hostname === 'localhost' ? '127.0.0.1' : hostname);
-  await redis.cli('CONFIG', 'SET', 'cluster-announce-port', port);
-  await redis.cli('CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
-}
+const ofCluster = (port: number) => [
+  ...['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-announce-port', String(port)],
+];
 
 /** Connections of the fleet's own database user, and all of Afterword's on the broker. */
 async function leftConnections(servers: OwnServers, space: Namespace): Promise<string[]> {

@@ -31,10 +31,10 @@ export async function startOwnRedis(): Promise<{ readonly redis: Redis }> {
 /** @param options.redisArgs  more arguments for Redis. */
 export async function startOwnServers({
   withRedis = false,
-  redisArgs = [],
+  redisArgs = () => [],
 }: {
   readonly withRedis?: boolean;
-  readonly redisArgs?: readonly string[];
+  readonly redisArgs?: (port: number) => readonly string[];
 } = {}): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
   const options = { folder, volumes: null, say: () => {}, ignoreNamed: true, redisArgs };

@@ -65,7 +65,9 @@ export type SessionFacts = {
   readonly countedQuestions: number;
   /** Null: it has not ended. */
   readonly eventId: EventId | null;
-  /** Who said what, in order: of the session, and of its event; null if it has no event, or that has no text any more. */
+  /**
+   * Who said what, in order: of the session, and of its event; null if it has no event, or that has no text any more.
+   */
   readonly said: readonly Said[];
   readonly scored: readonly Said[] | null;
 };
