@@ -9,7 +9,9 @@ export {
   stillFailed,
   usersSince,
 } from './audit.ts';
-export { readSessionPage } from './audit-sessions.ts';
+export { readSessionPage } from './chat-sessions/audit-sessions.ts';
+export { listSessions } from './chat-sessions/list-sessions.ts';
+export { storedSessions } from './chat-sessions/stored-sessions.ts';
 export { act, everyWorker, listActions, listControls, readControls } from './controls.ts';
 export {
   findClosed,
@@ -23,7 +25,6 @@ export {
 } from './events.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';
-export { listSessions } from './list-sessions.ts';
 export { loadEvents } from './load-events.ts';
 export { joinFleet, listMembers, readAsked, sendHeartbeat, workerName } from './members.ts';
 export { migrate, needsMigration } from './migrate.ts';
@@ -39,5 +40,4 @@ export {
   storeProfile,
 } from './profiles.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
-export { storedSessions } from './sessions.ts';
 export { settleTransaction } from './settle-transaction.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { placeMessages, type Wanted } from '../../../src/store/place-messages.ts';
+import { placeMessages, type Wanted } from '../../../src/store/chat-sessions/place-messages.ts';
 
 const wanted = (messageId: string, position: number | null): Wanted => ({
   messageId,

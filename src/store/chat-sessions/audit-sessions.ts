@@ -1,8 +1,8 @@
-import type { Turn } from '../event/conversation.ts';
-import type { EventId } from '../event/event.ts';
-import type { SessionFacts } from '../operate/audit/ports.ts';
-import { inSnapshot } from './audit.ts';
-import type { Store } from './open-store.ts';
+import type { Turn } from '../../event/conversation.ts';
+import type { EventId } from '../../event/event.ts';
+import type { SessionFacts } from '../../operate/audit/ports.ts';
+import { inSnapshot } from '../audit.ts';
+import type { Store } from '../open-store.ts';
 
 type SessionRow = {
   session_id: string;

@@ -1,5 +1,5 @@
-import { withConnection } from './connection.ts';
-import type { Store } from './open-store.ts';
+import { withConnection } from '../connection.ts';
+import type { Store } from '../open-store.ts';
 
 type SessionLine = {
   session_id: string;

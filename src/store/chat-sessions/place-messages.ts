@@ -1,4 +1,4 @@
-import type { Message } from '../sessions/ports.ts';
+import type { Message } from '../../sessions/ports.ts';
 
 /** A message that wants to be stored. Null: it has no position yet. */
 export type Wanted = Omit<Message, 'position'> & { readonly position: number | null };
