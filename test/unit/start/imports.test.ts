@@ -9,7 +9,7 @@ async function packagesOf(command: string): Promise<string[]> {
   const program = `
     const loaded = new Set();
     const load = (url, context, next) => {
-      loaded.add(/node_modules.(express|typeorm|mysql2|amqplib|@opentelemetry.sdk-trace)/.exec(url)?.[1]);
+      loaded.add(/node_modules.(express|typeorm|mysql2|amqplib|ioredis|@opentelemetry.sdk-trace)/.exec(url)?.[1]);
       return next(url, context);
     };
     (await import('node:module')).registerHooks({ load });
@@ -19,7 +19,7 @@ async function packagesOf(command: string): Promise<string[]> {
   return JSON.parse(stdout) as string[];
 }
 
-test('a worker loads no HTTP framework, neither process an ORM or what makes traces', async () => {
+test('a worker loads no HTTP framework, neither process an ORM, Redis or what makes traces', async () => {
   expect(await packagesOf('worker')).toEqual(['amqplib', 'mysql2']);
   expect(await packagesOf('api')).toEqual(['amqplib', 'express', 'mysql2']);
 });
