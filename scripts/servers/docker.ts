@@ -145,10 +145,11 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
 
 async function startRedis(volume: string | null, password: string, more: RedisArgs): Promise<Redis> {
   const port = await freePort();
+  const { host } = (await getContainerRuntimeClient()).info.containerRuntime;
   const create = () =>
     keepData(
       new LocalContainer(images.redis)
-        .withCommand(['redis-server', '--requirepass', password, ...durable, ...more(port)])
+        .withCommand(['redis-server', '--requirepass', password, ...durable, ...more(host, port)])
         .withExposedPorts({ container: 6379, host: port }),
       volume,
       '/data',

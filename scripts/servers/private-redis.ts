@@ -50,7 +50,7 @@ export async function startPrivateRedis(folder: string, password: string, more: 
       '--save',
       '',
       ...durable,
-      ...more(port),
+      ...more('127.0.0.1', port),
     ];
     server = startLeashed(program as string, args, { env: process.env, logFd: openSync(logPath, 'a') });
     await untilAnswers(() => probes.redis(url), { what: 'the private Redis', withinMs: 60_000, server, logPath });

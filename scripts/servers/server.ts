@@ -27,7 +27,8 @@ export type Redis = Server & {
   cli(...args: string[]): Promise<string>;
 };
 
-export type RedisArgs = (port: number) => readonly string[];
+/** Given the address at which clients reach it. */
+export type RedisArgs = (host: string, port: number) => readonly string[];
 
 export type ServerOf = { readonly database: Server; readonly broker: Broker; readonly redis: Redis };
 export type Kind = keyof ServerOf;

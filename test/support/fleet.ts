@@ -183,8 +183,9 @@ export async function startFleet(options: {
 }
 
 /** A node on its own does not know the address at which others reach it. */
-const ofCluster = (port: number) => [
-  ...['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-announce-port', String(port)],
+const ofCluster = (host: string, port: number) => [
+  ...['--cluster-enabled', 'yes'],
+  ...['--cluster-announce-ip', host === 'localhost' ? '127.0.0.1' : host, '--cluster-announce-port', String(port)],
 ];
 
 /** Connections of the fleet's own database user, and all of Afterword's on the broker. */

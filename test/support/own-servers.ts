@@ -34,7 +34,7 @@ export async function startOwnServers({
   redisArgs = () => [],
 }: {
   readonly withRedis?: boolean;
-  readonly redisArgs?: (port: number) => readonly string[];
+  readonly redisArgs?: (host: string, port: number) => readonly string[];
 } = {}): Promise<OwnServers> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-fault-'));
   const options = { folder, volumes: null, say: () => {}, ignoreNamed: true, redisArgs };
