@@ -120,24 +120,43 @@ async function startBroker(volume: string | null, password: string): Promise<Bro
     await started.exec(['rabbitmqctl', 'set_user_tags', 'afterword']);
     return started;
   };
-  let container = await create();
-  const url = `amqp://afterword:${password}@${container.getHost()}:${port}`;
-  let server = await controls('broker', container, url);
+  const { server, url, exec } = await replaceable(
+    'broker',
+    create,
+    (at) => `amqp://afterword:${password}@${at}:${port}`,
+  );
   return {
     url,
-    stop: () => server.stop(),
-    kill: () => server.kill(),
-    start: () => server.start(),
-    dispose: () => server.dispose(),
-    async wipe() {
-      await server.kill().catch(() => {}); // it may be dead already
-      await server.dispose();
-      container = await create();
-      server = await controls('broker', container, url);
-    },
+    ...server,
     async ctl(...args) {
-      const { exitCode, output } = await container.exec(['rabbitmqctl', ...args]);
-      if (exitCode !== 0) throw new Error(`rabbitmqctl ${args.join(' ')}: ${output}`);
+      return exec(['rabbitmqctl', ...args]);
+    },
+  };
+}
+
+/** A server that can lose its data: its container, with its anonymous volumes, is then replaced. */
+async function replaceable(kind: Kind, create: () => Promise<StartedTestContainer>, urlAt: (host: string) => string) {
+  let container = await create();
+  const url = urlAt(container.getHost());
+  let server = await controls(kind, container, url);
+  return {
+    url,
+    server: {
+      stop: () => server.stop(),
+      kill: () => server.kill(),
+      start: () => server.start(),
+      dispose: () => server.dispose(),
+      async wipe() {
+        await server.kill().catch(() => {}); // it may be dead already
+        await server.dispose();
+        container = await create();
+        server = await controls(kind, container, url);
+      },
+    },
+    /** Runs a program in it. @returns what it printed. @throws if it fails. */
+    async exec(command: readonly string[]): Promise<string> {
+      const { exitCode, output } = await container.exec([...command]);
+      if (exitCode !== 0) throw new Error(`${command[0]} failed: ${output}`);
       return output;
     },
   };
@@ -154,25 +173,12 @@ async function startRedis(volume: string | null, password: string, more: RedisAr
       volume,
       '/data',
     ).start();
-  let container = await create();
-  const url = `redis://:${password}@${container.getHost()}:${port}`;
-  let server = await controls('redis', container, url);
+  const { server, url, exec } = await replaceable('redis', create, (at) => `redis://:${password}@${at}:${port}`);
   return {
     url,
-    stop: () => server.stop(),
-    kill: () => server.kill(),
-    start: () => server.start(),
-    dispose: () => server.dispose(),
-    async wipe() {
-      await server.kill().catch(() => {}); // it may be dead already
-      await server.dispose();
-      container = await create();
-      server = await controls('redis', container, url);
-    },
+    ...server,
     async cli(...args) {
-      const { exitCode, output } = await container.exec(['redis-cli', '--no-auth-warning', '-a', password, ...args]);
-      if (exitCode !== 0) throw new Error(`redis-cli ${args.join(' ')}: ${output}`);
-      return output;
+      return exec(['redis-cli', '--no-auth-warning', '-a', password, ...args]);
     },
   };
 }

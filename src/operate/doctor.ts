@@ -1,15 +1,8 @@
+import { type Finding, isAtLeast, judge } from './finding.ts';
 import type { BrokerFacts, DatabaseFacts } from './ports.ts';
 
-/** One check and its result. `advice` says what to do when it is not `ok`. */
-export type Finding = {
-  readonly check: string;
-  readonly status: 'ok' | 'warn' | 'fail';
-  readonly found: string;
-  readonly advice?: string;
-};
-
 /** The oldest releases that the tests run against. */
-const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10], redis: [6, 2] } as const;
+const oldest = { mariadb: [10, 11], mysql: [8, 4], rabbitmq: [3, 10] } as const;
 /** A batch of accepts is at most 4 MiB of text, which escaping may double, plus the rest of the statement. */
 const leastPacket = 9 * 1_024 * 1_024;
 const maxSkewMs = 1_000;
@@ -230,90 +223,4 @@ function concurrencyOf({ inFlight, threads, waits, replicas }: Parameters<typeof
     );
   const least = waits === true ? '' : ` (${busy} if the scorer only uses the CPU)`;
   return `up to ${inFlight} scorings at a time on ${threads} threads${least}${fleet(inFlight)}`;
-}
-
-/** @param facts  what `INFO` and `CONFIG GET` say. */
-export function judgeRedis(
-  facts: ReadonlyMap<string, string>,
-  plan: { readonly waitedMs: number; readonly syncIntervalMs: number },
-): Finding[] {
-  const valkey = facts.get('valkey_version');
-  const version = facts.get('redis_version') ?? '0';
-  const policy = facts.get('maxmemory-policy') ?? facts.get('maxmemory_policy') ?? 'unknown';
-  const maxMemory = Number(facts.get('maxmemory') ?? 0);
-  const used = Number(facts.get('used_memory') ?? 0);
-  const logs = facts.get('appendonly') === 'yes' || facts.get('aof_enabled') === '1';
-  const fsync = facts.get('appendfsync') ?? 'unknown';
-  const lag = Math.round(plan.waitedMs / 1_000);
-  const mib = (bytes: number) => `${Math.round(bytes / 1_048_576)} MiB`;
-  return [
-    judge(
-      'redis version',
-      isAtLeast(version, oldest.redis),
-      valkey === undefined ? `Redis ${version}` : `Valkey ${valkey}`,
-      {
-        fail: 'live sessions need Redis 6.2 or Valkey',
-      },
-    ),
-    judge('redis role', facts.get('role') === 'master', facts.get('role') ?? 'unknown', {
-      fail: 'a replica takes no writes: let REDIS_URL name the primary',
-    }),
-    // Keys that wait for their sync never expire, so that the volatile policies leave them alone.
-    judge(
-      'redis eviction',
-      policy === 'noeviction' || policy.startsWith('volatile-'),
-      policy,
-      policy.startsWith('allkeys')
-        ? { fail: 'Redis may drop messages that the database does not have: CONFIG SET maxmemory-policy noeviction' }
-        : { warn: 'unknown: make sure that it is noeviction' },
-    ),
-    judge(
-      'redis memory',
-      maxMemory === 0 || used < maxMemory * 0.8,
-      maxMemory === 0 ? `${mib(used)}, no limit` : `${mib(used)} of ${mib(maxMemory)}`,
-      used >= maxMemory
-        ? { fail: 'full: messages go straight to the database, and no session can end; raise maxmemory' }
-        : { warn: 'nearly full: raise maxmemory, or lower SESSION_TTL_MINUTES' },
-    ),
-    judge(
-      'redis durability',
-      logs && fsync !== 'no',
-      logs ? `appendonly, fsync ${fsync}: ${promised(fsync)}` : 'no append-only file',
-      {
-        warn:
-          'if Redis and the API that answered die together, messages since the last sync are lost: ' +
-          'set appendonly yes, and appendfsync everysec or always',
-      },
-    ),
-    judge(
-      'session sync',
-      plan.waitedMs <= 3 * plan.syncIntervalMs,
-      lag === 0 ? 'nothing waits' : `the oldest message has waited ${lag} s`,
-      {
-        warn: 'longer than three times SYNC_INTERVAL: is an API running, and does the database take its writes?',
-      },
-    ),
-  ];
-}
-
-function promised(fsync: string): string {
-  if (fsync === 'always') return 'nothing that was answered is lost';
-  return fsync === 'everysec' ? 'a second may be lost with the machine' : 'the system decides what is lost';
-}
-
-function judge(
-  check: string,
-  good: boolean,
-  found: string,
-  bad: { readonly warn: string } | { readonly fail: string },
-): Finding {
-  if (good) return { check, status: 'ok', found };
-  return 'warn' in bad
-    ? { check, status: 'warn', found, advice: bad.warn }
-    : { check, status: 'fail', found, advice: bad.fail };
-}
-
-function isAtLeast(version: string, [major, minor]: readonly [number, number]): boolean {
-  const [a = 0, b = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
-  return a > major || (a === major && b >= minor);
 }

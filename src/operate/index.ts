@@ -1,4 +1,6 @@
 export { type AuditReport, type AuditSources, audit } from './audit/audit.ts';
-export { type Finding, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from './doctor.ts';
+export { judgeBroker, judgeDatabase, judgeProcess } from './doctor.ts';
+export type { Finding } from './finding.ts';
+export { judgeRedis } from './judge-redis.ts';
 export { type Replayed, replay } from './replay.ts';
 export { operateRouter } from './router.ts';

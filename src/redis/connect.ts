@@ -3,7 +3,7 @@ import { PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff } from '../runtime/wait.ts';
-import { scripts } from './scripts.ts';
+import { scripts } from './scripts/index.ts';
 
 type Client = (Redis | Cluster) & Scripted;
 /** Arguments are checked where the scripts are called (live-sessions.ts). */
@@ -54,6 +54,8 @@ export function connectRedis(options: {
   let isClosed = false;
   let isWaiting = false;
   let hasSpoken = false;
+  /** Numbers the recoveries, so that one that was overtaken by a lost connection does not end the next one. */
+  let attempts = 0;
   let knownRunId: string | null = null;
   let settledAt = 0;
   let saidFullAt = Number.NEGATIVE_INFINITY;
@@ -77,7 +79,10 @@ export function connectRedis(options: {
     log.warn({ reason: reasonOf(error) }, 'Redis is away: messages go straight to the database');
   }
 
-  /** A Redis that has restarted, or another one behind the same name, may have lost what others were answered. */
+  /**
+   * A Redis that has restarted, or another one behind the same name, may have lost what others were answered. In a
+   * cluster it is any of the nodes that says who it is, and a new connection may count as a restart.
+   */
   async function noteRestart(): Promise<void> {
     const info = await client.info('server');
     const runId = /run_id:(\w+)/.exec(info)?.[1];
@@ -90,24 +95,24 @@ export function connectRedis(options: {
   }
 
   async function arrive(): Promise<void> {
-    if (isClosed || state === 'recovering') return;
+    if (isClosed || state !== 'away') return;
     state = 'recovering';
+    const attempt = ++attempts;
     try {
       // It may answer and refuse writes, and would then come and go with each message.
       await client.del('{sessions}:probe');
       await noteRestart();
       await options.recover();
     } catch (error) {
+      if (attempt !== attempts) return;
       state = 'away';
       if (!isWaiting) log.warn({ err: error, reason: reasonOf(error) }, 'Redis answers, and cannot be used yet');
       isWaiting = true;
       setTimeout(() => client.status === 'ready' && void arrive(), backoff.next()).unref();
       return;
     }
-    if (client.status !== 'ready') {
-      state = 'away';
-      return;
-    }
+    // The connection was lost meanwhile: what was found out is no longer true, and the next one finds it out again.
+    if (attempt !== attempts || state !== 'recovering') return;
     backoff.reset();
     isWaiting = false;
     state = 'up';

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import * as z from 'zod';
 import { eventStatuses, isOpen } from '../event/event.ts';
-import { Problem } from '../runtime/http/index.ts';
+import { fields, Problem, parseQuery } from '../runtime/http/index.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import type { FindFriendship, FindText, ListEvents } from './ports.ts';
 import type { Reads } from './reads.ts';
@@ -25,12 +25,7 @@ const itemQuery = z.strictObject({
 const listQuery = z.strictObject({
   status: z.enum(eventStatuses, `must be one of ${eventStatuses.join(', ')}`).optional(),
   user_id: z.string('must be given once').min(1, 'must not be empty').optional(),
-  limit: z
-    .string('must be given once')
-    .regex(/^\d{1,3}$/, 'must be a number from 1 to 200')
-    .transform(Number)
-    .pipe(z.number().min(1, 'must be a number from 1 to 200').max(200, 'must be a number from 1 to 200'))
-    .default(50),
+  limit: fields.limit(50),
   cursor: z
     .string('must be given once')
     .transform((text, context) => {
@@ -55,7 +50,7 @@ export function reportRouter(options: {
 
   router.get('/v1/conversations/:id', async (request, response) => {
     const conversationId = request.params.id;
-    const { include: parts } = parsed(itemQuery, request);
+    const { include: parts } = parseQuery(itemQuery, request.query);
     let row = await reads.event(conversationId);
     const waitSeconds = Math.min(maxWaitSeconds, Number(preferWait.exec(request.get('prefer') ?? '')?.[1] ?? 0));
     if (row && isOpen(row.status) && waitSeconds > 0) {
@@ -77,7 +72,7 @@ export function reportRouter(options: {
   });
 
   router.get('/v1/conversations', async (request, response) => {
-    const { status, user_id: userId, limit, cursor } = parsed(listQuery, request);
+    const { status, user_id: userId, limit, cursor } = parseQuery(listQuery, request.query);
     const filter = {
       ...(status && { status }),
       ...(userId !== undefined && { userId }),
@@ -100,18 +95,6 @@ export function reportRouter(options: {
   });
 
   return router;
-}
-
-/** @throws {Problem} 422 that names every parameter that is wrong or unknown. */
-function parsed<T extends z.ZodType>(schema: T, request: Request): z.output<T> {
-  const query = schema.safeParse(request.query);
-  if (query.success) return query.data;
-  const errors = query.error.issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys'
-      ? issue.keys.map((key) => ({ pointer: `?${key}`, detail: 'is not a parameter of this endpoint' }))
-      : [{ pointer: `?${String(issue.path[0])}`, detail: issue.message }],
-  );
-  throw new Problem(422, 'invalid_query', 'the query has errors', { errors });
 }
 
 /** Sends the body with its hash as a strong ETag, or 304 without the body to a client that has it. */

@@ -2,20 +2,18 @@ import { isDeepStrictEqual } from 'node:util';
 import { PipelineError } from '../event/fault.ts';
 import { Problem } from '../runtime/http/problem.ts';
 import { notFound } from './not-found.ts';
-import type {
-  AcceptConversation,
-  CheckConversation,
-  EndRequest,
-  FindEvent,
-  LiveSessions,
-  Message,
-  SessionHead,
-  StoredSession,
-  StoredSessions,
+import {
+  type AcceptConversation,
+  type CheckConversation,
+  type EndRequest,
+  type FindEvent,
+  type LiveSessions,
+  type Message,
+  type SessionHead,
+  type StoredSession,
+  type StoredSessions,
+  wholeSession,
 } from './ports.ts';
-
-/** More than a session may hold. */
-const wholeSession = 10_000;
 
 export type Ended = { readonly conversationId: string; readonly eventId: string; readonly replayed: boolean };
 
@@ -48,7 +46,7 @@ export function createEndSession(options: {
 }): EndSession {
   const { live, stored } = options;
 
-  async function close(sessionId: string, asked: EndRequest, idleMs: number): Promise<EndRequest | 'active'> {
+  async function closeLive(sessionId: string, asked: EndRequest, idleMs: number): Promise<EndRequest | 'active'> {
     const closed = await live.close(sessionId, asked, idleMs);
     if (closed !== null) return closed;
     if (!(await options.load(sessionId))) throw notFound();
@@ -65,16 +63,23 @@ export function createEndSession(options: {
     if (session.eventId !== null) return { conversationId, eventId: session.eventId, replayed: true };
     const messages = await stored.messagesAfter(sessionId, 0, wholeSession);
     const accepted = await options.accept(toConversation(session, session.end, messages));
-    const event = accepted.kind === 'accepted' ? accepted : await ownEvent(session, session.end, messages);
-    if (event !== null) {
-      // Otherwise another call has finished or reopened it meanwhile: the caller asks again.
-      if (!(await stored.markEnded(session, event.eventId))) return again(sessionId, event.eventId);
-      await tell(sessionId, 'ended');
-      return { conversationId, eventId: event.eventId, replayed: event.replayed };
-    }
+    if (accepted.kind === 'accepted') return noteEnd(session, session.end, accepted);
+    const earlier = await ownEvent(session, session.end, messages);
+    if (earlier !== null) return noteEnd(session, session.end, earlier);
     // For example because another conversation has its id: the session goes on.
     if (await stored.reopen(session)) await tell(sessionId, 'open');
-    throw accepted.kind === 'refused' ? accepted.why : notFound();
+    throw accepted.why;
+  }
+
+  async function noteEnd(
+    session: StoredSession,
+    { conversationId }: EndRequest,
+    { eventId, replayed }: { readonly eventId: string; readonly replayed: boolean },
+  ): Promise<Ended> {
+    // Otherwise another call has finished or reopened it meanwhile: the caller asks again.
+    if (!(await stored.markEnded(session, eventId))) return again(session.sessionId, eventId);
+    await tell(session.sessionId, 'ended');
+    return { conversationId, eventId, replayed };
   }
 
   /**
@@ -125,7 +130,7 @@ export function createEndSession(options: {
       });
     // Without its messages, only they decide whether end_time is late enough.
     if (before !== null) options.check(toConversation(before, { ...asked, endTime: null }, []));
-    const closed = await close(sessionId, asked, idleMs);
+    const closed = await closeLive(sessionId, asked, idleMs);
     if (closed === 'active') return null;
     requireSame(closed, asked);
     await options.syncOne(sessionId);

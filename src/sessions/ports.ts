@@ -1,3 +1,8 @@
+/** The last messages of a session, as they are kept in Redis and shown. */
+export const historyLength = 10;
+/** More messages than a session may hold: a limit for reading all of one. */
+export const wholeSession = 10_000;
+
 /** Who talks with which bot. Fixed when the session begins. */
 export type SessionHead = {
   readonly sessionId: string;

@@ -1,8 +1,13 @@
 import { PipelineError } from '../event/fault.ts';
-import type { LiveSessions, LiveView, Message, StoredSession, StoredSessions } from './ports.ts';
+import {
+  historyLength,
+  type LiveSessions,
+  type LiveView,
+  type Message,
+  type StoredSession,
+  type StoredSessions,
+} from './ports.ts';
 import type { Unsynced } from './unsynced.ts';
-
-const historyLength = 10;
 
 export type SessionView = Omit<LiveView, 'bytes' | 'lastPosition'> & Pick<StoredSession, 'end' | 'eventId'>;
 

@@ -1,6 +1,7 @@
 import { faultOf } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { LiveSessions, Message, StoredSessions } from './ports.ts';
+import { tellLate } from './tell-late.ts';
 import type { Unsynced } from './unsynced.ts';
 
 const page = 500;
@@ -39,16 +40,12 @@ export function createRecovery(options: {
     }
     const [written] = await stored.write([{ session, messages, end: null }], 0);
     if (written?.kind === 'written' && written.state === 'ended' && written.stored > 0)
-      warnLate(sessionId, written.stored);
+      tellLate(log, sessionId, written.stored);
     unsynced.remove(
       sessionId,
       messages.map((m) => m.messageId),
     );
     return 'written';
-  }
-
-  function warnLate(sessionId: string, messages: number): void {
-    log.error({ session_id: sessionId, messages }, 'messages came into a session that has ended: its event lacks them');
   }
 
   /** Tells the database what Redis has lost of our answers. @returns whether there was something. */

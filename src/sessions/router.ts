@@ -1,6 +1,6 @@
 import { Router } from 'express';
 import * as z from 'zod';
-import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
+import { type BodyBudget, fields, jsonBody, Problem, parseQuery, sendJson } from '../runtime/http/index.ts';
 import type { createBegin } from './begin.ts';
 import type { Answered, createConverse } from './converse.ts';
 import type { Ended, EndSession } from './end.ts';
@@ -14,18 +14,13 @@ import { presentMessage, presentSession, presentStats } from './views.ts';
 const deprecated = '@1795996800';
 const endBodyBytes = 65_536;
 
-const page = z.object({
+const page = z.strictObject({
   cursor: z
     .string('must be given once')
     .regex(/^\d{1,9}$/, 'must be the next_cursor of an earlier answer')
     .transform(Number)
     .default(0),
-  limit: z
-    .string('must be given once')
-    .regex(/^\d{1,3}$/, 'must be a number from 1 to 200')
-    .transform(Number)
-    .pipe(z.number().min(1, 'must be a number from 1 to 200').max(200, 'must be a number from 1 to 200'))
-    .default(100),
+  limit: fields.limit(100),
 });
 
 export type Sessions = {
@@ -60,12 +55,6 @@ export function sessionsRouter(
     );
   });
 
-  // Not taken for a session of this name.
-  router.all('/v1/sessions/sync', (request, response, next) => {
-    if (request.method === 'POST') return next();
-    response.setHeader('Allow', 'POST');
-    throw new Problem(405, 'method_not_allowed', `/v1/sessions/sync takes POST, not ${request.method}`);
-  });
   router.post('/v1/sessions/sync', async (_request, response) => {
     sendJson(response, 200, { synced: await sessions.syncAll() });
   });
@@ -87,7 +76,7 @@ export function sessionsRouter(
   });
 
   router.get('/v1/sessions/:id/messages', async (request, response) => {
-    const { cursor, limit } = parseQuery(request.query);
+    const { cursor, limit } = parseQuery(page, request.query);
     const sessionId = requireSessionId(request.params.id);
     const found = await reads.messagesAfter(sessionId, cursor, limit + 1);
     if (found.length === 0) await find(sessionId);
@@ -159,12 +148,4 @@ function presentAnswer(messages: readonly NewMessage[], { taken, reply }: Answer
             },
           })),
   };
-}
-
-function parseQuery(query: unknown): z.output<typeof page> {
-  const parsed = page.safeParse(query);
-  if (parsed.success) return parsed.data;
-  throw new Problem(422, 'invalid_query', 'the query has errors', {
-    errors: parsed.error.issues.map((issue) => ({ pointer: `?${String(issue.path[0])}`, detail: issue.message })),
-  });
 }

@@ -3,15 +3,21 @@ import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { pause, settlesWithin } from '../runtime/wait.ts';
-import type { Claim, LiveSessions, Pending, StoredSessions, Written } from './ports.ts';
+import {
+  type Claim,
+  type LiveSessions,
+  type Pending,
+  type StoredSessions,
+  type Written,
+  wholeSession,
+} from './ports.ts';
+import { tellLate } from './tell-late.ts';
 import type { Unsynced } from './unsynced.ts';
 
-/** Measured: larger batches raise the rate no more (docs/decisions/0024). */
+/** Keeps transactions short, and statements far below `max_allowed_packet` (16 MiB by default). */
 const maxMessages = 1_000;
 const maxBytes = 4 * 1_024 * 1_024;
 const sessionsPerClaim = 100;
-/** More than a session may hold: its end is only written with everything that came before. */
-const wholeSession = 10_000;
 const readsAtOnce = 25;
 const writesAtOnce = 2;
 /**
@@ -33,6 +39,7 @@ export type Sync = {
 
 /** `failure`: what some sessions could not be written for. */
 type Done = { messages: number; failure: unknown };
+type WrittenOurs = Extract<Written, { kind: 'written' }>;
 type Work = Claim & { readonly token: number; readonly pending: Pending };
 
 /**
@@ -57,10 +64,13 @@ export function startSync(options: {
   const limitAlone = pLimit(writesAtOnce);
 
   async function syncClaims(dirtyForMs: number): Promise<number> {
+    const began = performance.now();
     let messages = 0;
     let failure: unknown = null;
     for (;;) {
-      const { token, claims } = await live.claim({ dirtyForMs, limit: sessionsPerClaim, leaseMs });
+      // Only what was dirty when it began: otherwise it would not end as long as people talk.
+      const forMs = dirtyForMs + Math.floor(msSince(began));
+      const { token, claims } = await live.claim({ dirtyForMs: forMs, limit: sessionsPerClaim, leaseMs });
       if (claims.length === 0) break;
       const done = await syncLeased(token, claims);
       messages += done.messages;
@@ -148,8 +158,8 @@ export function startSync(options: {
       const byId = new Map(written.map((w) => [w.sessionId, w]));
       await Promise.all(
         batch.map(async ({ sessionId, token, dirtySince, pending }) => {
-          const result = byId.get(sessionId);
-          if (result === undefined || !(await isOurs(result))) return;
+          const result = await ours(byId.get(sessionId));
+          if (result === null) return;
           const { left, freedBytes } = await settle(sessionId, pending, result);
           await live.release(sessionId, { token, freedBytes, dirtySince: left > 0 ? dirtySince : null });
         }),
@@ -162,20 +172,20 @@ export function startSync(options: {
     }
   }
 
-  async function isOurs(result: Written): Promise<boolean> {
+  /** @returns null, after telling why, if the session was not written. */
+  async function ours(result: Written | undefined): Promise<WrittenOurs | null> {
+    if (result === undefined || result.kind === 'written') return result ?? null;
     const { sessionId } = result;
     if (result.kind === 'fenced') {
       log.warn({ session_id: sessionId }, 'a later lease has written this session; it is written again with a new one');
       await live.raiseFence(result.token);
-    } else if (result.kind === 'foreign') {
+    } else
       log.error({ session_id: sessionId }, 'Redis has a session under an id that another user has in the database');
-    }
-    return result.kind === 'written';
+    return null;
   }
 
   /** After the commit: what was written is pending no more. */
-  async function settle(sessionId: string, pending: Pending, result: Written) {
-    const { moved, state } = result as Extract<Written, { kind: 'written' }>;
+  async function settle(sessionId: string, pending: Pending, { moved, state, stored: fresh }: WrittenOurs) {
     if (pending.lostIds.length > 0)
       log.error(
         { session_id: sessionId, messages: pending.lostIds.length },
@@ -186,11 +196,7 @@ export function startSync(options: {
     unsynced.remove(sessionId, ids);
     if (state === 'ended') {
       // Redis did not know, for example because it lost its last second.
-      if (result.stored > 0)
-        log.error(
-          { session_id: sessionId, messages: result.stored },
-          'messages came into a session that has ended: its event lacks them',
-        );
+      if (fresh > 0) tellLate(log, sessionId, fresh);
       await live.setState(sessionId, 'ended');
     }
     if (moved.length > 0) await live.forget(sessionId, moved);
@@ -203,8 +209,9 @@ export function startSync(options: {
       const pending = read && withCopies(read);
       if (pending === null || (pending.messages.length === 0 && pending.end === null && pending.lostIds.length === 0))
         return true;
-      const [result] = await stored.write([pending], 0);
-      if (result === undefined || !(await isOurs(result))) return false;
+      const [written] = await stored.write([pending], 0);
+      const result = await ours(written);
+      if (result === null) return false;
       const { left, freedBytes } = await settle(sessionId, pending, result);
       if (freedBytes > 0) await live.releaseBytes(freedBytes);
       if (left === 0) return true;
@@ -219,8 +226,8 @@ export function startSync(options: {
       try {
         const due = [...nudged];
         nudged.clear();
-        // If it fails, it is due with all others in its time.
-        for (const sessionId of due) await one(sessionId).catch(() => {});
+        for (const sessionId of due)
+          await one(sessionId).catch((error: unknown) => log.debug({ err: error }, 'a session is synced in its time'));
         await syncClaims(options.intervalMs);
         failures = 0;
       } catch (error) {

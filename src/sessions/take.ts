@@ -5,7 +5,16 @@ import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
 import { createAllowance, tooMany } from './allowance.ts';
 import { notFound } from './not-found.ts';
-import type { Limits, LiveSessions, Message, NewMessage, Refusal, StoredSessions, Taken } from './ports.ts';
+import {
+  historyLength,
+  type Limits,
+  type LiveSessions,
+  type Message,
+  type NewMessage,
+  type Refusal,
+  type StoredSessions,
+  type Taken,
+} from './ports.ts';
 import type { Sync } from './sync.ts';
 import type { Unsynced } from './unsynced.ts';
 
@@ -27,7 +36,7 @@ export function createTake(options: {
   readonly unsynced: Unsynced;
   readonly sync: Pick<Sync, 'nudge'>;
   /** Gives the database what this process knows of a session, and Redis may have lost. */
-  readonly writeCopies: (sessionId: string) => Promise<unknown>;
+  readonly writeCopies: (sessionId: string) => Promise<'written' | 'nothing' | 'unknown'>;
   readonly isUp: () => boolean;
   readonly limits: Limits;
   /** Messages pending in one session after which it is synced at once. */
@@ -40,22 +49,23 @@ export function createTake(options: {
 
   /** @returns whether there is such a session. */
   async function load(sessionId: string): Promise<boolean> {
-    await options.writeCopies(sessionId);
+    if ((await options.writeCopies(sessionId)) === 'unknown')
+      throw new PipelineError('transient', 'SESSION_NOT_STORED', 'another process may have to store the session first');
     const session = await stored.find(sessionId);
     if (session === null) return false;
-    await live.load(session, await stored.lastMessages(sessionId, 10));
+    await live.load(session, await stored.lastMessages(sessionId, historyLength));
     return true;
   }
 
   async function takeLive(
     sessionId: string,
     messages: readonly NewMessage[],
-    limits: Limits,
+    allowed: Limits,
   ): Promise<readonly Taken[]> {
     let isLoaded = false;
     let isAsked = false;
     for (;;) {
-      const appended = await live.append(sessionId, messages, { limits, isAsked });
+      const appended = await live.append(sessionId, messages, { limits: allowed, isAsked });
       if (typeof appended === 'object' && 'taken' in appended) {
         unsynced.add(sessionId, toMessages(messages, appended.taken));
         if (appended.pending >= options.syncAtPending) options.sync.nudge(sessionId);
@@ -67,7 +77,7 @@ export function createTake(options: {
           sessionId,
           messages.map((m) => m.messageId),
         );
-        if (known.size > 0) return takeRest(sessionId, messages, known, limits);
+        if (known.size > 0) return takeRest(sessionId, messages, known, allowed);
         isAsked = true;
       } else throw refused(appended);
     }
@@ -78,12 +88,12 @@ export function createTake(options: {
     sessionId: string,
     messages: readonly NewMessage[],
     known: ReadonlyMap<string, Taken>,
-    limits: Limits,
+    allowed: Limits,
   ): Promise<readonly Taken[]> {
     const rest = messages.filter((m) => !known.has(m.messageId));
     const all = new Map(known);
     if (rest.length > 0)
-      for (const [i, one] of (await takeLive(sessionId, rest, limits)).entries())
+      for (const [i, one] of (await takeLive(sessionId, rest, allowed)).entries())
         all.set(rest[i]?.messageId ?? '', one);
     return messages.map((m) => all.get(m.messageId) as Taken);
   }

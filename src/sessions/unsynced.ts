@@ -1,7 +1,7 @@
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Message, SessionHead } from './ports.ts';
 
-/** Far more than a process answers for between two syncs; above it, the oldest are known to Redis alone. */
+/** A quarter of a million short messages; above it, the oldest are known to Redis alone. */
 const maxBytes = 64 * 1_024 * 1_024;
 /** A message with its id, besides its text. */
 const overheadBytes = 200;

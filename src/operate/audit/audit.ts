@@ -84,7 +84,8 @@ export type AuditReport = {
 
 const userPage = 500;
 const eventPage = 5_000;
-const sessionPage = 200;
+/** With all that was said in them, and their events: at most a few hundred megabytes. */
+const sessionPage = 50;
 const maxViolations = 10_000;
 const maxLetters = 10_000;
 

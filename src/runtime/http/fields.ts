@@ -18,6 +18,17 @@ export const fields = {
       );
   },
 
+  /** Of a page. */
+  limit(byDefault: number) {
+    const message = 'must be a number from 1 to 200';
+    return z
+      .string('must be given once')
+      .regex(/^\d{1,3}$/, message)
+      .transform(Number)
+      .pipe(z.number().min(1, message).max(200, message))
+      .default(byDefault);
+  },
+
   time: z.string('must be a string').transform((s, context) => {
     const parsed = parseTime(s);
     if (parsed) return parsed;
@@ -35,6 +46,18 @@ export function parseBody<T extends z.ZodType>(schema: T, body: unknown): z.outp
     detail: issue.path.length > 0 && valueAt(body, issue.path) === undefined ? 'is missing' : issue.message,
   }));
   throw new Problem(422, 'invalid_request', 'the body has errors', { errors });
+}
+
+/** @throws {Problem} 422 that names every parameter that is wrong or unknown. */
+export function parseQuery<T extends z.ZodType>(schema: T, given: unknown): z.output<T> {
+  const query = schema.safeParse(given);
+  if (query.success) return query.data;
+  const errors = query.error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ pointer: `?${key}`, detail: 'is not a parameter of this endpoint' }))
+      : [{ pointer: `?${String(issue.path[0])}`, detail: issue.message }],
+  );
+  throw new Problem(422, 'invalid_query', 'the query has errors', { errors });
 }
 
 function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {

@@ -13,8 +13,6 @@ import { untilSaid } from './fault.ts';
 type SessionScene = { readonly fleet: Fleet; readonly redis: Redis; readonly talk: Talk };
 export type SessionFault = {
   readonly name: string;
-  /** Two that did not know of each other may have taken messages at the same time: their order is then not known. */
-  readonly mayDisorder?: true;
   readonly strike: (scene: SessionScene) => Promise<void>;
 };
 
@@ -29,6 +27,25 @@ async function killedAndBack({ fleet, redis, talk }: SessionScene): Promise<void
   await talk.more(40);
   await untilSaid(fleet, back, () => redis.start());
   await talk.more(40);
+}
+
+async function killedInSync({ fleet, talk }: SessionScene, hold: () => Promise<void>): Promise<void> {
+  await talk.more(40);
+  const held = hold();
+  void call(fleet.url, 'POST', '/v1/sessions/sync').catch(() => {});
+  await held;
+  fleet.api.member.signal('SIGKILL');
+  await fleet.api.member.ended;
+  fleet.network.database.cut();
+  await fleet.network.database.restore();
+  await fleet.healthy();
+  await talk.more(20);
+}
+
+/** As if half a minute had passed. */
+async function endLeases(redis: Redis): Promise<void> {
+  const script = "for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do redis.call('ZADD', KEYS[1], 1, id) end";
+  await redis.cli('EVAL', script, '1', '{sessions}:leased');
 }
 
 /** Redis and the database break, and so do the processes between them, while people talk. */
@@ -167,37 +184,15 @@ export const sessionFaults: readonly SessionFault[] = [
   },
   {
     name: 'a sync killed before its commit',
-    async strike({ fleet, talk }) {
-      await talk.more(40);
-      const held = fleet.network.database.holdAt('up', insertMessages);
-      void call(fleet.url, 'POST', '/v1/sessions/sync').catch(() => {});
-      await held;
-      fleet.api.member.signal('SIGKILL');
-      await fleet.api.member.ended;
-      fleet.network.database.cut();
-      await fleet.network.database.restore();
-      await fleet.healthy();
-      await talk.more(20);
-    },
+    strike: (scene) => killedInSync(scene, () => scene.fleet.network.database.holdAt('up', insertMessages)),
   },
   {
     name: 'a sync killed after its commit, before Redis knows',
-    async strike({ fleet, talk }) {
-      await talk.more(40);
-      const held = fleet.network.database.loseAnswerTo(insertMessages);
-      void call(fleet.url, 'POST', '/v1/sessions/sync').catch(() => {});
-      await held;
-      fleet.api.member.signal('SIGKILL');
-      await fleet.api.member.ended;
-      fleet.network.database.cut();
-      await fleet.network.database.restore();
-      await fleet.healthy();
-      await talk.more(20);
-    },
+    strike: (scene) => killedInSync(scene, () => scene.fleet.network.database.loseAnswerTo(insertMessages)),
   },
   {
-    name: 'two that sync the same, one paused beyond its lease',
-    async strike({ fleet, talk }) {
+    name: 'two that sync the same, one stopped while its lease runs out',
+    async strike({ fleet, redis, talk }) {
       const other = await fleet.start('api');
       await talk.more(40);
       const held = fleet.network.database.holdAt('up', insertMessages);
@@ -205,6 +200,7 @@ export const sessionFaults: readonly SessionFault[] = [
       void call(fleet.url, 'POST', '/v1/sessions/sync').catch(() => {});
       await held;
       other.signal('SIGSTOP');
+      await endLeases(redis);
       fleet.network.database.cut();
       await fleet.network.database.restore();
       await talk.more(60);
