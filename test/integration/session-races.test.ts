@@ -48,9 +48,9 @@ const limits: Limits = { messages: 2_000, bytes: 1e6, perMinute: 0, perMinuteOfU
 const end: EndRequest = { conversationId: 'c', endTime: null, metadata: null, userId: null };
 let n = 0;
 
-async function begin() {
+async function begin(startedAt = new Date()) {
   const sessionId = `race-${process.pid}-${Date.now()}-${++n}`;
-  const head = { sessionId, userId: 'u', botType: 'T', botId: 'b', botName: 'B', topicId: null, startedAt: new Date() };
+  const head = { sessionId, userId: 'u', botType: 'T', botId: 'b', botName: 'B', topicId: null, startedAt };
   await stored.create(head);
   await live.create(head, true);
   return head;
@@ -267,4 +267,27 @@ test('the event of somebody else under that id is not the end', async () => {
   await expect(ended).rejects.toThrow('the id is taken');
   expect(await stored.find(sessionId)).toMatchObject({ state: 'open' });
   expect((await live.view(sessionId))?.state).toBe('open');
+});
+
+test.each([
+  ['ahead', 3],
+  ['behind', -3],
+])('a session that a process with its clock %s began is as active as any other, and can be ended', async (_, hours) => {
+  const hourMs = 3_600_000;
+  const { sessionId } = await begin(new Date(Date.now() + hours * hourMs));
+  const [inDatabase, inRedis] = [await stored.find(sessionId), await live.view(sessionId)];
+  for (const seen of [inDatabase, inRedis])
+    expect(Math.abs((seen?.activeAt.getTime() ?? 0) - Date.now())).toBeLessThan(hourMs);
+  expect(await stored.idleFor(hourMs, 1_000)).not.toContain(sessionId);
+  expect(await live.close(sessionId, end, hourMs)).toBe('active');
+  expect(await live.close(sessionId, end, 0)).toEqual(end);
+});
+
+test('a session from a database whose clock is ahead can be ended', async () => {
+  const { sessionId } = await begin();
+  const session = await stored.find(sessionId);
+  if (session === null) throw new Error('the session is gone');
+  await live.forget(sessionId, []);
+  await live.load({ ...session, activeAt: new Date(Date.now() + 3_600_000) }, []);
+  expect(await live.close(sessionId, end, 0)).toEqual(end);
 });

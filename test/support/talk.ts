@@ -6,6 +6,9 @@ import type { Fleet } from './fleet.ts';
 type Said = { readonly messageId: string; readonly role: 'user' | 'bot'; readonly text: string };
 type Conversation = { readonly sessionId: string; readonly said: Said[]; ended: string | null };
 
+/** Longer than any fault lasts, and shorter than a test may take: it then fails with what it was answered. */
+const patienceMs = 100_000;
+
 /** People who talk, message by message, and repeat each until it is answered, as the contract asks. */
 export type Talk = {
   readonly conversations: readonly Conversation[];
@@ -39,6 +42,7 @@ export function startTalk(options: {
   let stopped = false;
 
   async function insist(path: string, body: object, good: readonly number[]): Promise<Answer> {
+    const began = performance.now();
     for (let waitMs = 30; ; waitMs = Math.min(500, waitMs * 2)) {
       const answer = await call(options.url, 'POST', path, body, {}, { timeoutMs: 8_000 }).catch(() => null);
       if (answer !== null && good.includes(answer.status)) return answer;
@@ -46,6 +50,8 @@ export function startTalk(options: {
         strange.push({ path, status: answer.status, code: answer.body?.code });
       if (answer !== null && answer.status >= 400 && answer.status < 500) return answer;
       repeats++;
+      if (performance.now() - began > patienceMs)
+        throw new Error(`${path} is still answered with ${answer?.status} ${answer?.body?.code}`);
       await delay(waitMs * (0.5 + Math.random()));
     }
   }

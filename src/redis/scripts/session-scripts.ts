@@ -46,6 +46,7 @@ if redis.call('EXISTS', meta) == 1 and redis.call('EXISTS', count) == 1 then
 end
 redis.call('DEL', meta, history)
 redis.call('HSET', meta, unpack(ARGV, 3, 2 + tonumber(ARGV[2])))
+redis.call('HSET', meta, 'active', now)
 redis.call('SET', count, 0)
 if ARGV[1] == '0' then
   ${markHere}
@@ -187,7 +188,10 @@ end
 return {left, freed}`,
   },
 
-  /** ARGV: the end as JSON, for how many milliseconds the session must have been idle, and the session's id. */
+  /**
+   * ARGV: the end as JSON, for how many milliseconds the session must have been idle, or 0, and the session's id. A
+   * session from the database has its clock, which may be ahead of this one.
+   */
   afterwordClose: {
     lua: `${session}
 ${now}
@@ -195,7 +199,8 @@ ${evenIfFull('pending')}
 local have = redis.call('HMGET', meta, 'state', 'end', 'active')
 if not have[1] or redis.call('EXISTS', count) == 0 then return false end
 if have[1] ~= 'open' and have[2] then return {'closed', have[2]} end
-if now - tonumber(have[3]) < tonumber(ARGV[2]) then return {'active'} end
+local idle = tonumber(ARGV[2])
+if idle > 0 and now - tonumber(have[3]) < idle then return {'active'} end
 redis.call('HSET', meta, 'state', 'ending', 'end', ARGV[1], 'expires', 0)
 for i = 1, 3 do redis.call('PERSIST', KEYS[i]) end
 ${markHere}

@@ -1,16 +1,20 @@
-import type { Message, Session, SessionWrite, StoredSession, Taken } from '../../sessions/ports.ts';
+import type { Message, Session, SessionHead, StoredSession, Taken } from '../../sessions/ports.ts';
 import type { Connection, Statement } from '../connection.ts';
 import type { Wanted } from './place-messages.ts';
 import { type SessionRow, selectSession, toSession } from './rows.ts';
 
-export function insertSessions(heads: readonly SessionWrite['session'][], orElse = ''): Statement {
+/** Without `activeAt`: active now, by the clock of the database, which also says who is idle. */
+export function insertSessions(
+  heads: readonly (SessionHead & Partial<Pick<Session, 'activeAt'>>)[],
+  orElse = '',
+): Statement {
   return [
     `INSERT INTO chat_sessions
        (session_id, user_id, bot_type, bot_id, bot_name, agent_tag, started_at, active_at, changed_at)
-     VALUES ${heads.map(() => '(?,?,?,?,?,?,?,?,UTC_TIMESTAMP(3))').join(',')} ${orElse}`,
+     VALUES ${heads.map(() => '(?,?,?,?,?,?,?,COALESCE(?,UTC_TIMESTAMP(3)),UTC_TIMESTAMP(3))').join(',')} ${orElse}`,
     heads.flatMap((h) => [
       ...[h.sessionId, h.userId, h.botType, h.botId, h.botName, h.topicId],
-      ...[h.startedAt, h.activeAt],
+      ...[h.startedAt, h.activeAt ?? null],
     ]),
   ];
 }

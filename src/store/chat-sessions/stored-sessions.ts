@@ -18,7 +18,7 @@ export function storedSessions(store: Store, deadlineMs: number): StoredSessions
   return {
     async create(head) {
       try {
-        await run(...insertSessions([{ ...head, activeAt: head.startedAt }]));
+        await run(...insertSessions([head]));
         return null;
       } catch (error) {
         if (!isDuplicate(error)) throw error;

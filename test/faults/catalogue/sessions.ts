@@ -166,6 +166,7 @@ export const sessionFaults: readonly SessionFault[] = [
       await call(other.url, 'POST', '/v1/sessions/sync');
       const { said, ...proof } = await proveTalk(fleet, own);
       expect(said).toBeGreaterThan(50);
+      expect(own.strange).toEqual([]);
       expect(proof).toEqual({ lost: [], double: [], disordered: [], miscounted: [], wrongEvents: [] });
       expect(await other.stop()).toBe(0);
       await talk.more(5);
