@@ -6,6 +6,12 @@ export type ScoreDetails = {
   readonly total_turns: number;
   readonly user_initiated_questions: number;
   readonly session_emotion: string;
+  /** What read the emotion: the model with its probability and the greatest weights, the rules, or the caller itself. */
+  readonly emotion_reading: {
+    readonly by: 'model' | 'rules' | 'caller';
+    readonly confidence: number | null;
+    readonly weights: readonly number[];
+  };
   readonly new_memories_count: number;
   readonly base_score: number;
   readonly engagement_bonus: number;

@@ -198,6 +198,7 @@ test('a dry run scores and stores nothing', async () => {
     total_turns: 3,
     user_initiated_questions: 1,
     session_emotion: 'interesting',
+    emotion_reading: { by: 'caller', confidence: null, weights: [] },
     new_memories_count: 7,
     base_score: 3,
     engagement_bonus: 3,
@@ -205,7 +206,7 @@ test('a dry run scores and stores nothing', async () => {
     memory_bonus: 35,
     total_score_before_clamp: 56,
     final_score_change: 56,
-    scorer: 'friendship@1',
+    scorer: 'friendship@2',
   });
   expect((await call(api.url, 'GET', `/v1/conversations/${body.conversation_id}`)).status).toBe(404);
   expect((await call(api.url, 'POST', '/v1/conversations/score', { ...body, user_id: '' })).status).toBe(422);

@@ -1,12 +1,12 @@
 import type { ScoreDetails } from '../../event/outcome.ts';
 import type { ScoreWeights } from '../scorer.ts';
-import type { Emotion } from './emotion.ts';
+import type { EmotionReading } from './emotion/read-emotion.ts';
 
 /** What an analyser finds in a conversation. */
 export type Findings = {
   readonly totalTurns: number;
   readonly userQuestions: number;
-  readonly emotion: Emotion;
+  readonly emotion: EmotionReading;
   readonly newMemories: number;
 };
 
@@ -18,14 +18,15 @@ export type Findings = {
 export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<ScoreDetails, 'scorer'> {
   const base = findings.totalTurns * weights.turn;
   const engagement = findings.userQuestions * weights.question;
-  const emotion =
-    findings.emotion === 'interesting' ? weights.interesting : findings.emotion === 'boring' ? weights.boring : 0;
+  const { emotion: mood, ...reading } = findings.emotion;
+  const emotion = mood === 'interesting' ? weights.interesting : mood === 'boring' ? weights.boring : 0;
   const memory = findings.newMemories * weights.memory;
   const total = base + engagement + emotion + memory;
   return {
     total_turns: findings.totalTurns,
     user_initiated_questions: findings.userQuestions,
-    session_emotion: findings.emotion,
+    session_emotion: mood,
+    emotion_reading: reading,
     new_memories_count: findings.newMemories,
     base_score: base,
     engagement_bonus: engagement,

@@ -1,17 +1,19 @@
 import type { Conversation } from '../../event/conversation.ts';
 import type { Scorer } from '../scorer.ts';
-import { type Emotion, emotions, judgeEmotion, readSignals } from './emotion.ts';
+import { type Emotion, emotions } from './emotion/emotions.ts';
+import { type EmotionReading, readEmotion } from './emotion/read-emotion.ts';
 import { countNewMemories } from './memories.ts';
 import { countUserQuestions } from './questions.ts';
 import { type Findings, scoreFindings } from './rules.ts';
 import { countCompleteTurns } from './turns.ts';
 
 /**
- * The default scorer: deterministic, local, CPU only. Raise the version whenever a rule or a word list changes a score.
+ * The default scorer: deterministic, local, CPU only. Raise the version whenever a rule, a word list or a weight
+ * changes a score.
  */
 const friendshipScorer: Scorer = {
   name: 'friendship',
-  version: '1',
+  version: '2',
   waits: false,
   score(conversation, { weights }) {
     const details = scoreFindings(analyse(conversation), weights);
@@ -26,8 +28,7 @@ function analyse({ conversation_log: log, bot_type, metadata }: Conversation): F
   return {
     totalTurns: countCompleteTurns(log),
     userQuestions: count(metadata?.['user_initiated_questions']) ?? questions,
-    emotion:
-      emotionOf(metadata?.['session_emotion'] ?? metadata?.['emotion']) ?? judgeEmotion(readSignals(log, questions)),
+    emotion: emotionOf(metadata?.['session_emotion'] ?? metadata?.['emotion']) ?? readEmotion(log, questions),
     newMemories:
       count(metadata?.['new_memories_count'] ?? metadata?.['new_memories_created']) ?? countNewMemories(log, bot_type),
   };
@@ -38,8 +39,9 @@ function count(value: unknown): number | null {
 }
 
 /** @returns null if no emotion is given; `neutral` for an unknown one. */
-function emotionOf(value: unknown): Emotion | null {
+function emotionOf(value: unknown): EmotionReading | null {
   if (value === undefined || value === null) return null;
   const word = String(value).trim().toLowerCase();
-  return emotions.find((emotion) => emotion === word) ?? 'neutral';
+  const emotion: Emotion = emotions.find((one) => one === word) ?? 'neutral';
+  return { emotion, by: 'caller', confidence: null, weights: [] };
 }

@@ -12,7 +12,7 @@ const facts = {
   longestWaitMs: 1_000,
   consumerTimeoutMs: 2_000,
   scorerFailed: null,
-  scorer: 'friendship@1',
+  scorer: 'friendship@2',
 } as const;
 const find = (check: string, more: Partial<Parameters<typeof judgeProcess>[0]>) =>
   judgeProcess({ ...facts, ...more }).find((finding) => finding.check === check);

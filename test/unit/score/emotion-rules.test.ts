@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import type { Turn } from '../../../src/event/conversation.ts';
-import { judgeEmotion, readSignals } from '../../../src/score/friendship/emotion.ts';
+import { judgeByRules, readSignals } from '../../../src/score/friendship/emotion/judge-by-rules.ts';
 
 const judge = (...texts: string[]) => {
   const log: Turn[] = texts.flatMap((text, i) => [
     { speaker: 'pika', turn_id: 2 * i + 1, text: 'And then?', timestamp: '' },
     { speaker: 'user', turn_id: 2 * i + 2, text, timestamp: '' },
   ]);
-  return judgeEmotion(readSignals(log));
+  return judgeByRules(readSignals(log));
 };
 
 test.each([

@@ -1,10 +1,8 @@
-import type { Turn } from '../../event/conversation.ts';
-import lexicon from './lexicon/emotions.json' with { type: 'json' };
-import { countUserQuestions } from './questions.ts';
-import { occurrences, phraseMatcher, plain, words } from './text.ts';
-
-export const emotions = ['interesting', 'boring', 'neutral', 'angry', 'happy', 'sad'] as const;
-export type Emotion = (typeof emotions)[number];
+import type { Turn } from '../../../event/conversation.ts';
+import lexicon from '../lexicon/emotions.json' with { type: 'json' };
+import { countUserQuestions } from '../questions.ts';
+import { occurrences, phraseMatcher, plain, words } from '../text.ts';
+import type { Emotion } from './emotions.ts';
 
 const matchers = {
   curious: phraseMatcher(lexicon.curious),
@@ -55,9 +53,9 @@ export function readSignals(log: readonly Turn[], questions: number = countUserQ
 
 /**
  * Judges the mood of a conversation: first strong feelings, then disengagement, then the kind of engagement. The
- * thresholds were tuned on one half of the labelled conversations; docs/scoring.md has the figures.
+ * thresholds were tuned on one half of the sample conversations; docs/scoring.md has the figures.
  */
-export function judgeEmotion(s: Signals): Emotion {
+export function judgeByRules(s: Signals): Emotion {
   if (s.items === 0) return 'neutral';
   const warmth = s.happy + s.curious;
   if (s.angry >= 0.25 && s.angry > s.sad && s.angry > warmth) return 'angry';
