@@ -6,7 +6,7 @@ export type ScoreDetails = {
   readonly total_turns: number;
   readonly user_initiated_questions: number;
   readonly session_emotion: string;
-  /** What read the emotion: the model with its probability and the greatest weights, the rules, or the caller itself. */
+  /** Who read the emotion. `confidence`, `weights`: only the model has them (docs/scoring.md). */
   readonly emotion_reading: {
     readonly by: 'model' | 'rules' | 'caller';
     readonly confidence: number | null;
