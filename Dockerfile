@@ -9,8 +9,10 @@ RUN --mount=type=cache,target=/npm-cache npm ci --cache /npm-cache --omit=dev --
 
 FROM node:24-bookworm-slim
 # An init process: forwards signals (the drain depends on SIGTERM) and reaps processes that a scorer may leave behind.
+# `--build-arg ESPEAK=espeak-ng` adds phonemes for comparing pronunciations, 20 MB (docs/pronunciation.md).
+ARG ESPEAK=
 RUN apt-get -qq update \
- && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install tini \
+ && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install tini $ESPEAK \
  && rm -rf /var/lib/apt/lists/*
 ENV NODE_ENV=production HOST=0.0.0.0 LOG_FORMAT=json
 WORKDIR /app

@@ -26,6 +26,7 @@ import { drainSubjects, scoringSubjects } from './measures/drain.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
+import { pronunciationSubjects } from './measures/pronunciation.ts';
 import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
@@ -57,6 +58,7 @@ const measures = [
   'growth',
   'backlog',
   'sessions',
+  'pronunciation',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -183,6 +185,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
         say,
       ),
     sessions: () => rounds('sessions', sessionSubjects(urls, seconds), n, say),
+    pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),
   };
   for (const name of measures) {
     if (!only.has(name)) continue;

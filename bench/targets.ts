@@ -113,6 +113,16 @@ export const targets: readonly Target[] = [
     (t) => t('sessions', 'afterword', 'p99 ms') / t('sessions', 'straight to the database', 'p99 ms'),
   ),
   higher('messages synced per second', 20_000, (t) => t('sessions', 'a million pending', 'synced /s')),
+  lower('two look-ups / one', 1.05, (t) => t('pronunciation', 'through an API', 'two / one')),
+  lower('look-ups of 100 callers of one text', 1, (t) => t('pronunciation', 'through an API', 'calls for 100 at once')),
+  lower('connections per 1,000 comparisons', 16, (t) => t('pronunciation', 'through an API', 'connections per 1,000')),
+  lower(
+    'memory with a million texts / with a tenth',
+    1.2,
+    (t) =>
+      t('pronunciation', 'a million texts', 'RSS MiB at 1,000,000') /
+      t('pronunciation', 'a million texts', 'RSS MiB at 100,000'),
+  ),
   lower('message body, bytes', 400, (t) => t('bytes', 'message body', 'bytes')),
   lower(
     'binary log of mark and settle, bytes',

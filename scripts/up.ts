@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import dotenv from 'dotenv';
 import { exitCodes } from '../src/runtime/exit-codes.ts';
+import { ensureEspeak } from './espeak.ts';
 import { startLocal, stopOnSignal, untilAborted } from './local.ts';
 import { explain, say, secondsSinceCall } from './people.ts';
 
@@ -14,6 +15,7 @@ const program = new Command('scripts/up')
       "Messages for you go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
   )
   .option('--sessions', 'with live sessions: also starts a Redis if none is named (REDIS_URL)')
+  .option('--pronunciation', 'with phonemes: installs espeak-ng if no service is named (PHONEME_URL)')
   .exitOverride();
 try {
   program.parse();
@@ -23,7 +25,8 @@ try {
 
 const stop = stopOnSignal();
 try {
-  const { sessions } = program.opts<{ sessions?: boolean }>();
+  const { sessions, pronunciation } = program.opts<{ sessions?: boolean; pronunciation?: boolean }>();
+  if (pronunciation && !process.env['PHONEME_URL']) await ensureEspeak(say);
   const local = await startLocal({ env: process.env, withSessions: sessions === true, say, stop });
   process.stderr.write(`
 Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.workers} workers
@@ -37,7 +40,9 @@ Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.
   curl ${local.url}/v1/conversations/conv_demo_1 -H 'Prefer: wait=10'
 
   scripts/afterword send scripts/samples/conversations.ndjson --wait
-${sessions || process.env['REDIS_URL'] ? '  scripts/afterword sessions try --sync\n' : ''}
+${sessions || process.env['REDIS_URL'] ? '  scripts/afterword sessions try --sync\n' : ''}${
+  pronunciation ? "  scripts/afterword pronunciation compare 'a big dog' 'a pig dog'\n" : ''
+}
 Ctrl-C drains and stops everything; the data stay.
 
 `);

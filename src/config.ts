@@ -52,6 +52,7 @@ export function maskedConfig(config: Config): Record<string, unknown> {
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
     opsKey: config.opsKey === null ? null : '***',
     redisUrl: config.redisUrl === null ? null : maskUrl(config.redisUrl),
+    phonemeUrl: config.phonemeUrl === null ? null : maskUrl(config.phonemeUrl),
   };
 }
 
@@ -108,7 +109,21 @@ function toConfig(e: z.output<typeof environment>) {
       interesting: e.SCORE_WEIGHT_INTERESTING,
       boring: e.SCORE_WEIGHT_BORING,
       memory: e.SCORE_WEIGHT_MEMORY,
+      pronunciation: e.SCORE_WEIGHT_PRONUNCIATION,
     },
+    scoresPronunciation: e.PRONUNCIATION_SCORING === 'on',
+    pronunciationLang: e.PRONUNCIATION_LANG,
+    pronunciationCompare: {
+      stress: e.PRONUNCIATION_STRESS === 'count',
+      length: e.PRONUNCIATION_LENGTH === 'count',
+      byClass: e.PRONUNCIATION_SUBSTITUTION === 'by-class',
+    },
+    phonemeUrl: e.PHONEME_URL ?? null,
+    phonemeBatchWaitMs: e.PHONEME_BATCH ? e.PHONEME_BATCH_WAIT_MS : null,
+    phonemeConnections: e.PHONEME_CONNECTIONS,
+    phonemeTimeoutMs: e.PHONEME_TIMEOUT_MS,
+    phonemeCacheBytes: e.PHONEME_CACHE_MB * 1_048_576,
+    phonemeCacheTtlMs: e.PHONEME_CACHE_TTL_MINUTES * 60_000,
     host: e.HOST,
     port: e.PORT,
     metricsHost: e.METRICS_HOST,
@@ -160,6 +175,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
     problems.push(
       'RESPONDER_MODULE needs REDIS_URL (or scripts/up --sessions): without live sessions there is nothing to answer',
     );
+  if (e.SCORE_WEIGHT_PRONUNCIATION !== 0 && e.PRONUNCIATION_SCORING === 'off')
+    problems.push('SCORE_WEIGHT_PRONUNCIATION needs PRONUNCIATION_SCORING=on: without it, nothing is compared');
   if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))
     problems.push('MEMORY_SOFT_LIMIT must be below MEMORY_HARD_LIMIT');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');

@@ -3,6 +3,7 @@ import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
 import { addLoad } from './command-line/load.ts';
 import { parsers } from './command-line/option-parsers.ts';
+import { addPronunciation } from './command-line/pronunciation.ts';
 import { addSessions } from './command-line/sessions.ts';
 import { addTools } from './command-line/tools.ts';
 import { type Config, loadConfig } from './config.ts';
@@ -54,6 +55,7 @@ program
 
 addLoad(program);
 addSessions(program);
+addPronunciation(program);
 addTools(program);
 
 try {

@@ -79,6 +79,58 @@ export const settings = {
   SCORE_WEIGHT_INTERESTING: { parse: weight().default(15), help: 'Points for an interesting conversation.' },
   SCORE_WEIGHT_BORING: { parse: weight().default(-15), help: 'Points for a boring conversation.' },
   SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
+  SCORE_WEIGHT_PRONUNCIATION: {
+    parse: weight().default(0),
+    help: 'Points for a perfect pronunciation, in proportion for others; needs PRONUNCIATION_SCORING.',
+  },
+  PRONUNCIATION_SCORING: {
+    parse: oneOf('off', 'on').default('off'),
+    help: 'on: workers compare what users said with the target_text of their items before scoring.',
+  },
+  PRONUNCIATION_LANG: {
+    parse: z
+      .string()
+      .regex(/^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4}$/, 'must be a language tag such as en-US or vi')
+      .default('en-US'),
+    help: 'Language of target_text, and of comparisons that name none.',
+  },
+  PRONUNCIATION_STRESS: {
+    parse: oneOf('ignore', 'count').default('ignore'),
+    help: 'count: a stressed and an unstressed phoneme differ.',
+  },
+  PRONUNCIATION_LENGTH: {
+    parse: oneOf('ignore', 'count').default('count'),
+    help: 'count: a long and a short phoneme differ.',
+  },
+  PRONUNCIATION_SUBSTITUTION: {
+    parse: oneOf('plain', 'by-class').default('plain'),
+    help: 'by-class: a vowel for a vowel, or a consonant for a consonant, is half a mistake.',
+  },
+  PHONEME_URL: {
+    parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as http://phonemes:8080/ipa' }).optional(),
+    help: 'Service that knows phonemes (docs/pronunciation.md). Default: espeak-ng on this machine.',
+    secret: true,
+  },
+  PHONEME_BATCH: {
+    parse: oneOf('true', 'false')
+      .default('false')
+      .transform((text) => text === 'true'),
+    help: 'true: texts that are needed at about the same time go to the service in one call, at most ten.',
+  },
+  PHONEME_BATCH_WAIT_MS: { parse: int(1, 1_000).default(5), help: 'How long a batch waits for more texts.' },
+  PHONEME_CONNECTIONS: { parse: int(1, 1_000).default(16), help: 'Most connections of a process to the service.' },
+  PHONEME_TIMEOUT_MS: {
+    parse: int(100, 600_000).default(5_000),
+    help: 'Time limit of a look-up with its repeats; one attempt has half of it.',
+  },
+  PHONEME_CACHE_MB: {
+    parse: int(0, 16_384).default(64),
+    help: 'Memory for phonemes per process, MiB; 0: no cache. With REDIS_URL, processes share what they know.',
+  },
+  PHONEME_CACHE_TTL_MINUTES: {
+    parse: int(1, 5_256_000).default(10_080),
+    help: 'How long phonemes are kept; older ones are renewed while they are still used.',
+  },
   HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
   PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
   METRICS_HOST: {

@@ -1,16 +1,12 @@
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { dockerObstacle, images, startDockerServer } from './docker.ts';
+import { installPackage } from './install.ts';
 import { passwordOf } from './password.ts';
 import { findBrokerProgram, startPrivateBroker } from './private-broker.ts';
 import { findDatabaseProgram, startPrivateDatabase } from './private-database.ts';
 import { findRedisProgram, startPrivateRedis } from './private-redis.ts';
-import { findProgram } from './process.ts';
 import type { Broker, Kind, Redis, RedisArgs, Rights, Say, ServerOf } from './server.ts';
 import { noteOf, readTaken, whyNotDocker, writeTaken } from './taken.ts';
-
-const run = promisify(execFile);
 
 const variables = { database: 'DATABASE_URL', broker: 'RABBITMQ_URL', redis: 'REDIS_URL' } as const satisfies Record<
   Kind,
@@ -113,7 +109,12 @@ async function privateServer(
     say,
   }: { folder: string; password: string; rights: Rights; redisArgs: RedisArgs; say: Say },
 ): Promise<ServerOf[Kind]> {
-  if ((await findInstalled[kind]()) === null) await install(kind, say);
+  if ((await findInstalled[kind]()) === null)
+    await installPackage(packages[kind], {
+      what: kind,
+      otherwise: `name a running server in ${variables[kind]}, or start Docker`,
+      say,
+    });
   switch (kind) {
     case 'database':
       return startPrivateDatabase(folder, password, rights);
@@ -122,34 +123,6 @@ async function privateServer(
     case 'redis':
       return startPrivateRedis(folder, password, redisArgs);
   }
-}
-
-let installing: Promise<unknown> = Promise.resolve();
-
-/** Installs one package at a time: the package manager takes a lock. */
-function install(kind: Kind, say: Say): Promise<void> {
-  const job = installing.then(async () => {
-    const byHand = `install ${packages[kind]} by hand, or name a running server in ${variables[kind]}, or start Docker`;
-    const apt = await findProgram('apt-get');
-    if (apt === null)
-      throw new Error(`${kind}: no server named, no Docker, none installed, and no apt-get here: ${byHand}`);
-    const root = process.getuid?.() === 0;
-    if (!root && (await findProgram('sudo')) === null) throw new Error(`${kind}: installing needs root: ${byHand}`);
-    const [command, prefix] = root ? [apt, []] : ['sudo', ['-n', apt]];
-    say(`${kind.padEnd(10)}  installing ${packages[kind]} with apt-get (about 20 s)`);
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    try {
-      await run(command, [...prefix, 'update', '-qq'], { env });
-      await run(command, [...prefix, 'install', '-qq', '-y', '--no-install-recommends', packages[kind]], {
-        env,
-        maxBuffer: 1e8,
-      });
-    } catch (cause) {
-      throw new Error(`${kind}: ${packages[kind]} could not be installed; ${byHand}`, { cause });
-    }
-  });
-  installing = job.catch(() => {});
-  return job;
 }
 
 /** A server that we did not start, so we never stop it. */

@@ -1,9 +1,15 @@
-import { speakerOf, type Turn } from '../event/conversation.ts';
+import { maxTargetLength, speakerOf, type Turn } from '../event/conversation.ts';
 import { type FieldError, notUnicode } from '../runtime/http/index.ts';
 import { isoTime } from '../runtime/iso-time.ts';
 import { parseTime } from '../runtime/parse-time.ts';
 
-type Item = { readonly speaker: Turn['speaker']; readonly text: string; readonly timestamp: Date | null };
+type Item = {
+  readonly speaker: Turn['speaker'];
+  readonly text: string;
+  readonly timestamp: Date | null;
+  /** Empty: none. */
+  readonly target: string;
+};
 
 /**
  * Normalises a conversation log. Clients send two shapes, sometimes both in one list, so each item is recognised
@@ -34,6 +40,7 @@ export function normaliseLog(
       turn_id: turns.length + 1,
       text: item.text,
       timestamp: isoTime(item.timestamp?.getTime() ?? span.start.getTime() + stepMs * index),
+      ...(item.speaker === 'user' && item.target !== '' && { target_text: item.target }),
     });
   }
   return { turns, errors };
@@ -59,8 +66,9 @@ function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => v
   );
   const timestamp = timestampOf(item['timestamp']);
   if (timestamp === undefined) refuse('/timestamp', 'must be an ISO 8601 date and time with zone');
-  if (speaker === null || text === null || timestamp === undefined) return null;
-  return { speaker, text, timestamp };
+  const target = targetOf(item['target_text'], (detail) => refuse('/target_text', detail));
+  if (speaker === null || text === null || timestamp === undefined || target === null) return null;
+  return { speaker, text, timestamp, target };
 }
 
 /** Speech-to-text yields null for silence; any other value that is not a string is a mistake. */
@@ -68,6 +76,15 @@ function textOf(value: unknown, refuse: (detail: string) => void, missing: strin
   if (value === null) return '';
   if (typeof value === 'string' && value.isWellFormed()) return value.trim();
   refuse(value === undefined ? missing : typeof value === 'string' ? notUnicode : 'must be a string');
+  return null;
+}
+
+/** What the user was asked to say; null if it is refused. */
+function targetOf(value: unknown, refuse: (detail: string) => void): string | null {
+  if (value === undefined) return '';
+  const target = textOf(value, refuse, '');
+  if (target === null || [...target].length <= maxTargetLength) return target;
+  refuse(`must have at most ${maxTargetLength} characters`);
   return null;
 }
 

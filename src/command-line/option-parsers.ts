@@ -17,6 +17,13 @@ export const parsers = {
     return n;
   },
 
+  port(text: string): number {
+    const n = Number(text);
+    if (!/^\d{1,5}$/.test(text) || n > 65_535)
+      throw new InvalidArgumentError('must be a port from 1 to 65535, or 0 for a free one');
+    return n;
+  },
+
   /** Fractions are allowed. */
   seconds(text: string): number {
     const n = Number(text);

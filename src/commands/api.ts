@@ -8,6 +8,7 @@ import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/
 import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
+import { pronunciationRouter } from '../pronunciation/router.ts';
 import { createClosedWatch, createReads, reportRouter, welcomeRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import { createApp, createBodyBudget, listen, mount } from '../runtime/http/index.ts';
@@ -22,6 +23,7 @@ import { logStart, processLogger } from '../start/log.ts';
 import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
+import { dryRunWithPronunciation, startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
@@ -80,6 +82,7 @@ export async function runApi(config: Config): Promise<void> {
     createDryRun((stop) => startPool(config, 1, stop, log)),
     (d) => d.close(),
   );
+  const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
@@ -97,6 +100,7 @@ export async function runApi(config: Config): Promise<void> {
     reads.gauge,
     closedWatch.gauge,
     dryRun.gauge,
+    pronunciation.gauge,
     ...(sessions?.gauges ?? []),
   ];
   stack.defer(warnWhenNearlyFull(gauges, log));
@@ -108,6 +112,7 @@ export async function runApi(config: Config): Promise<void> {
     gauges,
     connections,
     queues: () => countQueues(publisher),
+    phonemes: pronunciation.cacheSize,
     database: () => glance(store, deadlineMs),
     ...(sessions !== null && {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
@@ -166,12 +171,17 @@ export async function runApi(config: Config): Promise<void> {
       mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
       acceptRouter({
         acceptor,
-        dryRun: dryRun.score,
+        dryRun: dryRunWithPronunciation(config, pronunciation, dryRun.score),
         endSession: sessions?.end ?? null,
         maxBodyBytes: config.maxBodyBytes,
         budget,
       }),
       ...(sessions === null ? [] : [sessions.router]),
+      pronunciationRouter({
+        open: async () => (await pronunciation.open()).assess,
+        defaultLang: config.pronunciationLang,
+        budget,
+      }),
       operateRouter({
         retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
         skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),

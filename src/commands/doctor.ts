@@ -7,6 +7,7 @@ import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
+import { startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
 import { openToolRedis } from '../start/tool-redis.ts';
@@ -15,7 +16,9 @@ import { counted, plain, printLine, printReport, verdict } from '../terminal/pri
 
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
 export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
-  const findings = (await Promise.all([database(config), broker(config), redis(config), surroundings(config)])).flat();
+  const findings = (
+    await Promise.all([database(config), broker(config), redis(config), phonemes(config), surroundings(config)])
+  ).flat();
   const failed = findings.filter((f) => f.status === 'fail').length;
   const warned = findings.filter((f) => f.status === 'warn').length;
   if (options.json) printReport({ ok: failed === 0, findings });
@@ -79,6 +82,30 @@ async function redis(config: Config): Promise<Finding[]> {
   } catch (error) {
     return [{ check: 'redis', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
+}
+
+/** Nothing unless they are set up: who compares nothing needs none. */
+async function phonemes(config: Config): Promise<Finding[]> {
+  if (config.phonemeUrl === null && !config.scoresPronunciation) return [];
+  const pronunciation = startPronunciation(config, quiet);
+  const { phonemes } = await pronunciation.open();
+  const began = performance.now();
+  const found = await phonemes.find({ text: 'hello', lang: config.pronunciationLang, mode: true }).then(
+    ({ ipa }) => ipa,
+    (error: unknown) => error as Error,
+  );
+  await pronunciation.close();
+  const took = `${phonemes.source}, ${Math.round(performance.now() - began)} ms`;
+  return [
+    typeof found === 'string' && found !== ''
+      ? { check: 'phonemes', status: 'ok', found: took }
+      : {
+          check: 'phonemes',
+          status: 'fail',
+          found: 'cannot be looked up',
+          advice: typeof found === 'string' ? `${phonemes.source} has none for "hello"` : found.message,
+        },
+  ];
 }
 
 async function surroundings(config: Config): Promise<Finding[]> {

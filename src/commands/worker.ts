@@ -22,6 +22,7 @@ import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
+import { scoreWithPronunciation, startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
@@ -73,6 +74,7 @@ export async function runWorker(config: Config): Promise<void> {
   const giveUp = new AbortController();
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
+  const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   const steps = databaseSteps(store, workerName({ host: hostname(), pid: process.pid }));
   // Often enough that one missed write does not make a running attempt look lost.
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: config.lostAfterMs / 3, log });
@@ -103,7 +105,7 @@ export async function runWorker(config: Config): Promise<void> {
         giveUp: giveUp.signal,
         log,
       }),
-      score: (text) => pool.score(text),
+      score: scoreWithPronunciation(config, pronunciation, (text) => pool.score(text)),
       settle: (attempt) => settler.settle(attempt),
       countStart: steps.countStart,
       uncountStart: steps.uncountStart,
@@ -114,9 +116,11 @@ export async function runWorker(config: Config): Promise<void> {
     memory: limits,
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
     deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
+    ...(config.scoresPronunciation && { phonemes: pronunciation.cacheSize }),
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
   };
-  const metrics = await countFor(config, { ...own, gauges: [...publisher.gauges, outbox.gauge] });
+  const gauges = [...publisher.gauges, outbox.gauge, ...(config.scoresPronunciation ? [pronunciation.gauge] : [])];
+  const metrics = await countFor(config, { ...own, gauges });
   /** Known once there is a consumer. */
   const probe = { isReady: () => false, pausedBy: (): readonly string[] => [] };
   const profiler = createProfiler((ms, stop) => pool.profileThread(ms, stop));
@@ -129,7 +133,7 @@ export async function runWorker(config: Config): Promise<void> {
       version,
       scorer: scorerName(config),
       configurationDigest: configurationDigest(config),
-      gauges: [...publisher.gauges, outbox.gauge],
+      gauges,
       ...own,
       deliveries: () => ({ ...own.deliveries(), pausedBy: probe.pausedBy() }),
       threads: () => ({ ...own.threads(), heapBytes: pool.heapBytes() }),
@@ -225,7 +229,7 @@ export async function runWorker(config: Config): Promise<void> {
       stop.abort('misconfigured broker');
     },
   );
-  stack.defer(warnWhenNearlyFull([...publisher.gauges, outbox.gauge], log));
+  stack.defer(warnWhenNearlyFull(gauges, log));
   const reporting = reportProgress(intake, inFlight, log);
 
   await aborted(stop.signal);

@@ -6,6 +6,14 @@ export type Turn = {
   readonly text: string;
   /** ISO 8601, UTC, milliseconds, `Z`. */
   readonly timestamp: string;
+  /** Of a user's item: what they were asked to say. */
+  readonly target_text?: string;
+};
+
+/** How alike to what they were asked to say users said it: from 0 to 1, per item and on average. */
+export type Pronunciation = {
+  readonly items: readonly { readonly turn_id: number; readonly similarity: number }[];
+  readonly mean: number;
 };
 
 /** Who spoke, by any of the names that clients use; null: neither side. */
@@ -15,6 +23,9 @@ export function speakerOf(value: unknown): Turn['speaker'] | null {
   if (name.includes('BOT') || name.includes('PIKA')) return 'pika';
   return name.includes('USER') ? 'user' : null;
 }
+
+/** Code points of a `target_text`, and of any text whose pronunciation is compared. */
+export const maxTargetLength = 500;
 
 /** What a scorer gets. */
 export type Conversation = {
@@ -28,6 +39,8 @@ export type Conversation = {
   readonly end_time: string;
   readonly metadata: Readonly<Record<string, unknown>> | null;
   readonly conversation_log: readonly Turn[];
+  /** With `PRONUNCIATION_SCORING=on`, if an item has a `target_text`. */
+  readonly pronunciation?: Pronunciation;
 };
 
 /**
@@ -52,4 +65,13 @@ export function conversationText(
 ): ConversationText {
   const start = Buffer.from(`${JSON.stringify(head).slice(0, -1)},"metadata":`);
   return [start, metadata ?? noMetadata, beforeLog, log, end];
+}
+
+/** The piece of a conversation's text that is its log. */
+export function logOf(text: ConversationText): Uint8Array {
+  return text[3] ?? new Uint8Array();
+}
+
+export function withPronunciation(text: ConversationText, pronunciation: Pronunciation): ConversationText {
+  return [...text.slice(0, -1), Buffer.from(`,"pronunciation":${JSON.stringify(pronunciation)}}`)];
 }

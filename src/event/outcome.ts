@@ -1,4 +1,4 @@
-import type { ConversationText } from './conversation.ts';
+import type { ConversationText, Pronunciation } from './conversation.ts';
 import type { EventId, EventStatus } from './event.ts';
 
 /** The parts of a score, stored as `score_calculation_details` and returned to callers under these names. */
@@ -17,6 +17,9 @@ export type ScoreDetails = {
   readonly engagement_bonus: number;
   readonly emotion_bonus: number;
   readonly memory_bonus: number;
+  /** Only if something was to be repeated, and was compared. */
+  readonly pronunciation?: Pronunciation;
+  readonly pronunciation_bonus?: number;
   readonly total_score_before_clamp: number;
   readonly final_score_change: number;
   /** Name and version of the scorer, `name@version`. */

@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { recordPipeline, recordSessions } from './pipeline-metrics.ts';
+import { recordPhonemes, recordPipeline, recordSessions } from './pipeline-metrics.ts';
 import { recordProcess, type Sources } from './process-metrics.ts';
 
 export type Metrics = {
@@ -15,6 +15,7 @@ export function startMetrics(sources: Sources): Metrics {
   const registry = new Registry();
   recordPipeline(registry);
   if (sources.sessions) recordSessions(registry);
+  if (sources.phonemes) recordPhonemes(registry);
   recordProcess(sources, [registry]);
   return {
     render: () => registry.metrics(),

@@ -49,6 +49,19 @@ export function recordSessions(registry: Registry): void {
   telemetry.redisLink.listen(({ isUp }) => links(isUp ? 'up' : 'away').inc());
 }
 
+/** Of a process that compares pronunciations. */
+export function recordPhonemes(registry: Registry): void {
+  const { counter, histogram } = makers(registry);
+  const found = counter('afterword_phoneme_lookups_total', 'Texts whose phonemes were needed.', 'source', 'code');
+  const times = histogram('afterword_phoneme_lookup_duration_seconds', 'Time of a look-up.', durations, 'source');
+  telemetry.phonemes.listen(({ from, code, ms }) => {
+    found(from, code ?? '').inc();
+    times(from).observe(ms / second);
+  });
+  const circuits = counter('afterword_phoneme_circuits_total', 'How often calls were stopped, or went on.', 'event');
+  telemetry.phonemeCircuit.listen(({ isOpen }) => circuits(isOpen ? 'opened' : 'closed').inc());
+}
+
 type Makers = ReturnType<typeof makers>;
 
 function makers(registry: Registry) {

@@ -18,6 +18,8 @@ export type Sources = {
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
   /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
   readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
+  /** What the cache of phonemes holds in this process. */
+  readonly phonemes?: () => { readonly entries: number; readonly bytes: number };
   /** What live sessions have in Redis for the database; null if Redis cannot be asked. */
   readonly sessions?: () => Promise<{
     readonly sessions: number;
@@ -49,7 +51,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set({ version, role, scorer }, 1);
     },
   );
-  const { gauges, connections, deliveries, threads, memory, queues, database, sessions } = sources;
+  const { gauges, connections, deliveries, threads, memory, queues, database, phonemes, sessions } = sources;
   if (gauges) {
     metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
       for (const { name, held } of gauges) this.set({ queue: name }, held());
@@ -95,6 +97,14 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
     metric('afterword_memory_limit_bytes', 'Limits of the memory of the process.', ['limit'], function () {
       if (memory.softBytes !== null) this.set({ limit: 'soft' }, memory.softBytes);
       if (memory.hardBytes !== null) this.set({ limit: 'hard' }, memory.hardBytes);
+    });
+  }
+  if (phonemes) {
+    metric('afterword_phoneme_cache_entries', 'Texts whose phonemes this process keeps.', [], function () {
+      this.set(phonemes().entries);
+    });
+    metric('afterword_phoneme_cache_bytes', 'About what they take; at most PHONEME_CACHE_MB.', [], function () {
+      this.set(phonemes().bytes);
     });
   }
   if (queues) recordQueues(queues, metric);

@@ -1,13 +1,8 @@
-import { Cluster, type ClusterOptions, Redis, type RedisOptions, type Result } from 'ioredis';
 import { PipelineError } from '../event/fault.ts';
 import type { Logger } from '../runtime/log.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { createBackoff } from '../runtime/wait.ts';
-import { scripts } from './scripts/index.ts';
-
-type Client = (Redis | Cluster) & Scripted;
-/** Arguments are checked where the scripts are called (live-sessions.ts). */
-type Scripted = Record<keyof typeof scripts, (...args: readonly (string | number)[]) => Result<unknown, never>>;
+import { type Client, openClient } from './client.ts';
 
 /** `recovering`: Redis answers, and what it may have lost is being found out. */
 type LinkState = 'up' | 'recovering' | 'away';
@@ -25,7 +20,6 @@ export type RedisLink = {
 
 /** Far more than a busy Redis needs, and far less than a caller would wait. */
 const commandTimeoutMs = 1_000;
-const connectTimeoutMs = 3_000;
 const sayFullEveryMs = 30_000;
 /** After a restart of Redis, all processes have connected again and told the database what it has lost. */
 const settledAfterMs = 10_000;
@@ -49,7 +43,10 @@ export function connectRedis(options: {
 }): RedisLink {
   const { log } = options;
   const backoff = createBackoff(100, 2_000);
-  const { client, isCluster } = open(options.url, options.name, () => backoff.next());
+  const { client, isCluster } = openClient(options.url, options.name, {
+    commandTimeoutMs,
+    delayMs: () => backoff.next(),
+  });
   let state: LinkState = 'away';
   let isClosed = false;
   let isWaiting = false;
@@ -167,52 +164,8 @@ export function connectRedis(options: {
   };
 }
 
-function open(url: string, name: string, delayMs: () => number): { client: Client; isCluster: boolean } {
-  const parsed = new URL(url);
-  const isCluster = parsed.searchParams.get('cluster') === 'true';
-  const common = {
-    connectionName: name,
-    commandTimeout: commandTimeoutMs,
-    connectTimeout: connectTimeoutMs,
-    keepAlive: 10_000,
-    // While Redis is away the database takes over: nothing may wait in a queue that only this process knows.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    ...(parsed.username && { username: decodeURIComponent(parsed.username) }),
-    ...(parsed.password && { password: decodeURIComponent(parsed.password) }),
-    ...(parsed.protocol === 'rediss:' && { tls: {} }),
-  } satisfies RedisOptions;
-  const nodes = [parsed.host, ...parsed.searchParams.getAll('node')].map(hostAndPort);
-  const client = isCluster
-    ? new Cluster(nodes, {
-        scripts,
-        enableAutoPipelining: true,
-        // Its own check whether it is ready waits in this queue; `run` lets nothing else into it.
-        enableOfflineQueue: true,
-        clusterRetryStrategy: delayMs,
-        redisOptions: common,
-      } satisfies ClusterOptions)
-    : new Redis({
-        ...common,
-        ...nodes[0],
-        db: Number(parsed.pathname.slice(1) || 0),
-        scripts,
-        enableAutoPipelining: true,
-        retryStrategy: delayMs,
-        // After a failover the old primary refuses writes: find the new one behind the same name.
-        reconnectOnError: (error) => error.message.startsWith('READONLY'),
-      });
-  return { client: client as unknown as Client, isCluster };
-}
-
 function unavailable(cause: unknown): PipelineError {
   return new PipelineError('transient', 'REDIS_UNAVAILABLE', 'a Redis command failed', { cause });
-}
-
-function hostAndPort(host: string): { host: string; port: number } {
-  const { hostname, port } = new URL(`redis://${host}`);
-  return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(port || 6379) };
 }
 
 /** What an operator looks for: Redis's own word for it, or the system's. Its messages may quote what was sent. */

@@ -69,6 +69,14 @@ export const telemetry = {
   sessionsSynced: signal<{ readonly messages: number; readonly ms: number; readonly ok: boolean }>('sessions-synced'),
   /** A responder has answered, or failed with `code`. */
   responded: signal<{ readonly code: string | null; readonly ms: number }>('responded'),
+  /** Phonemes were found, or could not be for the reason in `code`. `shared`: in the cache of all processes. */
+  phonemes: signal<{
+    readonly from: 'memory' | 'shared' | 'source';
+    readonly code: string | null;
+    readonly ms: number;
+  }>('phonemes'),
+  /** Calls to the phoneme service have been stopped, because it is down, or go on. */
+  phonemeCircuit: signal<{ readonly isOpen: boolean }>('phoneme-circuit'),
   /** Redis has become usable, or is so no more. */
   redisLink: signal<{ readonly isUp: boolean }>('redis-link'),
   /** A broker session has begun or ended. */

@@ -7,6 +7,7 @@ export type ScoreWeights = {
   readonly interesting: number;
   readonly boring: number;
   readonly memory: number;
+  readonly pronunciation: number;
 };
 
 /**

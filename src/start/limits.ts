@@ -19,7 +19,8 @@ export function longestWaitMs(config: Config, waits: boolean | null): number {
   const working = (each + 1) * deadlinesToEnd;
   const waiting = (1 + roundsFor(each)) * mostDeadlines;
   const deadlines = waits === null ? Math.max(working, waiting) : waits ? waiting : working;
-  return Math.ceil(deadlines * config.scoringTimeoutMs);
+  const comparing = config.scoresPronunciation ? 1 : 0;
+  return Math.ceil((deadlines + comparing) * config.scoringTimeoutMs);
 }
 
 /** The most scorings that a worker runs at the same time. */

@@ -7,12 +7,12 @@ import type { Fault } from './catalogue/index.ts';
 type Struck = { readonly fault: string; readonly proof: Proof; readonly repeats: number; readonly seconds: number };
 
 /** Each fault on its own, against one fleet that lives through all of them, while real conversations come in. */
-export function proveEach(faults: readonly Fault[]): void {
+export function proveEach(faults: readonly Fault[], env: () => Record<string, string> = () => ({})): void {
   let fleet: Fleet;
   const proofs: Struck[] = [];
 
   beforeAll(async () => {
-    fleet = await startFleet({ workers: 2 });
+    fleet = await startFleet({ workers: 2, env: env() });
   });
   afterAll(async () => {
     const { codes, connections, leaked } = await fleet.stop();

@@ -22,14 +22,14 @@ export type Member = {
 /**
  * Starts `afterword <role>` and waits until it says that it is ready; if it ends first, rejects with its output unless
  * it `mayDie`.
- * @param options.main  the program, if it is not this checkout's.
+ * @param options.main  the program, if it is not this checkout's. @param options.args  after the role.
  */
 export async function startMember(
   role: string,
   env: Record<string, string>,
-  { mayDie = false, main = ownMain } = {},
+  { mayDie = false, main = ownMain, args = [] as readonly string[] } = {},
 ): Promise<Member> {
-  const { child, lines, ended } = run(main, [role], env);
+  const { child, lines, ended } = run(main, [role, ...args], env);
   const ready = new Promise<{ url?: string }>((resolve) =>
     child.on('message', (message) => resolve(message as { url?: string })),
   );

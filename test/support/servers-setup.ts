@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
+import { ensureEspeak } from '../../scripts/espeak.ts';
 import { findServers } from '../../scripts/servers/index.ts';
 
 declare module 'vitest' {
@@ -18,6 +19,7 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(join(tmpdir(), 'afterword-test-'));
   const say = (line: string) => process.stderr.write(`· ${line}\n`);
+  await ensureEspeak(say);
   const { database, broker, redis } = await findServers(['database', 'broker', 'redis'], {
     folder,
     volumes: null,

@@ -1,3 +1,4 @@
+import type { Pronunciation } from '../../event/conversation.ts';
 import type { ScoreDetails } from '../../event/outcome.ts';
 import type { ScoreWeights } from '../scorer.ts';
 import type { EmotionReading } from './emotion/read-emotion.ts';
@@ -8,10 +9,12 @@ export type Findings = {
   readonly userQuestions: number;
   readonly emotion: EmotionReading;
   readonly newMemories: number;
+  /** Null: nothing was to be repeated, or it was not compared. */
+  readonly pronunciation: Pronunciation | null;
 };
 
 /**
- * score change = max(0, base + engagement + emotion + memory)
+ * score change = max(0, base + engagement + emotion + memory + pronunciation)
  *
  * With the default weights: 3 turns, 1 question, interesting, 7 memories → 56; 2 turns, boring → max(0, −13) = 0.
  */
@@ -21,7 +24,8 @@ export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<S
   const { emotion: mood, ...reading } = findings.emotion;
   const emotion = mood === 'interesting' ? weights.interesting : mood === 'boring' ? weights.boring : 0;
   const memory = findings.newMemories * weights.memory;
-  const total = base + engagement + emotion + memory;
+  const pronunciation = (findings.pronunciation?.mean ?? 0) * weights.pronunciation;
+  const total = base + engagement + emotion + memory + pronunciation;
   return {
     total_turns: findings.totalTurns,
     user_initiated_questions: findings.userQuestions,
@@ -32,6 +36,10 @@ export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<S
     engagement_bonus: engagement,
     emotion_bonus: emotion,
     memory_bonus: memory,
+    ...(findings.pronunciation !== null && {
+      pronunciation: findings.pronunciation,
+      pronunciation_bonus: pronunciation,
+    }),
     total_score_before_clamp: total,
     final_score_change: Math.max(0, total),
   };

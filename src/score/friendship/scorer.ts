@@ -23,7 +23,7 @@ const friendshipScorer: Scorer = {
 export default friendshipScorer;
 
 /** Values in the metadata take precedence, because callers may know better; the rest is derived from the log. */
-function analyse({ conversation_log: log, bot_type, metadata }: Conversation): Findings {
+function analyse({ conversation_log: log, bot_type, metadata, pronunciation }: Conversation): Findings {
   const questions = countUserQuestions(log);
   return {
     totalTurns: countCompleteTurns(log),
@@ -31,6 +31,7 @@ function analyse({ conversation_log: log, bot_type, metadata }: Conversation): F
     emotion: emotionOf(metadata?.['session_emotion'] ?? metadata?.['emotion']) ?? readEmotion(log, questions),
     newMemories:
       count(metadata?.['new_memories_count'] ?? metadata?.['new_memories_created']) ?? countNewMemories(log, bot_type),
+    pronunciation: pronunciation ?? null,
   };
 }
 

@@ -74,7 +74,7 @@ test('what the robot says, its tags and the normal form of letters change nothin
 
 test('the details say who read the emotion', () => {
   const context = {
-    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5, pronunciation: 0 },
     signal: new AbortController().signal,
     headers: {},
   };

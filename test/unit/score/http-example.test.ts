@@ -26,7 +26,7 @@ async function startWith(listener: RequestListener): Promise<void> {
     threadMaxTasks: 0,
     threadMemoryMb: 64,
     timeoutMs: 500,
-    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5, pronunciation: 0 },
     scorerModule: fileURLToPath(new URL('../../../docs/examples/http-scorer.ts', import.meta.url)),
     stop: new AbortController().signal,
     log: pino({ level: 'silent' }),

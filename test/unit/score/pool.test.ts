@@ -20,7 +20,7 @@ async function start(options: Partial<ScorePoolOptions> = {}): Promise<ScorePool
     threadMaxTasks: 0,
     threadMemoryMb: 64,
     timeoutMs,
-    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+    weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5, pronunciation: 0 },
     scorerModule: fileURLToPath(new URL('../../fixtures/obedient-scorer.ts', import.meta.url)),
     stop: new AbortController().signal,
     log: pino({ level: 'silent' }),

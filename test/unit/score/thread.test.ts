@@ -11,7 +11,7 @@ async function start({ timeoutMs = 5_000 } = {}) {
     {
       entry: new URL('../../../src/score/thread-entry.ts', import.meta.url),
       scorerUrl: pathToFileURL(fileURLToPath(new URL('../../fixtures/obedient-scorer.ts', import.meta.url))).href,
-      weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5 },
+      weights: { turn: 1, question: 3, interesting: 15, boring: -15, memory: 5, pronunciation: 0 },
       timeoutMs,
       memoryMb: 64,
       heapAlarmBytes: 50_000_000,
