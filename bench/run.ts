@@ -20,6 +20,7 @@ import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
 import { acceptSubjects } from './measures/accept.ts';
 import { againstRatios, againstSubjects } from './measures/against.ts';
+import { analyserSubjects } from './measures/analysers.ts';
 import { bytesOfAnEvent } from './measures/bytes.ts';
 import { type Classic, classicRun, type HeatMap, heatMap } from './measures/classic.ts';
 import { drainSubjects, scoringSubjects } from './measures/drain.ts';
@@ -59,6 +60,7 @@ const measures = [
   'backlog',
   'sessions',
   'pronunciation',
+  'analysers',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -185,6 +187,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
         say,
       ),
     sessions: () => rounds('sessions', sessionSubjects(urls, seconds), n, say),
+    analysers: () => rounds('analysers', analyserSubjects(urls), n, say),
     pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),
   };
   for (const name of measures) {

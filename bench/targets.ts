@@ -120,8 +120,8 @@ export const targets: readonly Target[] = [
     'memory with a million texts / with a tenth',
     1.2,
     (t) =>
-      t('pronunciation', 'a million texts', 'RSS MiB at 1,000,000') /
-      t('pronunciation', 'a million texts', 'RSS MiB at 100,000'),
+      t('pronunciation', 'a million texts', 'heap MiB at 1,000,000') /
+      t('pronunciation', 'a million texts', 'heap MiB at 100,000'),
   ),
   lower('message body, bytes', 400, (t) => t('bytes', 'message body', 'bytes')),
   lower(

@@ -52,7 +52,10 @@ export function maskedConfig(config: Config): Record<string, unknown> {
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
     opsKey: config.opsKey === null ? null : '***',
     redisUrl: config.redisUrl === null ? null : maskUrl(config.redisUrl),
-    phonemeUrl: config.phonemeUrl === null ? null : maskUrl(config.phonemeUrl),
+    analyserKey: config.analyserKey === null ? null : '***',
+    analyserUrl: config.analyserUrl === null ? null : maskService(config.analyserUrl),
+    memoryUrl: config.memoryUrl === null ? null : maskService(config.memoryUrl),
+    phonemeUrl: config.phonemeUrl === null ? null : maskService(config.phonemeUrl),
   };
 }
 
@@ -76,6 +79,13 @@ export function configurationDigest(config: Config): string {
 export function maskUrl(text: string): string {
   const url = new URL(text);
   if (url.password) url.password = '***';
+  return url.href;
+}
+
+/** Keys may be in the query, too. */
+function maskService(text: string): string {
+  const url = new URL(maskUrl(text));
+  if (url.search) url.search = '?***';
   return url.href;
 }
 
@@ -111,6 +121,22 @@ function toConfig(e: z.output<typeof environment>) {
       memory: e.SCORE_WEIGHT_MEMORY,
       pronunciation: e.SCORE_WEIGHT_PRONUNCIATION,
     },
+    analysers: (e.ANALYSER_MODULE ?? '')
+      .split(',')
+      .map((name) => name.trim())
+      .filter(Boolean),
+    analyserWhenAway: e.ANALYSER_WHEN_AWAY,
+    analyserTimeoutMs: e.ANALYSER_TIMEOUT_MS,
+    analyserConnections: e.ANALYSER_CONNECTIONS,
+    analyserUrl: e.ANALYSER_URL ?? null,
+    analyserKey: e.ANALYSER_KEY ?? null,
+    analyserModel: e.ANALYSER_MODEL ?? null,
+    analyserPromptFile: e.ANALYSER_PROMPT_FILE ?? null,
+    analyserBatch: e.ANALYSER_BATCH,
+    analyserBatchWaitMs: e.ANALYSER_BATCH_WAIT_MS,
+    analyserTokensPerMinute: e.ANALYSER_TOKENS_PER_MINUTE,
+    analyserTokensPerDay: e.ANALYSER_TOKENS_PER_DAY,
+    memoryUrl: e.MEMORY_URL ?? null,
     scoresPronunciation: e.PRONUNCIATION_SCORING === 'on',
     pronunciationLang: e.PRONUNCIATION_LANG,
     pronunciationCompare: {
@@ -175,6 +201,13 @@ function contradictions(e: z.output<typeof environment>): string[] {
     problems.push(
       'RESPONDER_MODULE needs REDIS_URL (or scripts/up --sessions): without live sessions there is nothing to answer',
     );
+  const analysers = (e.ANALYSER_MODULE ?? '').split(',').map((name) => name.trim());
+  if (analysers.includes('openai') && (e.ANALYSER_URL === undefined || e.ANALYSER_MODEL === undefined))
+    problems.push('ANALYSER_MODULE=openai needs ANALYSER_URL and ANALYSER_MODEL');
+  if (analysers.includes('memories') && e.MEMORY_URL === undefined)
+    problems.push('ANALYSER_MODULE=memories needs MEMORY_URL');
+  if (e.PRONUNCIATION_SCORING === 'on' && e.PHONEME_URL !== undefined && e.PHONEME_TIMEOUT_MS > e.SCORING_TIMEOUT_MS)
+    problems.push('PHONEME_TIMEOUT_MS must not be above SCORING_TIMEOUT_MS: nobody waits for it any longer');
   if (e.SCORE_WEIGHT_PRONUNCIATION !== 0 && e.PRONUNCIATION_SCORING === 'off')
     problems.push('SCORE_WEIGHT_PRONUNCIATION needs PRONUNCIATION_SCORING=on: without it, nothing is compared');
   if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { languageTag } from './runtime/language-tag.ts';
 
 /**
  * Every setting of Afterword: how it is parsed, its default, and what it means. A test checks `.env.example` against
@@ -81,17 +82,64 @@ export const settings = {
   SCORE_WEIGHT_MEMORY: { parse: weight().default(5), help: 'Points for a new memory.' },
   SCORE_WEIGHT_PRONUNCIATION: {
     parse: weight().default(0),
-    help: 'Points for a perfect pronunciation, in proportion for others; needs PRONUNCIATION_SCORING.',
+    help: 'Points for a perfect pronunciation, less in proportion to similarity; needs PRONUNCIATION_SCORING.',
+  },
+  ANALYSER_MODULE: {
+    parse: z.string().optional(),
+    help:
+      'Who reads conversations instead of the scorer: openai, memories, or paths of modules, separated by commas ' +
+      '(docs/analysers.md). Default: nobody; no text leaves the machine.',
+  },
+  ANALYSER_WHEN_AWAY: {
+    parse: oneOf('local', 'retry').default('local'),
+    help: 'local: the scorer reads alone what an analyser cannot; retry: the attempt fails and is made again.',
+  },
+  ANALYSER_TIMEOUT_MS: {
+    parse: int(100, 600_000).default(60_000),
+    help: 'Time limit of one analysis, retries included; a single try gets half of it.',
+  },
+  ANALYSER_CONNECTIONS: {
+    parse: int(1, 1_000).default(50),
+    help: 'Most calls of a process to one analyser at the same time.',
+  },
+  ANALYSER_URL: {
+    parse: z
+      .url({
+        protocol: /^https?$/,
+        error: 'must be a URL such as https://api.openai.com/v1, without /chat/completions',
+      })
+      .optional(),
+    help: 'Of openai: any service with its chat completions and structured outputs.',
+  },
+  ANALYSER_KEY: { parse: z.string().optional(), help: 'Of openai: its key, if it wants one.', secret: true },
+  ANALYSER_MODEL: { parse: z.string().optional(), help: 'Of openai: the model.' },
+  ANALYSER_PROMPT_FILE: {
+    parse: z.string().optional(),
+    help: 'Of openai: a file with other instructions than ours (src/analysis/prompt.txt).',
+  },
+  ANALYSER_BATCH: { parse: int(1, 20).default(1), help: 'Of openai: conversations that share one call.' },
+  ANALYSER_BATCH_WAIT_MS: {
+    parse: int(1, 60_000).default(200),
+    help: 'Of openai: how long a batch waits for more conversations.',
+  },
+  ANALYSER_TOKENS_PER_MINUTE: {
+    parse: int(0, 1_000_000_000).default(0),
+    help: 'Of openai: tokens that all workers together may use per minute; 0: no limit.',
+  },
+  ANALYSER_TOKENS_PER_DAY: {
+    parse: int(0, 1_000_000_000).default(0),
+    help: 'Of openai: the same per day, since the start of a worker.',
+  },
+  MEMORY_URL: {
+    parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as http://memories:8080/extract' }).optional(),
+    help: 'Of memories: the service that counts what users tell about themselves.',
   },
   PRONUNCIATION_SCORING: {
     parse: oneOf('off', 'on').default('off'),
     help: 'on: workers compare what users said with the target_text of their items before scoring.',
   },
   PRONUNCIATION_LANG: {
-    parse: z
-      .string()
-      .regex(/^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4}$/, 'must be a language tag such as en-US or vi')
-      .default('en-US'),
+    parse: languageTag.default('en-US'),
     help: 'Language of target_text, and of comparisons that name none.',
   },
   PRONUNCIATION_STRESS: {
@@ -108,7 +156,7 @@ export const settings = {
   },
   PHONEME_URL: {
     parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as http://phonemes:8080/ipa' }).optional(),
-    help: 'Service that knows phonemes (docs/pronunciation.md). Default: espeak-ng on this machine.',
+    help: 'URL of a phoneme service (docs/pronunciation.md). Default: espeak-ng on this machine.',
     secret: true,
   },
   PHONEME_BATCH: {
@@ -118,10 +166,13 @@ export const settings = {
     help: 'true: texts that are needed at about the same time go to the service in one call, at most ten.',
   },
   PHONEME_BATCH_WAIT_MS: { parse: int(1, 1_000).default(5), help: 'How long a batch waits for more texts.' },
-  PHONEME_CONNECTIONS: { parse: int(1, 1_000).default(16), help: 'Most connections of a process to the service.' },
+  PHONEME_CONNECTIONS: {
+    parse: int(1, 1_000).default(16),
+    help: 'Most connections to the phoneme service, per process.',
+  },
   PHONEME_TIMEOUT_MS: {
     parse: int(100, 600_000).default(5_000),
-    help: 'Time limit of a look-up with its repeats; one attempt has half of it.',
+    help: 'Time limit of a look-up, retries included; a single try gets half of it.',
   },
   PHONEME_CACHE_MB: {
     parse: int(0, 16_384).default(64),

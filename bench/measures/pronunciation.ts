@@ -2,6 +2,7 @@
 
 import { createPhonemes } from '../../src/pronunciation/phonemes/cache.ts';
 import { compare, similarity } from '../../src/pronunciation/similarity/compare.ts';
+import { collectGarbage } from '../../src/runtime/collect-garbage.ts';
 import { call } from '../../test/support/client.ts';
 import { startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
@@ -71,15 +72,16 @@ async function throughApi(urls: Urls): Promise<Record<string, number>> {
 async function millionTexts(): Promise<Record<string, number>> {
   const maxBytes = 16 * 1_048_576;
   const phonemes = createPhonemes({
-    source: { name: 'bench', lookUp: async ({ text }) => `${text} ipa`, close: async () => {} },
+    source: { name: 'bench', id: 'bench', lookUp: async ({ text }) => `${text} ipa`, close: async () => {} },
     shared: null,
     maxBytes,
     ttlMs: 3_600_000,
   });
   const heap = () => {
-    globalThis.gc?.();
-    return process.memoryUsage().rss / 1_048_576;
+    collectGarbage();
+    return process.memoryUsage().heapUsed / 1_048_576;
   };
+  const empty = heap();
   const fill = async (from: number, to: number) => {
     for (let i = from; i < to; i++) await phonemes.find({ text: `sentence number ${i}`, lang: 'en-US', mode: true });
   };
@@ -88,8 +90,8 @@ async function millionTexts(): Promise<Record<string, number>> {
   await fill(100_000, 1_000_000);
   const after = heap();
   return {
-    'RSS MiB at 100,000': full,
-    'RSS MiB at 1,000,000': after,
+    'heap MiB at 100,000': full - empty,
+    'heap MiB at 1,000,000': after - empty,
     'kept MiB': phonemes.size.bytes / 1_048_576,
     'bound MiB': maxBytes / 1_048_576,
     entries: phonemes.size.entries,

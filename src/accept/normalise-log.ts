@@ -40,7 +40,7 @@ export function normaliseLog(
       turn_id: turns.length + 1,
       text: item.text,
       timestamp: isoTime(item.timestamp?.getTime() ?? span.start.getTime() + stepMs * index),
-      ...(item.speaker === 'user' && item.target !== '' && { target_text: item.target }),
+      ...(item.target !== '' && { target_text: item.target }),
     });
   }
   return { turns, errors };
@@ -66,7 +66,7 @@ function recogniseItem(raw: unknown, refuse: (name: string, detail: string) => v
   );
   const timestamp = timestampOf(item['timestamp']);
   if (timestamp === undefined) refuse('/timestamp', 'must be an ISO 8601 date and time with zone');
-  const target = targetOf(item['target_text'], (detail) => refuse('/target_text', detail));
+  const target = speaker === 'pika' ? '' : targetOf(item['target_text'], (detail) => refuse('/target_text', detail));
   if (speaker === null || text === null || timestamp === undefined || target === null) return null;
   return { speaker, text, timestamp, target };
 }

@@ -16,6 +16,7 @@ import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { createDryRun } from '../score/index.ts';
+import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
@@ -23,7 +24,8 @@ import { logStart, processLogger } from '../start/log.ts';
 import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
-import { dryRunWithPronunciation, startPronunciation } from '../start/pronunciation.ts';
+import { prepare } from '../start/prepared-scoring.ts';
+import { pronunciationSteps, startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
@@ -78,11 +80,21 @@ export async function runApi(config: Config): Promise<void> {
     deadlineMs: config.acceptDeadlineMs,
     maxBatchesInFlight: acceptBatches(config),
   });
+  const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
+  let analysers: ReturnType<typeof openAnalysers> | null = null;
+  stack.defer(async () => (await analysers)?.close());
+  const preparations = async () => {
+    analysers ??= openAnalysers(config, log);
+    const opened = await analysers;
+    return [...pronunciationSteps(config, pronunciation), ...(opened === null ? [] : [opened])];
+  };
   const dryRun = stack.adopt(
-    createDryRun((stop) => startPool(config, 1, stop, log)),
+    createDryRun(
+      (stop) => startPool(config, 1, stop, log),
+      async (conversation) => prepare(await preparations(), conversation),
+    ),
     (d) => d.close(),
   );
-  const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   const deadlineMs = config.acceptDeadlineMs;
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
@@ -113,6 +125,7 @@ export async function runApi(config: Config): Promise<void> {
     connections,
     queues: () => countQueues(publisher),
     phonemes: pronunciation.cacheSize,
+    hasAnalysers: config.analysers.length > 0,
     database: () => glance(store, deadlineMs),
     ...(sessions !== null && {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
@@ -171,7 +184,7 @@ export async function runApi(config: Config): Promise<void> {
       mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
       acceptRouter({
         acceptor,
-        dryRun: dryRunWithPronunciation(config, pronunciation, dryRun.score),
+        dryRun: dryRun.score,
         endSession: sessions?.end ?? null,
         maxBodyBytes: config.maxBodyBytes,
         budget,

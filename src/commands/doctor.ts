@@ -5,6 +5,7 @@ import type { Control } from '../members/index.ts';
 import { type Finding, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
+import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
 import { startPronunciation } from '../start/pronunciation.ts';
@@ -17,7 +18,14 @@ import { counted, plain, printLine, printReport, verdict } from '../terminal/pri
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
 export async function runDoctor(config: Config, options: { readonly json: boolean }): Promise<number> {
   const findings = (
-    await Promise.all([database(config), broker(config), redis(config), phonemes(config), surroundings(config)])
+    await Promise.all([
+      database(config),
+      broker(config),
+      redis(config),
+      phonemes(config),
+      analysers(config),
+      surroundings(config),
+    ])
   ).flat();
   const failed = findings.filter((f) => f.status === 'fail').length;
   const warned = findings.filter((f) => f.status === 'warn').length;
@@ -84,7 +92,7 @@ async function redis(config: Config): Promise<Finding[]> {
   }
 }
 
-/** Nothing unless they are set up: who compares nothing needs none. */
+/** Skipped unless something is compared before scoring, or a service is named. */
 async function phonemes(config: Config): Promise<Finding[]> {
   if (config.phonemeUrl === null && !config.scoresPronunciation) return [];
   const pronunciation = startPronunciation(config, quiet);
@@ -106,6 +114,36 @@ async function phonemes(config: Config): Promise<Finding[]> {
           advice: typeof found === 'string' ? `${phonemes.source} has none for "hello"` : found.message,
         },
   ];
+}
+
+/** Nothing without analysers. Loads them, and knocks where texts would go: an answer of any kind is one. */
+async function analysers(config: Config): Promise<Finding[]> {
+  try {
+    const opened = await openAnalysers(config, quiet);
+    if (opened === null) return [];
+    const findings = await Promise.all(opened.all.map(({ name, sendsTo }) => knock(name, sendsTo)));
+    await opened.close();
+    return findings;
+  } catch (error) {
+    return [{ check: 'analysers', status: 'fail', found: 'cannot be loaded', advice: (error as Error).message }];
+  }
+}
+
+async function knock(name: string, sendsTo: string | undefined): Promise<Finding> {
+  const check = `analyser ${name}`;
+  if (sendsTo === undefined) return { check, status: 'ok', found: 'loaded; texts stay here' };
+  return fetch(sendsTo, { signal: AbortSignal.timeout(5_000), redirect: 'manual' }).then(
+    async (answer) => {
+      await answer.body?.cancel();
+      return { check, status: 'ok', found: `texts are sent to ${sendsTo}, which answers` } as const;
+    },
+    () => ({
+      check,
+      status: 'fail' as const,
+      found: `texts are sent to ${sendsTo}, which does not answer`,
+      advice: 'until it does, the scorer reads alone, or attempts are made again (ANALYSER_WHEN_AWAY)',
+    }),
+  );
 }
 
 async function surroundings(config: Config): Promise<Finding[]> {

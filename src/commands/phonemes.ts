@@ -22,7 +22,9 @@ export async function runPhonemes(options: { readonly host: string; readonly por
   });
   const app = createApp([phonemesRouter(source)], log);
   const { server, url } = await listen(app, { ...options, maxBodyBytes: 65_536 }).catch((error: { code?: string }) => {
-    throw new StartError(`${options.host}:${options.port} cannot be used (${error.code})`, { cause: error });
+    const what =
+      error.code === 'EADDRINUSE' ? 'is in use: stop that server, or pass --port' : `cannot be used (${error.code})`;
+    throw new StartError(`${options.host}:${options.port} ${what}`, { cause: error });
   });
   log.info({ url }, 'serving phonemes');
   tellParent({ ready: true, url });
@@ -34,5 +36,6 @@ export async function runPhonemes(options: { readonly host: string; readonly por
     server.closeIdleConnections();
   });
   clearTimeout(late);
+  log.info('stopped');
   return exitCodes.ok;
 }

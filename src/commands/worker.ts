@@ -14,6 +14,7 @@ import type { Logger } from '../runtime/log.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
+import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
@@ -22,7 +23,8 @@ import { controlsAtStart, startMembership } from '../start/membership.ts';
 import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
-import { scoreWithPronunciation, startPronunciation } from '../start/pronunciation.ts';
+import { preparedScore } from '../start/prepared-scoring.ts';
+import { pronunciationSteps, startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
@@ -75,6 +77,8 @@ export async function runWorker(config: Config): Promise<void> {
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
+  const analysers = stack.adopt(await openAnalysers(config, log), (a) => a?.close());
+  const preparations = [...pronunciationSteps(config, pronunciation), ...(analysers === null ? [] : [analysers])];
   const steps = databaseSteps(store, workerName({ host: hostname(), pid: process.pid }));
   // Often enough that one missed write does not make a running attempt look lost.
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: config.lostAfterMs / 3, log });
@@ -105,7 +109,7 @@ export async function runWorker(config: Config): Promise<void> {
         giveUp: giveUp.signal,
         log,
       }),
-      score: scoreWithPronunciation(config, pronunciation, (text) => pool.score(text)),
+      score: preparedScore(preparations, (text) => pool.score(text), { giveUp: giveUp.signal }),
       settle: (attempt) => settler.settle(attempt),
       countStart: steps.countStart,
       uncountStart: steps.uncountStart,
@@ -117,6 +121,7 @@ export async function runWorker(config: Config): Promise<void> {
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
     deliveries: () => ({ inFlight: inFlight.size, prefetch: concurrency }),
     ...(config.scoresPronunciation && { phonemes: pronunciation.cacheSize }),
+    hasAnalysers: analysers !== null,
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
   };
   const gauges = [...publisher.gauges, outbox.gauge, ...(config.scoresPronunciation ? [pronunciation.gauge] : [])];

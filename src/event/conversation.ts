@@ -10,7 +10,7 @@ export type Turn = {
   readonly target_text?: string;
 };
 
-/** How alike to what they were asked to say users said it: from 0 to 1, per item and on average. */
+/** How close items of the user came to their targets, from 0 to 1, and the mean. */
 export type Pronunciation = {
   readonly items: readonly { readonly turn_id: number; readonly similarity: number }[];
   readonly mean: number;
@@ -23,6 +23,14 @@ export function speakerOf(value: unknown): Turn['speaker'] | null {
   if (name.includes('BOT') || name.includes('PIKA')) return 'pika';
   return name.includes('USER') ? 'user' : null;
 }
+
+/** What an analyser found; what it does not say, the scorer finds itself. */
+export type Analysis = {
+  readonly emotion?: string;
+  /** Items of the user that ask something of their own accord. */
+  readonly userQuestions?: number;
+  readonly newMemories?: number;
+};
 
 /** Code points of a `target_text`, and of any text whose pronunciation is compared. */
 export const maxTargetLength = 500;
@@ -41,6 +49,8 @@ export type Conversation = {
   readonly conversation_log: readonly Turn[];
   /** With `PRONUNCIATION_SCORING=on`, if an item has a `target_text`. */
   readonly pronunciation?: Pronunciation;
+  /** With `ANALYSER_MODULE`. */
+  readonly analysis?: Analysis & { /** Names and versions. */ readonly by: string };
 };
 
 /**
@@ -72,6 +82,11 @@ export function logOf(text: ConversationText): Uint8Array {
   return text[3] ?? new Uint8Array();
 }
 
-export function withPronunciation(text: ConversationText, pronunciation: Pronunciation): ConversationText {
-  return [...text.slice(0, -1), Buffer.from(`,"pronunciation":${JSON.stringify(pronunciation)}}`)];
+/** Adds what was found before scoring. */
+export function withField<K extends 'pronunciation' | 'analysis'>(
+  text: ConversationText,
+  name: K,
+  value: NonNullable<Conversation[K]>,
+): ConversationText {
+  return [...text.slice(0, -1), Buffer.from(`,"${name}":${JSON.stringify(value)}`), end];
 }

@@ -8,7 +8,7 @@ export type ScoreDetails = {
   readonly session_emotion: string;
   /** Who read the emotion. `confidence`, `weights`: only the model has them (docs/scoring.md). */
   readonly emotion_reading: {
-    readonly by: 'model' | 'rules' | 'caller';
+    readonly by: 'model' | 'rules' | 'analyser' | 'caller';
     readonly confidence: number | null;
     readonly weights: readonly number[];
   };
@@ -17,6 +17,8 @@ export type ScoreDetails = {
   readonly engagement_bonus: number;
   readonly emotion_bonus: number;
   readonly memory_bonus: number;
+  /** Only with `ANALYSER_MODULE`: who read the conversation. */
+  readonly analyser?: string;
   /** Only if something was to be repeated, and was compared. */
   readonly pronunciation?: Pronunciation;
   readonly pronunciation_bonus?: number;

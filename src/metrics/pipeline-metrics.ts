@@ -52,14 +52,37 @@ export function recordSessions(registry: Registry): void {
 /** Of a process that compares pronunciations. */
 export function recordPhonemes(registry: Registry): void {
   const { counter, histogram } = makers(registry);
-  const found = counter('afterword_phoneme_lookups_total', 'Texts whose phonemes were needed.', 'source', 'code');
-  const times = histogram('afterword_phoneme_lookup_duration_seconds', 'Time of a look-up.', durations, 'source');
+  const found = counter('afterword_phoneme_lookups_total', 'Texts whose phonemes were needed.', 'from', 'code');
+  const times = histogram('afterword_phoneme_lookup_duration_seconds', 'Time of a look-up.', durations, 'from');
   telemetry.phonemes.listen(({ from, code, ms }) => {
     found(from, code ?? '').inc();
     times(from).observe(ms / second);
   });
-  const circuits = counter('afterword_phoneme_circuits_total', 'How often calls were stopped, or went on.', 'event');
+  const circuits = counter('afterword_phoneme_circuits_total', 'How often the circuit opened or closed.', 'event');
   telemetry.phonemeCircuit.listen(({ isOpen }) => circuits(isOpen ? 'opened' : 'closed').inc());
+}
+
+/** Of a process with analysers. */
+export function recordAnalysers(registry: Registry): void {
+  const { counter, histogram } = makers(registry);
+  const calls = counter(
+    'afterword_analyses_total',
+    'Conversations that an analyser was asked about.',
+    'analyser',
+    'code',
+  );
+  const times = histogram('afterword_analysis_duration_seconds', 'Time of an analysis.', durations, 'analyser');
+  telemetry.analyserCalled.listen(({ analyser, code, ms }) => {
+    calls(analyser, code).inc();
+    times(analyser).observe(ms / second);
+  });
+  const tokens = counter('afterword_analyser_tokens_total', 'Tokens that a model has counted.', 'kind');
+  const batches = histogram('afterword_analyser_batch_items', 'Conversations of a call.', batchSizes)();
+  telemetry.analysed.listen(({ prompt, completion, conversations }) => {
+    tokens('prompt').inc(prompt);
+    tokens('completion').inc(completion);
+    batches.observe(conversations);
+  });
 }
 
 type Makers = ReturnType<typeof makers>;

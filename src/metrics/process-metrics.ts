@@ -18,6 +18,8 @@ export type Sources = {
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
   /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
   readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
+  /** Conversations are analysed elsewhere. */
+  readonly hasAnalysers?: boolean;
   /** What the cache of phonemes holds in this process. */
   readonly phonemes?: () => { readonly entries: number; readonly bytes: number };
   /** What live sessions have in Redis for the database; null if Redis cannot be asked. */

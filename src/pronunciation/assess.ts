@@ -1,5 +1,4 @@
-import type { Found, Phonemes } from './phonemes/cache.ts';
-import { fold } from './phonemes/cache.ts';
+import { type Found, type Phonemes, soundOf } from './phonemes/cache.ts';
 import { NoPhonemes, type Spoken } from './ports.ts';
 import { type CompareOptions, type Comparison, compare } from './similarity/compare.ts';
 
@@ -46,15 +45,15 @@ async function findAll(
 ): Promise<(Found | NoPhonemes)[]> {
   const asked = new Map<string, Promise<Found | NoPhonemes>>();
   for (const text of texts) {
-    const folded = fold({ text, ...how }).text;
-    if (asked.has(folded)) continue;
+    const sound = soundOf({ text, ...how });
+    if (asked.has(sound)) continue;
     const found = phonemes.find({ text, ...how }).catch((error: unknown) => {
       if (error instanceof NoPhonemes) return error;
       throw error;
     });
-    asked.set(folded, found);
+    asked.set(sound, found);
   }
-  return Promise.all(texts.map((text) => asked.get(fold({ text, ...how }).text) as Promise<Found | NoPhonemes>));
+  return Promise.all(texts.map((text) => asked.get(soundOf({ text, ...how })) as Promise<Found | NoPhonemes>));
 }
 
 function assessed(first: Found, second: Found, options: CompareOptions): Assessed {

@@ -3,9 +3,10 @@ import {
   type Conversation,
   type ConversationText,
   logOf,
+  maxTargetLength,
   type Pronunciation,
   type Turn,
-  withPronunciation,
+  withField,
 } from '../event/conversation.ts';
 import type { Phonemes } from './phonemes/cache.ts';
 import { NoPhonemes } from './ports.ts';
@@ -17,13 +18,13 @@ export type Enrich = {
 };
 
 const marker = Buffer.from('"target_text"');
-/** Items of all conversations that are compared at the same time; one conversation may have two thousand. */
-const itemsAtOnce = 50;
+/** Of one conversation, which may have two thousand: the others that are scored meanwhile get their turn. */
+const itemsAtOnce = 10;
 
 /**
  * Adds to a conversation how alike what the user said is to what they were asked to say, for the items that have a
  * `target_text`. Waits for phonemes on the event loop; the bytes of a conversation without such an item are only looked
- * through. An item whose text has no phonemes has none of this.
+ * through. Items whose text is refused, or far longer than a sentence, are left out.
  *
  * Both throw {NoPhonemes} unavailable, also if it takes longer than `deadlineMs`: the attempt may be repeated.
  */
@@ -34,8 +35,6 @@ export function createEnrich(options: {
   readonly deadlineMs: number;
 }): Enrich {
   const { phonemes, lang, deadlineMs } = options;
-  const limit = pLimit(itemsAtOnce);
-
   async function assess({ turn_id, text, target_text }: Turn): Promise<Pronunciation['items'][number] | null> {
     const find = (one: string) => phonemes.find({ text: one, lang, mode: true });
     try {
@@ -48,14 +47,19 @@ export function createEnrich(options: {
   }
 
   async function assessAll(log: readonly Turn[]): Promise<Pronunciation | null> {
+    const limit = pLimit(itemsAtOnce);
     const deadline = AbortSignal.timeout(deadlineMs);
-    const asked = log.filter((turn) => turn.target_text !== undefined);
+    let hasFailed = false;
+    const asked = log.filter(isComparable);
     const assessed = await within(
       Promise.all(
         asked.map((turn) =>
           limit(() => {
-            if (deadline.aborted) throw late(deadlineMs);
-            return assess(turn);
+            if (deadline.aborted || hasFailed) throw late(deadlineMs);
+            return assess(turn).catch((error: unknown) => {
+              hasFailed = true; // the attempt fails: the rest would be looked up for nothing
+              throw error;
+            });
           }),
         ),
       ),
@@ -73,13 +77,18 @@ export function createEnrich(options: {
       const bytes = Buffer.from(log.buffer, log.byteOffset, log.byteLength);
       if (!bytes.includes(marker)) return text;
       const pronunciation = await assessAll(JSON.parse(bytes.toString()) as Turn[]);
-      return pronunciation === null ? text : withPronunciation(text, pronunciation);
+      return pronunciation === null ? text : withField(text, 'pronunciation', pronunciation);
     },
     async conversation(conversation) {
       const pronunciation = await assessAll(conversation.conversation_log);
       return pronunciation === null ? conversation : { ...conversation, pronunciation };
     },
   };
+}
+
+/** Speech recognition may hear minutes where a sentence was to be repeated; a target has a limit already. */
+function isComparable({ target_text, text }: Turn): boolean {
+  return target_text !== undefined && text.length <= 2 * maxTargetLength;
 }
 
 /** Rejects with `failure()` if the signal fires first. */

@@ -5,6 +5,8 @@ export type Spoken = { readonly text: string; readonly lang: string; readonly mo
 export type PhonemeSource = {
   /** `service` or `espeak-ng`. */
   readonly name: string;
+  /** Two sources with the same find the same: part of the key under which processes share what they know. */
+  readonly id: string;
   /** @throws {NoPhonemes} */
   lookUp(spoken: Spoken): Promise<string>;
   close(): Promise<void>;

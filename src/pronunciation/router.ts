@@ -2,6 +2,7 @@ import { Router } from 'express';
 import * as z from 'zod';
 import { maxTargetLength } from '../event/conversation.ts';
 import { type BodyBudget, fields, jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
+import { languageTag } from '../runtime/language-tag.ts';
 import type { Assessed, createAssess, Refused } from './assess.ts';
 import { NoPhonemes } from './ports.ts';
 import type { Step } from './similarity/align.ts';
@@ -13,10 +14,7 @@ const retryAfterSeconds = 5;
 
 const text = fields.text(0, maxTargetLength);
 const how = {
-  lang: z
-    .string('must be a string')
-    .regex(/^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8}){0,4}$/, 'must be a language tag such as en-US or vi')
-    .optional(),
+  lang: languageTag.optional(),
   mode: z.boolean('must be true or false').default(true),
 };
 const pair = z.object({ text_1: text, text_2: text, ...how }, 'must be an object');

@@ -69,14 +69,20 @@ export const telemetry = {
   sessionsSynced: signal<{ readonly messages: number; readonly ms: number; readonly ok: boolean }>('sessions-synced'),
   /** A responder has answered, or failed with `code`. */
   responded: signal<{ readonly code: string | null; readonly ms: number }>('responded'),
-  /** Phonemes were found, or could not be for the reason in `code`. `shared`: in the cache of all processes. */
+  /** Phonemes were found, or could not be for the reason in `code`. */
   phonemes: signal<{
-    readonly from: 'memory' | 'shared' | 'source';
+    readonly from: 'cache' | 'redis' | 'source';
     readonly code: string | null;
     readonly ms: number;
   }>('phonemes'),
   /** Calls to the phoneme service have been stopped, because it is down, or go on. */
   phonemeCircuit: signal<{ readonly isOpen: boolean }>('phoneme-circuit'),
+  /** An analyser has answered, or failed for the reason in `code`. */
+  analyserCalled: signal<{ readonly analyser: string; readonly code: string; readonly ms: number }>('analyser-called'),
+  /** A model has read conversations, for so many tokens. */
+  analysed: signal<{ readonly prompt: number; readonly completion: number; readonly conversations: number }>(
+    'analysed',
+  ),
   /** Redis has become usable, or is so no more. */
   redisLink: signal<{ readonly isUp: boolean }>('redis-link'),
   /** A broker session has begun or ended. */

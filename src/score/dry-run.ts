@@ -12,7 +12,11 @@ const maxWaiting = 100;
  * Scores without storing, in a separate thread of the API that starts with the first request: CPU work never runs on
  * the event loop.
  */
-export function createDryRun(startPool: (stop: AbortSignal) => Promise<ScorePool>) {
+export function createDryRun(
+  startPool: (stop: AbortSignal) => Promise<ScorePool>,
+  /** What is done before scoring. */
+  prepare: (conversation: Conversation) => Promise<Conversation> = async (conversation) => conversation,
+) {
   const stop = new AbortController();
   let pool: Promise<ScorePool> | null = null;
   let waiting = 0;
@@ -27,7 +31,8 @@ export function createDryRun(startPool: (stop: AbortSignal) => Promise<ScorePool
           throw error;
         });
         const threads = await pool;
-        const outcome = await threads.score([Buffer.from(JSON.stringify(conversation))]);
+        const prepared = await prepare(conversation);
+        const outcome = await threads.score([Buffer.from(JSON.stringify(prepared))]);
         if (outcome.kind === 'scored') return JSON.parse(outcome.detailsJson) as ScoreDetails;
         throw new Problem(500, 'scorer_failed', `the scorer failed (${outcome.code}): ${outcome.details}`);
       } finally {

@@ -1,5 +1,5 @@
-import { Agent, interceptors } from 'undici';
-import { StartError } from '../runtime/start-error.ts';
+import { Agent } from 'undici';
+import { StartError, UsageError } from '../runtime/start-error.ts';
 import { requireApi } from './api-client.ts';
 
 export type Compared = {
@@ -25,28 +25,29 @@ type PronunciationApi = AsyncDisposable & {
 export async function connectPronunciation(base: string): Promise<PronunciationApi> {
   await requireApi(base);
   const agent = new Agent({ headersTimeout: 120_000 });
-  const client = agent.compose(
-    interceptors.retry({ maxRetries: 3, minTimeout: 500, methods: ['POST'], statusCodes: [503], throwOnError: false }),
-  );
 
   async function post<T>(body: object): Promise<T> {
     const { origin, pathname } = new URL(`${base}/v1/pronunciation/similarity`);
-    const answer = await client.request({
-      origin,
-      path: pathname,
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(body),
-    });
+    const answer = await agent
+      .request({
+        origin,
+        path: pathname,
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      })
+      .catch((cause: NodeJS.ErrnoException) => {
+        throw new StartError(`the API at ${base} went away (${cause.code})`, { cause, mayPass: true });
+      });
     const text = await answer.body.text();
     if (answer.statusCode === 200) return JSON.parse(text) as T;
     type Problem = { readonly code?: string; readonly detail?: string; readonly errors?: readonly FieldError[] };
     type FieldError = { readonly pointer: string; readonly detail: string };
     const problem = (text.startsWith('{') ? JSON.parse(text) : {}) as Problem;
     const why = problem.errors?.map(({ pointer, detail }) => `${pointer} ${detail}`).join('; ') ?? problem.detail;
-    throw new StartError(`the API refuses (${answer.statusCode} ${problem.code ?? 'no problem document'}): ${why}`, {
-      mayPass: answer.statusCode >= 500,
-    });
+    const refused = `the API refuses (${answer.statusCode} ${problem.code ?? 'no problem document'}): ${why}`;
+    if (answer.statusCode < 500) throw new UsageError(refused);
+    throw new StartError(refused, { mayPass: true });
   }
 
   return {

@@ -1,11 +1,8 @@
 import type { Config } from '../config.ts';
-import type { Conversation, ConversationText } from '../event/conversation.ts';
-import { PipelineError } from '../event/fault.ts';
-import type { Outcome } from '../event/outcome.ts';
 import type { createAssess, createEnrich, Phonemes } from '../pronunciation/index.ts';
-import { NoPhonemes } from '../pronunciation/ports.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
+import type { Preparation } from './prepared-scoring.ts';
 
 type Parts = {
   readonly phonemes: Phonemes;
@@ -57,12 +54,12 @@ async function openParts(config: Config, log: Logger): Promise<Parts & { close()
     redisUrl === null || config.phonemeCacheBytes === 0
       ? null
       : (await import('../redis/index.ts')).sharedPhonemes({
-          ...{ url: redisUrl, ttlMs },
+          ...{ url: redisUrl, ttlMs, log },
           name: `afterword-phonemes-${process.pid}`,
         });
   const phonemes = createPhonemes({ source, shared, ttlMs, maxBytes: config.phonemeCacheBytes });
   const compare = config.pronunciationCompare;
-  log.info({ source: source.name }, 'comparing pronunciations');
+  log.info(`phonemes come from ${phonemeUrl === null ? 'espeak-ng' : 'PHONEME_URL'}`);
   return {
     phonemes,
     gauge: source.gauge,
@@ -79,38 +76,14 @@ async function openParts(config: Config, log: Logger): Promise<Parts & { close()
   };
 }
 
-/** With `PRONUNCIATION_SCORING=on`, compares what was said before it is scored; without phonemes, the attempt fails. */
-export function scoreWithPronunciation(
-  { scoresPronunciation }: Config,
-  pronunciation: Pronunciation,
-  score: (text: ConversationText) => Promise<Outcome>,
-): (text: ConversationText) => Promise<Outcome> {
-  if (!scoresPronunciation) return score;
-  return async (text) => {
-    const { enrich } = await pronunciation.open();
-    const enriched = await enrich.text(text).catch((error: unknown) => toOutcome(error));
-    return 'kind' in enriched ? enriched : score(enriched);
-  };
-}
-
-/** The same for a dry run. @throws {PipelineError} transient, without phonemes. */
-export function dryRunWithPronunciation<T>(
-  { scoresPronunciation }: Config,
-  pronunciation: Pronunciation,
-  score: (conversation: Conversation) => Promise<T>,
-): (conversation: Conversation) => Promise<T> {
-  if (!scoresPronunciation) return score;
-  return async (conversation) => {
-    const { enrich } = await pronunciation.open();
-    const enriched = await enrich.conversation(conversation).catch((error: unknown) => {
-      const { code, details } = toOutcome(error);
-      throw new PipelineError('transient', code, details, { cause: error });
-    });
-    return score(enriched);
-  };
-}
-
-function toOutcome(error: unknown): Extract<Outcome, { kind: 'failed' }> {
-  if (!(error instanceof NoPhonemes)) throw error;
-  return { kind: 'failed', permanent: false, code: 'PHONEMES_UNAVAILABLE', details: error.message };
+/** With `PRONUNCIATION_SCORING=on`, what was said is compared before it is scored. */
+export function pronunciationSteps({ scoresPronunciation }: Config, pronunciation: Pronunciation): Preparation[] {
+  if (!scoresPronunciation) return [];
+  const enrich = async () => (await pronunciation.open()).enrich;
+  return [
+    {
+      text: async (text) => (await enrich()).text(text),
+      conversation: async (conversation) => (await enrich()).conversation(conversation),
+    },
+  ];
 }

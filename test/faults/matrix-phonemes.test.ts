@@ -1,6 +1,7 @@
 import { afterAll, beforeAll } from 'vitest';
 import { type PhonemeServer, startPhonemeServer } from '../support/phoneme-server.ts';
-import { phonemeFaults } from './catalogue/phonemes.ts';
+import { type Body, realBody } from '../support/traffic.ts';
+import { remoteFaults } from './catalogue/remote.ts';
 import { proveEach } from './matrix.ts';
 
 let server: PhonemeServer;
@@ -10,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => server[Symbol.asyncDispose]());
 
 proveEach(
-  phonemeFaults(() => server),
+  remoteFaults('the phoneme service', () => server, repeated),
   () => ({
     PRONUNCIATION_SCORING: 'on',
     PHONEME_URL: server.url,
@@ -19,3 +20,19 @@ proveEach(
     MAX_ATTEMPTS: '50',
   }),
 );
+
+/** Conversations in which the user repeats a sentence that nobody has looked up. */
+function repeated(stream: string, name: string, n: number): Body[] {
+  return Array.from({ length: n }, (_, i) => {
+    const digits = `${stream}${name}${i}`.replace(/\d/g, (digit) => 'klmnopqrst'[Number(digit)] ?? '');
+    return {
+      ...realBody(stream, i, 4),
+      conversation_id: `${stream}_${name}_${i}`,
+      conversation_logs: undefined,
+      conversation_log: [
+        { speaker: 'pika', text: 'Repeat after me!' },
+        { speaker: 'user', text: `${digits} one`, target_text: `${digits} two` },
+      ],
+    };
+  });
+}

@@ -11,12 +11,13 @@ let space: Namespace;
 let api: Member;
 let worker: Member;
 let server: PhonemeServer;
+let env: Record<string, string>;
 const path = '/v1/pronunciation/similarity';
 
 beforeAll(async () => {
   space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
   server = await startPhonemeServer();
-  const env = {
+  env = {
     ...space.env,
     PHONEME_URL: server.url,
     PHONEME_TIMEOUT_MS: '1000',
@@ -204,9 +205,58 @@ describe('in the pipeline', () => {
     await recovered();
   });
 
+  test('what is far too long for a sentence costs only its own item', async () => {
+    const items = ['word '.repeat(300), 'short'].map((text) => ({ speaker: 'user', text, target_text: words() }));
+    const body = conversation({ conversation_log: items });
+    await post(api.url, body);
+    const { result: scored } = await result(body.conversation_id);
+    expect(scored.score_calculation_details.pronunciation.items.map((i: { turn_id: number }) => i.turn_id)).toEqual([
+      2,
+    ]);
+  });
+
+  test('as many items as a log may have: all are compared, and the details keep their bound', async () => {
+    const items = Array.from({ length: 2_000 }, (_, i) => ({
+      speaker: 'user',
+      text: i % 2 ? 'abc' : 'abd',
+      target_text: 'abc',
+    }));
+    const body = conversation({ conversation_log: items });
+    expect((await post(api.url, body)).status).toBe(202);
+    const { status, result: scored } = await result(body.conversation_id);
+    expect(status).toBe('PROCESSED');
+    const { pronunciation } = scored.score_calculation_details;
+    expect(pronunciation.mean).toBe(0.8333);
+    expect(pronunciation.items).toHaveLength(300);
+    expect(pronunciation.items.every((item: { similarity: number }) => item.similarity < 1)).toBe(true);
+  });
+
+  test('a drain that ends while the service hangs gives the event back, with no attempt used', async () => {
+    server.behave(() => {});
+    const hanging = await startMember('worker', {
+      ...space.env,
+      ...{ PHONEME_URL: server.url, PHONEME_TIMEOUT_MS: '20000', PRONUNCIATION_SCORING: 'on', DRAIN_MS: '200' },
+    });
+    await worker.stop();
+    const before = server.asked.length;
+    const body = conversation({ conversation_log: log(words(), words()) });
+    await post(api.url, body);
+    await vi.waitFor(() => expect(server.asked.length).toBeGreaterThan(before), 20_000);
+    expect(await hanging.stop()).toBe(0);
+    const [row] = await rows<{ attempt_count: number; status: string }>(
+      space.database,
+      'SELECT attempt_count, status FROM conversation_events WHERE conversation_id = ?',
+      [body.conversation_id],
+    );
+    expect(row).toMatchObject({ attempt_count: 0 });
+    server.behave(null);
+    worker = await startMember('worker', env);
+    expect((await result(body.conversation_id)).status).toBe('PROCESSED');
+  });
+
   test('a text that the service refuses costs only its own item', async () => {
     server.behave(({ text }, response) =>
-      text?.startsWith('odd') ? answer(response, 404, '') : answer(response, 200, { ipa: text ?? '' }),
+      text?.startsWith('odd') ? answer(response, 422, '') : answer(response, 200, { ipa: text ?? '' }),
     );
     const items = ['odd', 'fine'].map((text) => ({
       speaker: 'user',
@@ -250,6 +300,13 @@ describe('espeak-ng on this machine', () => {
     expect(english.body.tokens_1.join('')).toMatch(/s.*s/);
     const near = await call(local.url, 'POST', path, { text_1: 'three trees', text_2: 'tree trees' });
     expect(near.body.alignment[0]).toEqual({ op: 'substituted', phoneme_1: 'θ', phoneme_2: 't' });
+    // One phoneme each, and not the two letters that they are written with.
+    const affricates = await call(local.url, 'POST', path, { text_1: 'jump', text_2: 'dump' });
+    expect(affricates.body).toMatchObject({ distance: 1, tokens_1: ['d͡ʒ', 'ʌ', 'm', 'p'] });
+    expect(await call(local.url, 'POST', path, { text_1: '你好', text_2: '您好' })).toMatchObject({
+      status: 422,
+      body: { code: 'no_phonemes' },
+    });
     const vietnamese = await call(local.url, 'POST', path, { text_1: 'con mèo', text_2: 'con mẹo', lang: 'vi-VN' });
     expect(vietnamese.body.distance).toBeGreaterThan(0);
     expect(vietnamese.body.similarity).toBeGreaterThan(0.5);
@@ -294,7 +351,7 @@ describe('espeak-ng on this machine', () => {
     const prewarm = (...more: string[]) =>
       runCommand(['pronunciation', 'prewarm', file, '--url', local.url, ...more], {});
     const first = await prewarm();
-    expect(first.output).toContain('105 sentences: 105 looked up, 0 known before, 0 without phonemes');
+    expect(first.output).toContain('105 sentences: 105 looked up, 0 cached before, 0 failed');
     expect(first.code).toBe(0);
     expect(JSON.parse((await prewarm('--json')).output)).toMatchObject({ sentences: 105, looked_up: 0, cached: 105 });
     const other = await startMember('api', { ...space.env, PORT: '0', REDIS_URL: inject('redisUrl') });
@@ -305,10 +362,26 @@ describe('espeak-ng on this machine', () => {
     expect(await other.stop()).toBe(0);
     await writeFile(file, `fine\n${'long '.repeat(200)}\n`);
     const some = await prewarm();
-    expect(some.output).toContain('2 sentences: 1 looked up, 0 known before, 1 without phonemes');
+    expect(some.output).toContain('2 sentences: 1 looked up, 0 cached before, 1 failed');
     expect(some.output).toContain('line 2: has more than 500 characters');
     expect(some.code).toBe(1);
+    await writeFile(file, ' \n');
+    expect(await prewarm()).toEqual({ code: 2, output: expect.stringContaining('no sentences in') });
+    await writeFile(
+      file,
+      `${sentences
+        .slice(0, 3)
+        .map((one) => `${one} again`)
+        .join('\n')}\n`,
+    );
+    server.behave((_asked, response) => answer(response, 500, 'down'));
+    const away = await runCommand(['pronunciation', 'prewarm', file, '--url', api.url], {});
+    expect(away.output).toMatch(/3 failed[\s\S]*stopped early: the phoneme service/);
+    expect(away.code).toBe(1);
+    server.behave(null);
     await rm(folder, { recursive: true });
+    const bad = await runCommand(['pronunciation', 'compare', 'a', 'b', '--lang', '!!', '--url', local.url], {});
+    expect(bad).toEqual({ code: 2, output: expect.stringContaining('/lang must be a language tag') });
 
     const compared = await runCommand(['pronunciation', 'compare', 'big dog', 'pig dog', '--url', local.url], {});
     expect(compared.code).toBe(0);
@@ -317,7 +390,7 @@ describe('espeak-ng on this machine', () => {
 
   test('metrics and doctor know of it', async () => {
     const metrics = (await call(api.url, 'GET', '/metrics')).body as string;
-    expect(metrics).toMatch(/afterword_phoneme_lookups_total\{source="memory",code=""\} [1-9]/);
+    expect(metrics).toMatch(/afterword_phoneme_lookups_total\{from="cache",code=""\} [1-9]/);
     expect(metrics).toMatch(/afterword_phoneme_circuits_total\{event="opened"\} [1-9]/);
     expect(metrics).toMatch(/afterword_phoneme_cache_entries [1-9]/);
     const doctor = (env: object) => runCommand(['doctor'], { ...space.env, PRONUNCIATION_SCORING: 'on', ...env });

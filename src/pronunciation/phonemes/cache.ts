@@ -36,7 +36,7 @@ export function createPhonemes(options: {
     const began = performance.now();
     const there = shared === null ? null : await shared.get(key).catch(() => null);
     if (there !== null) {
-      telemetry.phonemes.tell({ from: 'shared', code: null, ms: msSince(began) });
+      telemetry.phonemes.tell({ from: 'redis', code: null, ms: msSince(began) });
       return { ipa: there, isCached: true };
     }
     try {
@@ -55,8 +55,8 @@ export function createPhonemes(options: {
     return {
       source: source.name,
       async find(spoken) {
-        const folded = fold(spoken);
-        return folded.text === '' ? silent : fetch(keyOf(folded), folded);
+        const asked = tidy(spoken);
+        return asked.text === '' ? silent : fetch(keyOf(source.id, asked), asked);
       },
       size: { entries: 0, bytes: 0 },
       close: () => source.close(),
@@ -81,13 +81,13 @@ export function createPhonemes(options: {
     source: source.name,
     async find(spoken) {
       const began = performance.now();
-      const folded = fold(spoken);
-      if (folded.text === '') return silent;
-      const key = keyOf(folded);
+      const asked = tidy(spoken);
+      if (asked.text === '') return silent;
+      const key = keyOf(source.id, asked);
       const isThere = cache.peek(key, { allowStale: true }) !== undefined;
-      const context: Asked = { spoken: folded, isCached: isThere };
+      const context: Asked = { spoken: asked, isCached: isThere };
       const ipa = (await cache.fetch(key, { context })) as string;
-      if (isThere) telemetry.phonemes.tell({ from: 'memory', code: null, ms: msSince(began) });
+      if (isThere) telemetry.phonemes.tell({ from: 'cache', code: null, ms: msSince(began) });
       return { ipa, isCached: context.isCached };
     },
     get size() {
@@ -101,12 +101,17 @@ type Asked = { readonly spoken: Spoken; isCached: boolean };
 
 const silent: Found = { ipa: '', isCached: true };
 
-/** The same words in another form of Unicode, other case or other spacing sound the same. */
-export function fold({ text, lang, mode }: Spoken): Spoken {
-  return { text: text.normalize('NFC').trim().replace(/\s+/gu, ' ').toLowerCase(), lang: lang.toLowerCase(), mode };
+/** The same words in another form of Unicode or with other spacing are asked for only once. */
+function tidy({ text, lang, mode }: Spoken): Spoken {
+  return { text: text.normalize('NFC').trim().replace(/\s+/gu, ' '), lang, mode };
+}
+
+/** What sounds the same has the same: case makes no difference. */
+export function soundOf({ text, lang, mode }: Spoken): string {
+  return `${lang.toLowerCase()}\n${mode}\n${tidy({ text, lang, mode }).text.toLowerCase()}`;
 }
 
 /** Without the text: it may be long, and other processes keep it. */
-function keyOf({ text, lang, mode }: Spoken): string {
-  return hash('sha256', `${lang}\n${mode}\n${text}`, 'base64url');
+function keyOf(source: string, spoken: Spoken): string {
+  return hash('sha256', `${source}\n${soundOf(spoken)}`, 'base64url');
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import pLimit from 'p-limit';
 import type { Gauge } from '../../runtime/gauge.ts';
 import { NoPhonemes, type PhonemeSource } from '../ports.ts';
+import { isWrittenIn } from './script.ts';
 
 const program = 'espeak-ng';
 const timeoutMs = 5_000;
@@ -37,12 +38,15 @@ export function espeak(): PhonemeSource & { readonly gauge: Gauge } {
 
   return {
     name: program,
-    gauge: { name: 'calls_to_espeak', bound: maxWaiting, held: () => limit.activeCount + limit.pendingCount },
+    id: program,
+    gauge: { name: 'phoneme_calls', bound: maxWaiting, held: () => limit.activeCount + limit.pendingCount },
     async lookUp({ text, lang }) {
+      if (!isWrittenIn(lang, text))
+        throw new NoPhonemes('refused', 'script', `the text is not in the script of ${lang}`);
       const voice = await voiceOf(lang);
       if (limit.pendingCount >= maxWaiting)
         throw new NoPhonemes('unavailable', 'busy', `${limit.pendingCount} texts wait for ${program}`);
-      const output = await limit(() => run(['-q', '--ipa', '-v', voice, '--stdin'], text));
+      const output = await limit(() => run(['-q', '--ipa', '--tie', '-v', voice, '--stdin'], text));
       return output.replace(switches, '').split(/\s+/).filter(Boolean).join(' ');
     },
     close: async () => {},

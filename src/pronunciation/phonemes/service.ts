@@ -1,14 +1,18 @@
 import * as z from 'zod';
+import { gather } from '../../runtime/gather.ts';
 import type { Gauge } from '../../runtime/gauge.ts';
 import type { Logger } from '../../runtime/log.ts';
 import { createRemote, RemoteError } from '../../runtime/remote/remote.ts';
 import { telemetry } from '../../runtime/telemetry.ts';
 import { NoPhonemes, type PhonemeSource, type Spoken } from '../ports.ts';
-import { gather } from './gather.ts';
 
-const single = z.object({ ipa: z.string() });
+/** Far more than the longest text has. */
+const ipa = z.string().max(8_000);
+const single = z.object({ ipa });
+/** Of one call, by the contract. */
+const mostTexts = 10;
 /** In the order of the texts; null: this one is refused. */
-const batch = z.object({ ipa: z.array(z.string().nullable()) });
+const batch = z.object({ ipa: z.array(ipa.nullable()) });
 
 /**
  * A service that knows phonemes: `POST {text, lang, mode}` → `{ipa}`, or with batches `POST {texts, lang, mode}` →
@@ -26,11 +30,26 @@ export function phonemeService(options: {
   const { batchWaitMs, ...more } = options;
   const remote = createRemote({
     ...more,
-    name: 'phonemes',
+    name: 'the phoneme service',
+    gauge: 'phoneme_calls',
     onCircuit: (isOpen) => telemetry.phonemeCircuit.tell({ isOpen }),
   });
 
-  async function lookUpAll(texts: readonly string[], { lang, mode }: Omit<Spoken, 'text'>) {
+  const lookUpOne = async (spoken: Spoken) => (await remote.post(spoken, (answer) => single.parse(answer))).ipa;
+
+  async function lookUpAll(all: readonly Spoken[]): Promise<readonly (string | null)[]> {
+    try {
+      return await lookUpTogether(all);
+    } catch (error) {
+      if (!isRefused(error) || all.length === 1) throw error;
+      // One of them is refused, and must not cost the others.
+      return Promise.all(all.map((one) => lookUpTogether([one]).then(([ipa = null]) => ipa, nullIfRefused)));
+    }
+  }
+
+  async function lookUpTogether(all: readonly Spoken[]): Promise<readonly (string | null)[]> {
+    const [{ lang, mode } = { lang: '', mode: true }] = all;
+    const texts = all.map(({ text }) => text);
     const { ipa } = await remote.post({ texts, lang, mode }, (answer) => {
       const parsed = batch.parse(answer);
       if (parsed.ipa.length !== texts.length) throw new Error('another number of answers than of texts');
@@ -38,24 +57,43 @@ export function phonemeService(options: {
     });
     return ipa;
   }
-  const gathered = batchWaitMs === null ? null : gather(lookUpAll, { waitMs: batchWaitMs });
+  const gathered =
+    batchWaitMs === null
+      ? null
+      : gather(lookUpAll, { most: mostTexts, waitMs: batchWaitMs, kindOf: ({ lang, mode }) => `${lang} ${mode}` });
 
   return {
     name: 'service',
+    id: idOf(options.url),
     gauge: remote.gauge,
     async lookUp(spoken) {
       try {
-        if (gathered === null) return (await remote.post(spoken, (answer) => single.parse(answer))).ipa;
+        if (gathered === null) return await lookUpOne(spoken);
         const ipa = await gathered(spoken);
         if (ipa === null) throw new NoPhonemes('refused', 'refused', 'the phoneme service does not take this text');
         return ipa;
       } catch (error) {
         if (!(error instanceof RemoteError)) throw error;
-        throw new NoPhonemes(error.reason === 'refused' ? 'refused' : 'unavailable', error.reason, error.message, {
+        throw new NoPhonemes(isRefused(error) ? 'refused' : 'unavailable', error.reason, error.message, {
           cause: error,
         });
       }
     },
     close: () => remote.close(),
   };
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof RemoteError && error.reason === 'refused';
+}
+
+function nullIfRefused(error: unknown): null {
+  if (isRefused(error)) return null;
+  throw error;
+}
+
+/** Without what is secret. */
+function idOf(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
 }

@@ -27,7 +27,7 @@ export function compare(ipa1: string, ipa2: string, options: CompareOptions): Co
   return { similarity: similarityOf(distance, first.length, second.length), distance, first, second, steps };
 }
 
-/** How alike alone, which takes a fraction of the time. */
+/** The similarity without the alignment, which is several times cheaper. */
 export function similarity(ipa1: string, ipa2: string, options: CompareOptions): number {
   if (options.byClass) return compare(ipa1, ipa2, options).similarity;
   const first = segmentsOf(ipa1, options);
@@ -37,7 +37,7 @@ export function similarity(ipa1: string, ipa2: string, options: CompareOptions):
   return similarityOf(distanceOfTexts(encode(first), encode(second)), first.length, second.length);
 }
 
-/** The library compares letters: each segment becomes one of its own. There are fewer than letters that can be had. */
+/** The library compares letters: each segment becomes one of its own. No text has too many for that. */
 function letterOf(segment: string, letters: Map<string, string>): string {
   const known = letters.get(segment);
   if (known !== undefined) return known;

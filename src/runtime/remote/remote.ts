@@ -1,20 +1,21 @@
 import {
   BrokenCircuitError,
-  CircuitState,
   ConsecutiveBreaker,
   circuitBreaker,
-  ExponentialBackoff,
+  DelegateBackoff,
   handleWhen,
   retry,
   wrap,
 } from 'cockatiel';
+import pLimit from 'p-limit';
 import { Pool } from 'undici';
 import type { Gauge } from '../gauge.ts';
 import type { Logger } from '../log.ts';
 
 /**
- * Why a call has no answer. `refused`: a 4xx that the same request would get again; all others may pass. `garbage`: an
- * answer that is too large, or not what was agreed. `open`: the circuit is, and nothing was sent.
+ * Why a call has no answer. `refused`: a 4xx about what was sent (400, 413, 422), which it would get again; all others
+ * may pass, also those that somebody has to mend (401, 404). `garbage`: an answer that is too large, or not what was
+ * agreed. `open`: the circuit is, and nothing was sent. `busy`: nor was it, because too many others wait.
  */
 export type RemoteReason = 'refused' | 'status' | 'timeout' | 'connection' | 'garbage' | 'open' | 'busy';
 
@@ -23,11 +24,18 @@ export class RemoteError extends Error {
   readonly reason: RemoteReason;
   /** Of the answer, if there was one. */
   readonly status: number | null;
+  /** When the service wants to be asked again; 0: it does not say. */
+  readonly retryAfterMs: number;
 
-  constructor(reason: RemoteReason, message: string, options: { status?: number; cause?: unknown } = {}) {
+  constructor(
+    reason: RemoteReason,
+    message: string,
+    options: { status?: number; retryAfterMs?: number; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.reason = reason;
     this.status = options.status ?? null;
+    this.retryAfterMs = options.retryAfterMs ?? 0;
   }
 }
 
@@ -39,8 +47,6 @@ export type Remote = {
    * @throws {RemoteError}
    */
   post<T>(body: unknown, read: (answer: unknown) => T): Promise<T>;
-  /** Nothing is sent at the moment. */
-  readonly isOpen: boolean;
   readonly gauge: Gauge;
   /** Ends the connections. Calls in flight fail. */
   close(): Promise<void>;
@@ -50,20 +56,27 @@ const maxAnswerBytes = 1_048_576;
 const maxPending = 1_000;
 const connectMs = 2_000;
 const retries = 2;
+const firstPauseMs = 50;
 /** After so many failures in a row nothing is sent, and after this time one call may try. */
 const failuresToOpen = 5;
 const defaultOpenMs = 5_000;
-/** Worth another attempt, although they are 4xx: request timeout, too early, too many requests. */
+/** About what was sent: it is too large, or cannot be used. */
+const refusals = new Set([400, 413, 422]);
+/** Of the other 4xx, those that are worth another attempt: request timeout, too early, too many requests. */
 const passing = new Set([408, 425, 429]);
 
 /**
  * A service over HTTP that is asked by POST: a pool of connections for the life of the process, time limits, retries
  * with jitter, and a circuit that opens when the service is down, so that callers know at once.
  *
- * @param options.deadlineMs  of a call with its retries; one attempt has at most half of it.
+ * @param options.name  as in `the phoneme service`.
+ * @param options.deadlineMs  of a call with its retries, without its wait for a connection; one attempt has at most
+ *   half of it.
  */
 export function createRemote(options: {
   readonly name: string;
+  /** Name of the gauge. */
+  readonly gauge: string;
   readonly url: string;
   readonly connections: number;
   readonly deadlineMs: number;
@@ -72,7 +85,7 @@ export function createRemote(options: {
   readonly onCircuit?: (isOpen: boolean) => void;
   readonly log: Logger;
 }): Remote {
-  const { name, deadlineMs, log } = options;
+  const { name, deadlineMs, openMs = defaultOpenMs, log } = options;
   const url = new URL(options.url);
   const pool = new Pool(url.origin, {
     connections: options.connections,
@@ -80,24 +93,42 @@ export function createRemote(options: {
     keepAliveTimeout: 30_000,
     keepAliveMaxTimeout: 300_000,
   });
-  const mayPass = handleWhen((error) => error instanceof RemoteError && error.reason !== 'refused');
-  const circuit = circuitBreaker(mayPass, {
-    breaker: new ConsecutiveBreaker(failuresToOpen),
-    halfOpenAfter: options.openMs ?? defaultOpenMs,
-  });
-  const patiently = wrap(
-    retry(mayPass, { maxAttempts: retries, backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: 1_000 }) }),
-    circuit,
+  const isFailure = handleWhen((error) => error instanceof RemoteError && error.reason !== 'refused');
+  const isWorthRetrying = handleWhen(
+    (error) =>
+      error instanceof RemoteError &&
+      error.reason !== 'refused' &&
+      !needsMending(error.status) &&
+      // Nothing is gained by waiting longer than anybody waits for the answer.
+      error.retryAfterMs < deadlineMs,
   );
+  /** Waiting here, and not in the pool, takes nothing from the time of an attempt. */
+  const limit = pLimit(options.connections);
+  const backoff = new DelegateBackoff<{ readonly attempt: number; readonly result: object }>(({ attempt, result }) => {
+    const wanted = 'error' in result && result.error instanceof RemoteError ? result.error.retryAfterMs : 0;
+    return Math.max(wanted, firstPauseMs * 2 ** attempt * (0.5 + Math.random()));
+  });
+  const circuit = circuitBreaker(isFailure, {
+    breaker: new ConsecutiveBreaker(failuresToOpen),
+    halfOpenAfter: openMs,
+  });
+  const withRetries = wrap(retry(isWorthRetrying, { maxAttempts: retries, backoff }), circuit);
   let pending = 0;
   circuit.onBreak(() => {
-    log.warn({ service: name }, 'the service does not answer: nothing is sent to it for some seconds');
+    log.warn({ service: name, forMs: openMs }, 'circuit open: the service fails, and gets no calls for a while');
     options.onCircuit?.(true);
   });
   circuit.onReset(() => {
-    log.info({ service: name }, 'the service answers again');
+    log.info({ service: name }, 'circuit closed: the service answers again');
     options.onCircuit?.(false);
   });
+
+  const headers = {
+    'content-type': 'application/json',
+    accept: 'application/json',
+    ...(url.username !== '' && { authorization: basicAuth(url) }),
+    ...options.headers,
+  };
 
   async function attempt<T>(body: string, read: (answer: unknown) => T, deadline: AbortSignal): Promise<T> {
     const signal = AbortSignal.any([deadline, AbortSignal.timeout(Math.ceil(deadlineMs / 2))]);
@@ -107,7 +138,7 @@ export function createRemote(options: {
       answer = await pool.request({
         path: url.pathname + url.search,
         method: 'POST',
-        headers: { 'content-type': 'application/json', accept: 'application/json', ...options.headers },
+        headers,
         body,
         signal,
       });
@@ -118,9 +149,12 @@ export function createRemote(options: {
       throw new RemoteError('connection', `${name} cannot be reached, or ended the connection`, { cause });
     }
     const status = answer.statusCode;
-    if (status >= 400 && status < 500 && !passing.has(status))
+    if (refusals.has(status))
       throw new RemoteError('refused', `${name} refused the request with ${status}`, { status });
-    if (status < 200 || status > 299) throw new RemoteError('status', `${name} answered ${status}`, { status });
+    if (status < 200 || status > 299) {
+      const retryAfterMs = msOf(answer.headers['retry-after']);
+      throw new RemoteError('status', `${name} answered ${status}`, { status, retryAfterMs });
+    }
     try {
       return read(JSON.parse(text));
     } catch {
@@ -130,32 +164,51 @@ export function createRemote(options: {
   }
 
   return {
-    get isOpen() {
-      return circuit.state === CircuitState.Open;
-    },
-    gauge: { name: `calls_to_${name}`, bound: maxPending, held: () => pending },
+    gauge: { name: options.gauge, bound: maxPending, held: () => pending },
     async post(body, read) {
       if (pending >= maxPending) throw new RemoteError('busy', `${pending} calls to ${name} are waiting`);
       pending++;
-      const text = JSON.stringify(body);
-      const deadline = AbortSignal.timeout(deadlineMs);
-      const late = Promise.withResolvers<never>();
-      const onLate = () => late.reject(new RemoteError('timeout', `${name} did not answer within ${deadlineMs} ms`));
-      deadline.addEventListener('abort', onLate, { once: true });
-      late.promise.catch(() => {}); // it may come when nobody waits any more
       try {
-        // Between two attempts nothing looks at the deadline.
-        return await Promise.race([patiently.execute(() => attempt(text, read, deadline), deadline), late.promise]);
-      } catch (error) {
-        if (error instanceof BrokenCircuitError) throw new RemoteError('open', `${name} does not answer at the moment`);
-        throw error;
+        return await limit(() => call(JSON.stringify(body), read));
       } finally {
-        deadline.removeEventListener('abort', onLate);
         pending--;
       }
     },
     close: () => pool.destroy(),
   };
+
+  async function call<T>(text: string, read: (answer: unknown) => T): Promise<T> {
+    const deadline = AbortSignal.timeout(deadlineMs);
+    const late = Promise.withResolvers<never>();
+    const onLate = () => late.reject(new RemoteError('timeout', `${name} did not answer within ${deadlineMs} ms`));
+    deadline.addEventListener('abort', onLate, { once: true });
+    late.promise.catch(() => {}); // it may come when nobody waits any more
+    try {
+      // Between two attempts nothing looks at the deadline.
+      return await Promise.race([withRetries.execute(() => attempt(text, read, deadline), deadline), late.promise]);
+    } catch (error) {
+      if (error instanceof BrokenCircuitError) throw new RemoteError('open', `${name} does not answer at the moment`);
+      throw error;
+    } finally {
+      deadline.removeEventListener('abort', onLate);
+    }
+  }
+}
+
+/** The wrong address or the wrong key: asking again changes nothing until somebody mends it. */
+function needsMending(status: number | null): boolean {
+  return status !== null && status >= 400 && status < 500 && !passing.has(status);
+}
+
+function basicAuth({ username, password }: URL): string {
+  return `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
+}
+
+/** Seconds or a date (RFC 9110); 0 if it is neither. */
+function msOf(retryAfter: string | string[] | undefined): number {
+  const text = String(retryAfter ?? '');
+  const ms = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now();
+  return Number.isFinite(ms) && ms > 0 ? ms : 0;
 }
 
 async function readText(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -21,12 +21,16 @@ const lessonBot = 'NEXT_LESSON';
  * children repeat sentences that are not about themselves.
  */
 export function countNewMemories(log: readonly Turn[], botType: string): number {
-  if (botType.trim().toUpperCase().replace(/\s+/g, '_') === lessonBot) return 0;
+  if (isLesson(botType)) return 0;
   const facts = new Set<string>();
   for (const turn of log) {
     if (turn.speaker === 'user') for (const fact of findFacts(turn.text)) facts.add(fact);
   }
   return facts.size;
+}
+
+export function isLesson(botType: string): boolean {
+  return botType.trim().toUpperCase().replace(/\s+/g, '_') === lessonBot;
 }
 
 /** Keys of the facts in one text, as `kind:words`. Questions state no facts. */

@@ -3,7 +3,9 @@ import type { ScoreDetails } from '../../event/outcome.ts';
 import type { ScoreWeights } from '../scorer.ts';
 import type { EmotionReading } from './emotion/read-emotion.ts';
 
-/** What an analyser finds in a conversation. */
+const mostItems = 300;
+
+/** What is found in a conversation. */
 export type Findings = {
   readonly totalTurns: number;
   readonly userQuestions: number;
@@ -11,6 +13,8 @@ export type Findings = {
   readonly newMemories: number;
   /** Null: nothing was to be repeated, or it was not compared. */
   readonly pronunciation: Pronunciation | null;
+  /** Who read the conversation instead; null: nobody was asked. */
+  readonly analyser: string | null;
 };
 
 /**
@@ -36,11 +40,19 @@ export function scoreFindings(findings: Findings, weights: ScoreWeights): Omit<S
     engagement_bonus: engagement,
     emotion_bonus: emotion,
     memory_bonus: memory,
+    ...(findings.analyser !== null && { analyser: findings.analyser }),
     ...(findings.pronunciation !== null && {
-      pronunciation: findings.pronunciation,
+      pronunciation: shortened(findings.pronunciation),
       pronunciation_bonus: pronunciation,
     }),
     total_score_before_clamp: total,
     final_score_change: Math.max(0, total),
   };
+}
+
+/** Details have a bound: of more items than any conversation has, those that were least alike. */
+function shortened({ items, mean }: Pronunciation): Pronunciation {
+  if (items.length <= mostItems) return { items, mean };
+  const kept = items.toSorted((a, b) => a.similarity - b.similarity).slice(0, mostItems);
+  return { items: kept.toSorted((a, b) => a.turn_id - b.turn_id), mean };
 }

@@ -5,12 +5,13 @@ import { NoPhonemes, type SharedCache, type Spoken } from '../../../src/pronunci
 const mib = 1_048_576;
 const say = (text: string, lang = 'en-US', mode = true): Spoken => ({ text, lang, mode });
 
-function setup(options: { maxBytes?: number; ttlMs?: number; shared?: SharedCache | null } = {}) {
+function setup(options: { maxBytes?: number; ttlMs?: number; shared?: SharedCache | null; id?: string } = {}) {
   const asked: string[] = [];
   const waiting: { text: string; resolve(ipa: string): void; reject(error: Error): void }[] = [];
   const phonemes = createPhonemes({
     source: {
       name: 'test',
+      id: options.id ?? 'test',
       lookUp({ text }) {
         asked.push(text);
         return new Promise((resolve, reject) => waiting.push({ text, resolve, reject }));
@@ -35,7 +36,7 @@ test('a hundred who miss the same text at once make one call, however they write
   const all = Array.from({ length: 100 }, (_, i) => phonemes.find(say(spellings[i % 4] ?? '', 'vi')));
   (await next()).resolve('sin tʃaːw');
   for (const found of await Promise.all(all)) expect(found).toEqual({ ipa: 'sin tʃaːw', isCached: false });
-  expect(asked).toEqual(['xin chào']);
+  expect(asked).toEqual(['Xin chào']);
   expect(await phonemes.find(say('xin chào', 'VI'))).toEqual({ ipa: 'sin tʃaːw', isCached: true });
 });
 
@@ -85,7 +86,7 @@ test('what is old is answered once more while it is renewed, and stays while it 
 
 test('it never holds more than it may', async () => {
   const phonemes = createPhonemes({
-    source: { name: 'test', lookUp: async ({ text }) => text.repeat(5), close: async () => {} },
+    source: { name: 'test', id: 'test', lookUp: async ({ text }) => text.repeat(5), close: async () => {} },
     shared: null,
     maxBytes: 100_000,
     ttlMs: 60_000,
@@ -127,6 +128,11 @@ test('what another process knows is not looked up; a shared cache that fails doe
   expect(await other.phonemes.find(say('Cat '))).toEqual({ ipa: 'kæt', isCached: true });
   expect(other.asked).toEqual([]);
   expect([...kept.keys()].join()).not.toContain('cat');
+
+  const elsewhere = setup({ shared, id: 'another source' });
+  const own = elsewhere.phonemes.find(say('cat'));
+  (await elsewhere.next()).resolve('k a t');
+  expect((await own).ipa).toBe('k a t');
 
   const fails = async () => Promise.reject(new Error('away'));
   const alone = setup({ shared: { get: fails, set: fails } });

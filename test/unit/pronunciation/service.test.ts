@@ -50,14 +50,46 @@ test.each([
   expect(server.asked).toHaveLength(statuses.length + 1);
 });
 
-test('a 4xx is not repeated, and does not open the circuit', async () => {
-  server.behave((_asked, response) => answer(response, 400, 'no such word'));
-  const { lookUp } = service();
-  for (let i = 0; i < 10; i++)
-    await expect(lookUp(say('cat'))).rejects.toMatchObject({ kind: 'refused', reason: 'refused' });
-  expect(server.asked).toHaveLength(10);
-  server.behave(null);
-  expect(await lookUp(say('cat'))).toBe(ipaOf('cat'));
+test.each([400, 413, 422])(
+  'a %i is about the text: it is not repeated, and does not open the circuit',
+  async (status) => {
+    server.behave((_asked, response) => answer(response, status, 'no such word'));
+    const { lookUp } = service();
+    for (let i = 0; i < 10; i++)
+      await expect(lookUp(say('cat'))).rejects.toMatchObject({ kind: 'refused', reason: 'refused' });
+    expect(server.asked).toHaveLength(10);
+    server.behave(null);
+    expect(await lookUp(say('cat'))).toBe(ipaOf('cat'));
+  },
+);
+
+test.each([401, 403, 404, 405])(
+  'a %i has to be mended: it is no answer about the text, and not repeated',
+  async (status) => {
+    server.behave((_asked, response) => answer(response, status, 'who are you?'));
+    const { lookUp } = service();
+    await expect(lookUp(say('cat'))).rejects.toMatchObject({ kind: 'unavailable', reason: 'status' });
+    expect(server.asked).toHaveLength(1);
+    for (let i = 0; i < 4; i++) await expect(lookUp(say('cat'))).rejects.toMatchObject({ reason: 'status' });
+    await expect(lookUp(say('cat'))).rejects.toMatchObject({ reason: 'open' });
+  },
+);
+
+test('waiting for a connection takes nothing from the time of a call', async () => {
+  server.behave(async (asked, response) => {
+    await delay(150);
+    answer(response, 200, { ipa: ipaOf(asked.text ?? '') });
+  });
+  // Ten rounds of 150 ms, where a call may take 600.
+  const { lookUp } = service({ deadlineMs: 600 });
+  const found = await Promise.all(Array.from({ length: 40 }, (_, i) => lookUp(say(`word${'abcd'[i % 4]}`))));
+  expect(found).toHaveLength(40);
+  expect(server.mostAtOnce).toBe(4);
+});
+
+test('the name and password in its address are sent', async () => {
+  await service({ url: server.url.replace('//', '//user:se%63ret@') }).lookUp(say('cat'));
+  expect(server.headers[0]?.authorization).toBe(`Basic ${Buffer.from('user:secret').toString('base64')}`);
 });
 
 test.each([
@@ -142,6 +174,19 @@ test('in a batch, a text that is refused costs only itself; another number of an
   server.behave((_asked, response) => answer(response, 200, { ipa: ['one'] }));
   const both = await Promise.allSettled([lookUp(say('a')), lookUp(say('b'))]);
   for (const one of both) expect(one).toMatchObject({ status: 'rejected', reason: { reason: 'garbage' } });
+});
+
+test('a batch that is refused is asked for one by one', async () => {
+  server.behave(({ texts }, response) =>
+    texts?.includes('bad') ? answer(response, 422, 'no') : answer(response, 200, { ipa: texts?.map(ipaOf) }),
+  );
+  const { lookUp } = service({ batchWaitMs: 10 });
+  const results = await Promise.allSettled(['one', 'bad', 'two'].map((text) => lookUp(say(text))));
+  expect(results.map((result) => (result.status === 'fulfilled' ? result.value : result.reason.kind))).toEqual([
+    ipaOf('one'),
+    'refused',
+    ipaOf('two'),
+  ]);
 });
 
 test('nobody listens: an answer at once, and the circuit opens', async () => {

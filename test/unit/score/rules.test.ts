@@ -12,14 +12,15 @@ test.each([
   [{ totalTurns: 4, userQuestions: 2, emotion: 'angry', newMemories: 1 }, 15],
 ] as const)('%j is worth %i', (findings, change) => {
   expect(
-    scoreFindings({ ...findings, emotion: read(findings.emotion), pronunciation: null }, weights).final_score_change,
+    scoreFindings({ ...findings, emotion: read(findings.emotion), pronunciation: null, analyser: null }, weights)
+      .final_score_change,
   ).toBe(change);
 });
 
 test('the details add up, and show what was clipped at zero', () => {
   expect(
     scoreFindings(
-      { totalTurns: 2, userQuestions: 0, emotion: read('boring'), newMemories: 0, pronunciation: null },
+      { totalTurns: 2, userQuestions: 0, emotion: read('boring'), newMemories: 0, pronunciation: null, analyser: null },
       weights,
     ),
   ).toMatchObject({
@@ -32,12 +33,21 @@ test('the details add up, and show what was clipped at zero', () => {
 
 test('a pronunciation counts in proportion to how alike it is, and is in the details', () => {
   const pronunciation = { items: [{ turn_id: 2, similarity: 0.75 }], mean: 0.75 };
-  const findings = { totalTurns: 1, userQuestions: 0, emotion: read('neutral'), newMemories: 0, pronunciation };
+  const findings = {
+    totalTurns: 1,
+    userQuestions: 0,
+    emotion: read('neutral'),
+    newMemories: 0,
+    pronunciation,
+    analyser: null,
+  };
   expect(scoreFindings(findings, { ...weights, pronunciation: 8 })).toMatchObject({
     pronunciation,
     pronunciation_bonus: 6,
     final_score_change: 7,
   });
   expect(scoreFindings(findings, weights).final_score_change).toBe(1);
-  expect(scoreFindings({ ...findings, pronunciation: null }, weights)).not.toHaveProperty('pronunciation');
+  expect(scoreFindings({ ...findings, pronunciation: null, analyser: null }, weights)).not.toHaveProperty(
+    'pronunciation',
+  );
 });

@@ -25,7 +25,7 @@ export type Judgement = {
   readonly emotion: Emotion;
   /** The model's probability of it. */
   readonly confidence: number;
-  /** What the words that weighed most added to it, from the greatest; never the words. */
+  /** What the heaviest words and pairs added to it, in descending order; never the words. */
   readonly weights: readonly number[];
 };
 

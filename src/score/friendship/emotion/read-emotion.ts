@@ -7,7 +7,7 @@ import weights from './weights.json' with { type: 'json' };
 
 export type EmotionReading = {
   readonly emotion: Emotion;
-  readonly by: 'model' | 'rules' | 'caller';
+  readonly by: 'model' | 'rules' | 'analyser' | 'caller';
   /** The model's probability of it; only a model has one. */
   readonly confidence: number | null;
   readonly weights: Judgement['weights'];

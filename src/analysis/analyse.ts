@@ -1,0 +1,89 @@
+import * as z from 'zod';
+import { type Analysis, type Conversation, type ConversationText, withField } from '../event/conversation.ts';
+import type { Logger } from '../runtime/log.ts';
+import { RemoteError } from '../runtime/remote/remote.ts';
+import { msSince, telemetry } from '../runtime/telemetry.ts';
+import { type Analyser, NoAnalysis } from './ports.ts';
+
+export type Analyse = {
+  /** @throws {NoAnalysis} if an analyser is away, and the attempt should be made again. */
+  text(text: ConversationText): Promise<ConversationText>;
+  conversation(conversation: Conversation): Promise<Conversation>;
+};
+
+const complainEveryMs = 10_000;
+const count = z.int().min(0).max(100_000).optional();
+/** Also of plug-ins. An emotion that is none of ours counts as neutral, as in requests. */
+const analysis = z.object({ emotion: z.string().optional(), userQuestions: count, newMemories: count });
+
+/**
+ * Has analysers read a conversation before it is scored, all at the same time; where two say the same, the later one
+ * counts.
+ *
+ * @param options.whenAway  `local`: the scorer then reads the conversation alone, and the details say so.
+ */
+export function createAnalyse(
+  analysers: readonly Analyser[],
+  options: { readonly timeoutMs: number; readonly whenAway: 'local' | 'retry'; readonly log: Logger },
+): Analyse {
+  const { timeoutMs, whenAway, log } = options;
+  let complainedAt = Number.NEGATIVE_INFINITY;
+
+  async function ask(analyser: Analyser, conversation: Conversation): Promise<Analysis | 'away' | 'refused'> {
+    const began = performance.now();
+    const tell = (code: string) => telemetry.analyserCalled.tell({ analyser: analyser.name, code, ms: msSince(began) });
+    try {
+      const found = await within(timeoutMs, (signal) => analyser.analyse(conversation, { signal }));
+      const checked = analysis.safeParse(found);
+      if (!checked.success) throw new RemoteError('garbage', 'it answered something else than an analysis');
+      tell('');
+      return checked.data as Analysis;
+    } catch (error) {
+      const code = error instanceof RemoteError ? error.reason : 'failed';
+      tell(code);
+      if (code === 'refused' || (error as { permanent?: unknown } | null)?.permanent === true) return 'refused';
+      if (performance.now() >= complainedAt + complainEveryMs) {
+        complainedAt = performance.now();
+        log.warn({ analyser: analyser.name, reason: code, whenAway }, 'an analyser cannot be used');
+      }
+      return 'away';
+    }
+  }
+
+  async function analyse(conversation: Conversation): Promise<Analysis & { readonly by: string }> {
+    const found = await Promise.all(analysers.map((analyser) => ask(analyser, conversation)));
+    const away = analysers.filter((_, i) => found[i] === 'away').map(({ name }) => name);
+    if (away.length > 0 && whenAway === 'retry') throw new NoAnalysis(`not analysed: ${away.join(', ')}`);
+    const read = analysers.filter((_, i) => typeof found[i] === 'object');
+    const all: Analysis = Object.assign({}, ...found.filter((one) => typeof one === 'object'));
+    const names = read.map(({ name, version }) => `${name}@${version}`);
+    return { ...all, by: [...names, ...(read.length < analysers.length ? ['local (fallback)'] : [])].join(', ') };
+  }
+
+  return {
+    async text(text) {
+      const conversation = JSON.parse(Buffer.concat(text).toString()) as Conversation;
+      return withField(text, 'analysis', await analyse(conversation));
+    },
+    async conversation(conversation) {
+      return { ...conversation, analysis: await analyse(conversation) };
+    },
+  };
+}
+
+/** Also against plug-ins that do not heed their signal. */
+async function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const timer = new AbortController();
+  const late = Promise.withResolvers<never>();
+  const timeout = setTimeout(() => {
+    timer.abort();
+    late.reject(new RemoteError('timeout', `no analysis within ${ms} ms`));
+  }, ms);
+  try {
+    const asked = Promise.resolve().then(() => work(timer.signal));
+    asked.catch(() => {}); // it may fail when nobody waits any more
+    return await Promise.race([asked, late.promise]);
+  } finally {
+    clearTimeout(timeout);
+  }
+}
