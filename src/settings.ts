@@ -111,7 +111,7 @@ export const settings = {
       .optional(),
     help: 'Of openai: any service with its chat completions and structured outputs.',
   },
-  ANALYSER_KEY: { parse: z.string().optional(), help: 'Of openai: its key, if it wants one.', secret: true },
+  ANALYSER_KEY: { parse: z.string().trim().optional(), help: 'Of openai: its key, if it wants one.', secret: true },
   ANALYSER_MODEL: { parse: z.string().optional(), help: 'Of openai: the model.' },
   ANALYSER_PROMPT_FILE: {
     parse: z.string().optional(),

@@ -8,6 +8,7 @@ import { type Analyser, NoAnalysis } from './ports.ts';
 export type Analyse = {
   /** @throws {NoAnalysis} if an analyser is away, and the attempt should be made again. */
   text(text: ConversationText): Promise<ConversationText>;
+  /** For a dry run. */
   conversation(conversation: Conversation): Promise<Conversation>;
 };
 
@@ -33,7 +34,9 @@ export function createAnalyse(
     const began = performance.now();
     const tell = (code: string) => telemetry.analyserCalled.tell({ analyser: analyser.name, code, ms: msSince(began) });
     try {
-      const found = await within(timeoutMs, (signal) => analyser.analyse(conversation, { signal }));
+      const found = await (analyser.boundsItself
+        ? analyser.analyse(conversation, { signal: never })
+        : within(timeoutMs, (signal) => analyser.analyse(conversation, { signal })));
       const checked = analysis.safeParse(found);
       if (!checked.success) throw new RemoteError('garbage', 'it answered something else than an analysis');
       tell('');
@@ -41,34 +44,45 @@ export function createAnalyse(
     } catch (error) {
       const code = error instanceof RemoteError ? error.reason : 'failed';
       tell(code);
-      if (code === 'refused' || (error as { permanent?: unknown } | null)?.permanent === true) return 'refused';
+      const isRefusal = code === 'refused' || (error as { permanent?: unknown } | null)?.permanent === true;
       if (performance.now() >= complainedAt + complainEveryMs) {
         complainedAt = performance.now();
-        log.warn({ analyser: analyser.name, reason: code, whenAway }, 'an analyser cannot be used');
+        const what = isRefusal ? 'an analyser does not take a conversation' : 'an analyser cannot be used';
+        log.warn({ analyser: analyser.name, reason: code, status: statusOf(error), whenAway }, what);
       }
-      return 'away';
+      return isRefusal ? 'refused' : 'away';
     }
   }
 
-  async function analyse(conversation: Conversation): Promise<Analysis & { readonly by: string }> {
-    const found = await Promise.all(analysers.map((analyser) => ask(analyser, conversation)));
-    const away = analysers.filter((_, i) => found[i] === 'away').map(({ name }) => name);
+  async function analyse(
+    conversation: Conversation,
+    asked: readonly Analyser[],
+  ): Promise<Analysis & { readonly by: string }> {
+    const found = await Promise.all(asked.map((analyser) => ask(analyser, conversation)));
+    const away = asked.filter((_, i) => found[i] === 'away').map(({ name }) => name);
     if (away.length > 0 && whenAway === 'retry') throw new NoAnalysis(`not analysed: ${away.join(', ')}`);
-    const read = analysers.filter((_, i) => typeof found[i] === 'object');
+    const read = asked.filter((_, i) => typeof found[i] === 'object');
     const all: Analysis = Object.assign({}, ...found.filter((one) => typeof one === 'object'));
     const names = read.map(({ name, version }) => `${name}@${version}`);
-    return { ...all, by: [...names, ...(read.length < analysers.length ? ['local (fallback)'] : [])].join(', ') };
+    return { ...all, by: [...names, ...(read.length < asked.length ? ['local (fallback)'] : [])].join(', ') };
   }
 
   return {
     async text(text) {
       const conversation = JSON.parse(Buffer.concat(text).toString()) as Conversation;
-      return withField(text, 'analysis', await analyse(conversation));
+      return withField(text, 'analysis', await analyse(conversation, analysers));
     },
     async conversation(conversation) {
-      return { ...conversation, analysis: await analyse(conversation) };
+      const asked = analysers.filter(({ remembers }) => !remembers);
+      return asked.length === 0 ? conversation : { ...conversation, analysis: await analyse(conversation, asked) };
     },
   };
+}
+
+const never = new AbortController().signal;
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof RemoteError ? (error.status ?? undefined) : undefined;
 }
 
 /** Also against plug-ins that do not heed their signal. */

@@ -1,3 +1,4 @@
+import pLimit from 'p-limit';
 import { RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
 import { RemoteError } from '../runtime/remote/remote.ts';
 import { pause } from '../runtime/wait.ts';
@@ -5,12 +6,17 @@ import { pause } from '../runtime/wait.ts';
 type Budget = {
   /**
    * Takes an estimate of tokens; waits for the next minute if this one has none left, and that is at most `withinMs`
-   * away.
-   * An estimate above the whole budget counts as all of it.
+   * away. An estimate above the whole budget counts as all of it.
    *
    * @returns a function to be told what the call has really cost. @throws {RemoteError} busy.
    */
   take(estimated: number, withinMs: number): Promise<(tokens: number) => Promise<void>>;
+};
+
+type Taken = {
+  readonly limiter: RateLimiterMemory;
+  readonly points: number /** Of its window. */;
+  readonly endsAt: number;
 };
 
 const key = 'tokens';
@@ -23,28 +29,34 @@ export function createBudget({ perMinute, perDay }: { readonly perMinute: number
     ...(perDay > 0 ? [new RateLimiterMemory({ points: perDay, duration: daySeconds })] : []),
   ];
 
-  /** @returns milliseconds until there are tokens again; 0: they were taken. */
-  async function tryTake(tokens: number): Promise<number> {
-    const taken: RateLimiterMemory[] = [];
+  /** One at a time: what is refused counts until it is given back. */
+  const inTurn = pLimit(1);
+
+  /** @returns milliseconds until there are tokens again, or what was taken. */
+  async function tryTake(tokens: number): Promise<number | Taken[]> {
+    const taken: Taken[] = [];
     for (const limiter of limiters) {
       try {
-        await limiter.consume(key, Math.min(tokens, limiter.points));
-        taken.push(limiter);
+        const points = Math.min(tokens, limiter.points);
+        const { msBeforeNext } = await limiter.consume(key, points);
+        taken.push({ limiter, points, endsAt: performance.now() + msBeforeNext });
       } catch (refused) {
         // Refused points count all the same, and so would lock out everybody.
-        for (const one of [...taken, limiter]) await one.reward(key, Math.min(tokens, one.points));
+        await limiter.reward(key, Math.min(tokens, limiter.points));
+        for (const one of taken) await one.limiter.reward(key, one.points);
         if (!(refused instanceof RateLimiterRes)) throw refused;
         return Math.max(1, refused.msBeforeNext);
       }
     }
-    return 0;
+    return taken;
   }
 
-  async function correct(tokens: number, estimated: number): Promise<void> {
-    for (const limiter of limiters) {
-      const difference = tokens - Math.min(estimated, limiter.points);
+  async function correct(tokens: number, taken: readonly Taken[]): Promise<void> {
+    for (const { limiter, points, endsAt } of taken) {
+      const difference = tokens - points;
       if (difference > 0) await limiter.penalty(key, difference);
-      else if (difference < 0) await limiter.reward(key, -difference);
+      // After its end, it would be a gift to the next window.
+      else if (difference < 0 && performance.now() < endsAt) await limiter.reward(key, -difference);
     }
   }
 
@@ -52,8 +64,8 @@ export function createBudget({ perMinute, perDay }: { readonly perMinute: number
     async take(estimated, withinMs) {
       const giveUpAt = performance.now() + withinMs;
       for (;;) {
-        const waitMs = await tryTake(estimated);
-        if (waitMs === 0) return (tokens) => correct(tokens, estimated);
+        const waitMs = await inTurn(() => tryTake(estimated));
+        if (typeof waitMs !== 'number') return (tokens) => correct(tokens, waitMs);
         if (performance.now() + waitMs > giveUpAt)
           throw new RemoteError('busy', 'the budget of tokens is used up for now');
         await pause(waitMs, new AbortController().signal);

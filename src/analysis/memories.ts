@@ -9,8 +9,8 @@ const listed = z.object({ memories: z.array(z.unknown()).max(mostMemories) });
 
 /**
  * A service that remembers what users tell: `POST {user_id, conversation_id, messages: [{role, text}]}` →
- * `{new_memories: n}`, or `{memories: […]}` with the new ones. The same conversation may come again, and must not be
- * remembered twice.
+ * `{new_memories: n}`, or `{memories: […]}` with the new ones. The same conversation may come again, and has to get the
+ * same answer: what was new when it came first.
  */
 export function memoryService(options: {
   readonly url: string;
@@ -23,6 +23,8 @@ export function memoryService(options: {
   return {
     name: 'memories',
     version: '1',
+    boundsItself: true,
+    remembers: true,
     sendsTo: new URL(options.url).origin,
     async analyse({ user_id, conversation_id, conversation_log }) {
       const messages = conversation_log.map(({ speaker, text }) => ({

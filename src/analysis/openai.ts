@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import * as z from 'zod';
 import type { Analysis, Conversation } from '../event/conversation.ts';
@@ -11,14 +12,21 @@ import type { Analyser } from './ports.ts';
 const emotions = ['interesting', 'boring', 'neutral', 'angry', 'happy', 'sad'] as const;
 /** More than one conversation can hold. */
 const mostCounted = 2_000;
+/** More than anybody says in one breath. */
+const memoriesOfItem = 5;
 const count = z.int().min(0).max(mostCounted);
 const analysis = z.object({ id: z.string(), emotion: z.enum(emotions), user_questions: count, new_memories: count });
 const answer = z.object({
   choices: z
-    .array(z.object({ finish_reason: z.string().nullish(), message: z.object({ content: z.string() }) }))
+    .array(
+      z.object({
+        finish_reason: z.string().nullish(),
+        message: z.object({ content: z.string().nullish(), refusal: z.string().nullish() }),
+      }),
+    )
     .min(1),
-  usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }).nullish(),
 });
+const usage = z.object({ usage: z.object({ prompt_tokens: z.number(), completion_tokens: z.number() }) });
 const content = z.object({ analyses: z.array(analysis) });
 
 /** What the model must answer, as JSON Schema (structured outputs). */
@@ -81,7 +89,8 @@ export function openAi(options: OpenAiOptions): Analyser {
   const remote = createRemote({
     name: 'the analyser',
     gauge: 'analyser_calls',
-    url: `${url.replace(/\/+$/, '')}/chat/completions`,
+    url: endpointOf(url),
+    mayConfuse: true,
     connections: options.connections,
     deadlineMs,
     ...(options.openMs !== undefined && { openMs: options.openMs }),
@@ -90,71 +99,117 @@ export function openAi(options: OpenAiOptions): Analyser {
   });
   const budget = createBudget({ perMinute: options.tokensPerMinute, perDay: options.tokensPerDay });
 
-  function ask(asked: string, conversations: readonly Conversation[]) {
-    return remote.post(
-      {
-        model,
-        temperature: 0,
-        messages: [
-          { role: 'system', content: prompt },
-          { role: 'user', content: asked },
-        ],
-        response_format: { type: 'json_schema', json_schema: { name: 'analyses', strict: true, schema } },
-      },
-      (given) => readAnswer(given, conversations),
-    );
-  }
-
-  async function analyseAll(conversations: readonly Conversation[]): Promise<Analysis[]> {
-    const asked = JSON.stringify({ conversations: conversations.map(toAsked) });
+  /** Counts what it costs, whatever becomes of it; repeats cost, too. */
+  async function ask(conversations: readonly Conversation[]): Promise<Analysis[]> {
+    // Ids that nobody can guess: what is said in one conversation must not answer for another.
+    const ids = conversations.map(() => randomBytes(4).toString('hex'));
+    const asked = JSON.stringify({ conversations: conversations.map((one, i) => toAsked(one, ids[i] ?? '')) });
     const estimated = Math.ceil((prompt.length + asked.length) / bytesOfToken) + tokensOfAnswer * conversations.length;
     const settle = await budget.take(estimated, deadlineMs);
-    const { analyses, usage } = await ask(asked, conversations).catch(async (error: unknown) => {
-      if (error instanceof RemoteError && unspent.has(error.reason)) await settle(0);
+    let spent = 0;
+    let unread = 0;
+    const note = (given: unknown) => {
+      const tokens = usage.safeParse(given).data?.usage;
+      if (tokens === undefined) return;
+      unread--;
+      spent += tokens.prompt_tokens + tokens.completion_tokens;
+      const { prompt_tokens, completion_tokens } = tokens;
+      const { length } = conversations;
+      telemetry.analysed.tell({ prompt: prompt_tokens, completion: completion_tokens, conversations: length });
+    };
+    const body = {
+      model,
+      temperature: 0,
+      messages: [
+        { role: 'system', content: prompt },
+        { role: 'user', content: asked },
+      ],
+      response_format: { type: 'json_schema', json_schema: { name: 'analyses', strict: true, schema } },
+    };
+    try {
+      const analyses = await remote.post(
+        body,
+        (given) => {
+          note(given);
+          return readAnswer(given, ids, conversations);
+        },
+        () => unread++,
+      );
+      // A service that does not count is taken at the estimate.
+      await settle(spent === 0 ? estimated : spent);
+      return analyses;
+    } catch (error) {
+      // What timed out was probably read; what did not arrive was not.
+      const isSpent = error instanceof RemoteError && !unspent.has(error.reason);
+      await settle(spent + (isSpent ? unread * estimated : 0));
       throw error;
-    });
-    if (usage != null) {
-      await settle(usage.prompt_tokens + usage.completion_tokens);
-      telemetry.analysed.tell({
-        prompt: usage.prompt_tokens,
-        completion: usage.completion_tokens,
-        conversations: conversations.length,
-      });
     }
-    return analyses;
+  }
+
+  /** One conversation that is refused, or confuses the model, must not cost the others of its call. */
+  async function analyseAll(conversations: readonly Conversation[]): Promise<PromiseSettledResult<Analysis>[]> {
+    try {
+      return (await ask(conversations)).map((value) => ({ status: 'fulfilled', value }));
+    } catch (error) {
+      const isAboutOne = error instanceof RemoteError && (error.reason === 'refused' || error.reason === 'garbage');
+      if (!isAboutOne || conversations.length === 1) throw error;
+      return Promise.allSettled(conversations.map(async (one) => (await ask([one]))[0] as Analysis));
+    }
   }
 
   const analyse = gather(analyseAll, { most: batch, waitMs: batch === 1 ? 0 : batchWaitMs, kindOf: () => '' });
   return {
     name: 'openai',
     version: '1',
+    boundsItself: true,
     sendsTo: new URL(url).origin,
-    analyse: (conversation) => analyse(conversation),
+    async analyse(conversation) {
+      const result = await analyse(conversation);
+      if (result.status === 'rejected') throw result.reason;
+      return result.value;
+    },
     close: () => remote.close(),
   };
 }
 
-/** Ids of calls are numbers: the model need not know those of users or conversations. */
-function toAsked({ conversation_log }: Conversation, i: number) {
+/** The model need not know the ids of users or conversations. */
+function toAsked({ conversation_log }: Conversation, id: string) {
   return {
-    id: String(i),
+    id,
     items: conversation_log.map(({ speaker, text }) => ({ speaker: speaker === 'pika' ? 'robot' : 'user', text })),
   };
 }
 
-/** @throws {Error} if it is not what was agreed, was cut off, or counts more than there is. */
-function readAnswer(given: unknown, conversations: readonly Conversation[]) {
-  const { choices, usage } = answer.parse(given);
-  const [choice] = choices;
+/**
+ * Counts are cut to what the conversation can hold: a model that counts badly is no reason to count on our own.
+ *
+ * @throws {Error} if it is not what was agreed, was cut off, or does not name each id once.
+ * @throws {RemoteError} refused, if the model does not want to answer.
+ */
+function readAnswer(given: unknown, ids: readonly string[], conversations: readonly Conversation[]): Analysis[] {
+  const [choice] = answer.parse(given).choices;
   if (choice === undefined || choice.finish_reason === 'length') throw new Error('cut off');
-  const found = new Map(
-    content.parse(JSON.parse(choice.message.content)).analyses.map(({ id, ...one }) => [id, one] as const),
-  );
-  const analyses = conversations.map(({ conversation_log }, i): Analysis => {
-    const one = found.get(String(i));
-    const items = conversation_log.filter(({ speaker }) => speaker === 'user').length;
-    if (one === undefined || one.user_questions > items) throw new Error('not an analysis of what was asked');
-    return { emotion: one.emotion, userQuestions: one.user_questions, newMemories: one.new_memories };
+  const { content: text, refusal } = choice.message;
+  if (choice.finish_reason === 'content_filter' || typeof refusal === 'string' || text == null)
+    throw new RemoteError('refused', 'the model does not want to answer');
+  const { analyses } = content.parse(JSON.parse(text));
+  const found = new Map(analyses.map(({ id, ...one }) => [id, one] as const));
+  if (found.size !== analyses.length || analyses.length !== ids.length) throw new Error('not one analysis for each id');
+  return ids.map((id, i) => {
+    const one = found.get(id);
+    if (one === undefined) throw new Error('an id is missing');
+    const items = conversations[i]?.conversation_log.filter(({ speaker }) => speaker === 'user').length ?? 0;
+    return {
+      emotion: one.emotion,
+      userQuestions: Math.min(one.user_questions, items),
+      newMemories: Math.min(one.new_memories, items * memoriesOfItem),
+    };
   });
-  return { analyses, usage };
+}
+
+/** In the path: there may be a query after it. */
+function endpointOf(base: string): string {
+  const url = new URL(base);
+  url.pathname = `${url.pathname.replace(/\/+$/, '')}/chat/completions`;
+  return url.href;
 }

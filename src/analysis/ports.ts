@@ -10,6 +10,10 @@ export type Analyser = {
   readonly version: string;
   /** Where conversations go, for the log at the start; not set: they stay on this machine. */
   readonly sendsTo?: string;
+  /** It ends its calls in time by itself, counted from when they are sent; not set: it is given up after the limit. */
+  readonly boundsItself?: boolean;
+  /** It keeps what it is told: it is left out of dry runs. */
+  readonly remembers?: boolean;
   /**
    * Throwing makes `ANALYSER_WHEN_AWAY` decide what happens; an error with `permanent: true`, that it does not take
    * this conversation: the scorer then reads it alone.

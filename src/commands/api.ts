@@ -82,9 +82,12 @@ export async function runApi(config: Config): Promise<void> {
   });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   let analysers: ReturnType<typeof openAnalysers> | null = null;
-  stack.defer(async () => (await analysers)?.close());
+  stack.defer(async () => (await analysers?.catch(() => null))?.close());
   const preparations = async () => {
-    analysers ??= openAnalysers(config, log);
+    analysers ??= openAnalysers(config, log).catch((error: unknown) => {
+      analysers = null; // the next request tries again
+      throw error;
+    });
     const opened = await analysers;
     return [...pronunciationSteps(config, pronunciation), ...(opened === null ? [] : [opened])];
   };

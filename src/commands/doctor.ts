@@ -111,7 +111,10 @@ async function phonemes(config: Config): Promise<Finding[]> {
           check: 'phonemes',
           status: 'fail',
           found: 'cannot be looked up',
-          advice: typeof found === 'string' ? `${phonemes.source} has none for "hello"` : found.message,
+          advice:
+            typeof found === 'string'
+              ? `${phonemes.source} has none for "hello" in ${config.pronunciationLang}`
+              : `${found.message}${config.phonemeUrl === null ? '' : ': check address and key in PHONEME_URL'}`,
         },
   ];
 }

@@ -24,7 +24,7 @@ import { memoryLimits, startMemoryWatch } from '../start/memory.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { preparedScore } from '../start/prepared-scoring.ts';
-import { pronunciationSteps, startPronunciation } from '../start/pronunciation.ts';
+import { pronunciationSteps, startPronunciation, tryPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
@@ -77,6 +77,7 @@ export async function runWorker(config: Config): Promise<void> {
   // When the drain times out, scorings are aborted and their deliveries go back to the queue.
   giveUp.signal.addEventListener('abort', () => void pool.close(), { once: true });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
+  void tryPronunciation(config, pronunciation, log);
   const analysers = stack.adopt(await openAnalysers(config, log), (a) => a?.close());
   const preparations = [...pronunciationSteps(config, pronunciation), ...(analysers === null ? [] : [analysers])];
   const steps = databaseSteps(store, workerName({ host: hostname(), pid: process.pid }));

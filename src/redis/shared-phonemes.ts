@@ -21,29 +21,32 @@ export function sharedPhonemes(options: {
   const { log } = options;
   const backoff = createBackoff(500, 30_000);
   const { client } = openClient(options.url, options.name, { commandTimeoutMs, delayMs: () => backoff.next() });
-  let usableFrom = Number.POSITIVE_INFINITY;
+  let isAllowed = false;
+  let restsUntil = 0;
   let hasComplained = false;
 
   client.on('ready', async () => {
     backoff.reset();
     hasComplained = false;
-    const memory = await client.info('memory').catch(() => '');
+    isAllowed = false;
+    const memory = await client.info('memory').catch(() => null);
+    if (memory === null) return;
     const of = (key: string) => new RegExp(`${key}:(\\S+)`).exec(memory)?.[1];
     if (of('maxmemory') !== '0' && of('maxmemory_policy') === 'noeviction')
       log.info('phonemes are not shared: Redis has maxmemory and noeviction; set maxmemory-policy volatile-lru');
-    else usableFrom = 0;
+    else isAllowed = true;
   });
   client.on('error', (error: NodeJS.ErrnoException) => {
     if (!hasComplained) log.warn({ reason: error.code ?? 'error' }, 'phonemes are not shared: Redis cannot be used');
     hasComplained = true;
   });
 
-  const isUsable = () => client.status === 'ready' && performance.now() >= usableFrom;
+  const isUsable = () => client.status === 'ready' && isAllowed && performance.now() >= restsUntil;
   const orRest = async <T>(work: Promise<T>): Promise<T> => {
     try {
       return await work;
     } catch (error) {
-      usableFrom = performance.now() + restMs;
+      restsUntil = performance.now() + restMs;
       // Answers to what was given up would be kept until they come.
       if (error instanceof Error && error.message === 'Command timed out') client.disconnect(true);
       throw error;

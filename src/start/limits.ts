@@ -19,8 +19,10 @@ export function longestWaitMs(config: Config, waits: boolean | null): number {
   const working = (each + 1) * deadlinesToEnd;
   const waiting = (1 + roundsFor(each)) * mostDeadlines;
   const deadlines = waits === null ? Math.max(working, waiting) : waits ? waiting : working;
-  const comparing = config.scoresPronunciation ? 1 : 0;
-  return Math.ceil((deadlines + comparing) * config.scoringTimeoutMs);
+  const comparing = config.scoresPronunciation ? config.scoringTimeoutMs : 0;
+  const turns = Math.ceil(config.concurrency / config.analyserConnections);
+  const analysing = config.analysers.length > 0 ? turns * config.analyserTimeoutMs : 0;
+  return Math.ceil(deadlines * config.scoringTimeoutMs + comparing + analysing);
 }
 
 /** The most scorings that a worker runs at the same time. */

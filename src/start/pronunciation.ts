@@ -76,6 +76,18 @@ async function openParts(config: Config, log: Logger): Promise<Parts & { close()
   };
 }
 
+/** Says at the start what would otherwise fail with the first event: nothing is there to be asked. */
+export async function tryPronunciation(config: Config, pronunciation: Pronunciation, log: Logger): Promise<void> {
+  if (!config.scoresPronunciation) return;
+  try {
+    const { phonemes } = await pronunciation.open();
+    await phonemes.find({ text: 'hello', lang: config.pronunciationLang, mode: true });
+  } catch (error) {
+    const reason = (error as Error).message;
+    log.warn({ reason }, 'no phonemes: conversations with a target_text cannot be scored until there are');
+  }
+}
+
 /** With `PRONUNCIATION_SCORING=on`, what was said is compared before it is scored. */
 export function pronunciationSteps({ scoresPronunciation }: Config, pronunciation: Pronunciation): Preparation[] {
   if (!scoresPronunciation) return [];

@@ -12,9 +12,7 @@ afterAll(() => server[Symbol.asyncDispose]());
 
 proveEach(
   // The client is the same; these are those after which the event differs in what it waits for.
-  remoteFaults('the analyser', () => server, bodies).filter(({ name }) =>
-    /connection|half-open|something else/.test(name),
-  ),
+  remoteFaults('the analyser', () => server, bodies).filter(({ name }) => /500|connection|half-open/.test(name)),
   () => ({
     ANALYSER_MODULE: 'openai',
     ANALYSER_URL: server.url,

@@ -163,9 +163,11 @@ test('instructions in what was said change nothing but what the service answers,
   expect(await worker.stop()).toBe(0);
 });
 
-test('a dry run asks them, too; metrics count calls and tokens', async () => {
+test('a dry run asks those who keep nothing; metrics count calls and tokens', async () => {
+  const before = memories.asked.length;
   const dry = await call(api.url, 'POST', '/v1/conversations/score', conversation());
-  expect(dry.body).toMatchObject({ session_emotion: 'happy', analyser: 'openai@1, memories@1' });
+  expect(dry.body).toMatchObject({ session_emotion: 'happy', analyser: 'openai@1' });
+  expect(memories.asked).toHaveLength(before);
   const metrics = (await call(api.url, 'GET', '/metrics')).body as string;
   expect(metrics).toMatch(/afterword_analyses_total\{analyser="openai",code=""\} [1-9]/);
   expect(metrics).toMatch(/afterword_analyser_tokens_total\{kind="prompt"\} 100/);

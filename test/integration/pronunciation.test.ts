@@ -205,6 +205,14 @@ describe('in the pipeline', () => {
     await recovered();
   });
 
+  test('a worker that cannot look phonemes up says so when it starts', async () => {
+    const poor = await startMember('worker', { ...env, PHONEME_URL: 'http://127.0.0.1:1/' });
+    await vi.waitFor(() => expect(poor.lines.join('\n')).toContain('no phonemes: conversations with a target_text'), {
+      timeout: 20_000,
+    });
+    expect(await poor.stop()).toBe(0);
+  });
+
   test('what is far too long for a sentence costs only its own item', async () => {
     const items = ['word '.repeat(300), 'short'].map((text) => ({ speaker: 'user', text, target_text: words() }));
     const body = conversation({ conversation_log: items });

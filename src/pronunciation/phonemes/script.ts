@@ -5,22 +5,29 @@ const parts: Readonly<Record<string, readonly string[]>> = {
   Hans: ['Han'],
   Hant: ['Han'],
 };
-const matchers = new Map<string, RegExp>();
+/** By script: there are as many as Unicode has. */
+const matchers = new Map<string, RegExp | null>();
 
 /**
  * Whether all letters of a text are of the script in which a language is usually written, or Latin. espeak-ng says the
  * name of any other letter ("Chinese letter"), so that two different texts would sound the same.
  */
 export function isWrittenIn(lang: string, text: string): boolean {
-  let matcher = matchers.get(lang);
-  if (matcher === undefined) {
-    matcher = othersThan(new Intl.Locale(lang).maximize().script ?? 'Latn');
-    matchers.set(lang, matcher);
+  const script = new Intl.Locale(lang).maximize().script ?? 'Latn';
+  let others = matchers.get(script);
+  if (others === undefined) {
+    others = othersThan(script);
+    matchers.set(script, others);
   }
-  return !matcher.test(text);
+  return others !== null && !others.test(text);
 }
 
-function othersThan(script: string): RegExp {
+/** Null: Unicode has no such script. */
+function othersThan(script: string): RegExp | null {
   const all = ['Latin', 'Common', 'Inherited', ...(parts[script] ?? [script])];
-  return new RegExp(`[\\p{L}--[${all.map((one) => `\\p{Script=${one}}`).join('')}]]`, 'v');
+  try {
+    return new RegExp(`[\\p{L}--[${all.map((one) => `\\p{Script=${one}}`).join('')}]]`, 'v');
+  } catch {
+    return null;
+  }
 }

@@ -42,11 +42,11 @@ export class RemoteError extends Error {
 export type Remote = {
   /**
    * Posts JSON, and reads the answer with `read`, which throws if it is not what was agreed. Repeated on failures that
-   * may pass, so that it has to be idempotent.
+   * may pass, so that it has to be idempotent. `onSend` is called with each attempt.
    *
    * @throws {RemoteError}
    */
-  post<T>(body: unknown, read: (answer: unknown) => T): Promise<T>;
+  post<T>(body: unknown, read: (answer: unknown) => T, onSend?: () => void): Promise<T>;
   readonly gauge: Gauge;
   /** Ends the connections. Calls in flight fail. */
   close(): Promise<void>;
@@ -62,8 +62,9 @@ const failuresToOpen = 5;
 const defaultOpenMs = 5_000;
 /** About what was sent: it is too large, or cannot be used. */
 const refusals = new Set([400, 413, 422]);
+const tooManyRequests = 429;
 /** Of the other 4xx, those that are worth another attempt: request timeout, too early, too many requests. */
-const passing = new Set([408, 425, 429]);
+const passing = new Set([408, 425, tooManyRequests]);
 
 /**
  * A service over HTTP that is asked by POST: a pool of connections for the life of the process, time limits, retries
@@ -81,6 +82,8 @@ export function createRemote(options: {
   readonly connections: number;
   readonly deadlineMs: number;
   readonly openMs?: number;
+  /** What is sent may confuse it: garbage says nothing about its health. */
+  readonly mayConfuse?: boolean;
   readonly headers?: Readonly<Record<string, string>>;
   readonly onCircuit?: (isOpen: boolean) => void;
   readonly log: Logger;
@@ -93,7 +96,14 @@ export function createRemote(options: {
     keepAliveTimeout: 30_000,
     keepAliveMaxTimeout: 300_000,
   });
-  const isFailure = handleWhen((error) => error instanceof RemoteError && error.reason !== 'refused');
+  /** A service that is busy, or confused by one request, is not down. */
+  const isFailure = handleWhen(
+    (error) =>
+      error instanceof RemoteError &&
+      error.reason !== 'refused' &&
+      error.status !== tooManyRequests &&
+      !(error.reason === 'garbage' && options.mayConfuse),
+  );
   const isWorthRetrying = handleWhen(
     (error) =>
       error instanceof RemoteError &&
@@ -157,7 +167,8 @@ export function createRemote(options: {
     }
     try {
       return read(JSON.parse(text));
-    } catch {
+    } catch (error) {
+      if (error instanceof RemoteError) throw error;
       // What came may quote what was sent, and so is not told.
       throw new RemoteError('garbage', `${name} answered something else than was agreed`, { status });
     }
@@ -165,11 +176,11 @@ export function createRemote(options: {
 
   return {
     gauge: { name: options.gauge, bound: maxPending, held: () => pending },
-    async post(body, read) {
+    async post(body, read, onSend = () => {}) {
       if (pending >= maxPending) throw new RemoteError('busy', `${pending} calls to ${name} are waiting`);
       pending++;
       try {
-        return await limit(() => call(JSON.stringify(body), read));
+        return await limit(() => call(JSON.stringify(body), read, onSend));
       } finally {
         pending--;
       }
@@ -177,7 +188,7 @@ export function createRemote(options: {
     close: () => pool.destroy(),
   };
 
-  async function call<T>(text: string, read: (answer: unknown) => T): Promise<T> {
+  async function call<T>(text: string, read: (answer: unknown) => T, onSend: () => void): Promise<T> {
     const deadline = AbortSignal.timeout(deadlineMs);
     const late = Promise.withResolvers<never>();
     const onLate = () => late.reject(new RemoteError('timeout', `${name} did not answer within ${deadlineMs} ms`));
@@ -185,7 +196,13 @@ export function createRemote(options: {
     late.promise.catch(() => {}); // it may come when nobody waits any more
     try {
       // Between two attempts nothing looks at the deadline.
-      return await Promise.race([withRetries.execute(() => attempt(text, read, deadline), deadline), late.promise]);
+      return await Promise.race([
+        withRetries.execute(() => {
+          onSend();
+          return attempt(text, read, deadline);
+        }, deadline),
+        late.promise,
+      ]);
     } catch (error) {
       if (error instanceof BrokenCircuitError) throw new RemoteError('open', `${name} does not answer at the moment`);
       throw error;

@@ -13,7 +13,6 @@ type Misbehaving = {
 
 const breakages: readonly [name: string, misbehave: (response: ServerResponse) => void | Promise<void>][] = [
   ['answers 500', (response) => answer(response, 500, 'down')],
-  ['answers 429 and does not say for how long', (response) => answer(response, 429, 'slow down')],
   ['ends every connection', (response) => void response.socket?.destroy()],
   ['takes requests and never answers (half-open)', () => {}],
   [

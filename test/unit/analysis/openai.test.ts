@@ -63,7 +63,7 @@ test('it asks as agreed: deterministic, by a schema, with our prompt and the key
   expect(asked?.messages[0]?.content).toContain('never');
   expect(conversationsOf(asked)).toEqual([
     {
-      id: '0',
+      id: expect.stringMatching(/^[0-9a-f]{8}$/),
       items: [
         { speaker: 'robot', text: 'Hello!' },
         { speaker: 'user', text: 'I like dogs' },
@@ -96,21 +96,67 @@ test('several conversations share a call, and each gets its own answer, in whate
 });
 
 test.each([
-  ['text', () => 'Sure! Here is the analysis.'],
+  ['text', (_id: string) => 'Sure! Here is the analysis.'],
   ['an answer that was cut off', () => completion([], { finish: 'length', content: '{"analyses": [' })],
   ['half of its JSON', () => completion([], { content: '{"analyses": [{"id"' })],
   ['no analysis', () => completion([])],
   ['another id', () => completion([happy('7')])],
-  ['an emotion that there is not', () => completion([{ ...happy('0'), emotion: 'hungry' }])],
-  ['more questions than items', () => completion([{ ...happy('0'), user_questions: 2 }])],
-  ['a negative count', () => completion([{ ...happy('0'), new_memories: -1 }])],
-  ['a fraction', () => completion([{ ...happy('0'), new_memories: 1.5 }])],
+  ['an emotion that there is not', (id: string) => completion([{ ...happy(id), emotion: 'hungry' }])],
+  ['an id twice', (id: string) => completion([happy(id), happy(id)])],
+  ['a negative count', (id: string) => completion([{ ...happy(id), new_memories: -1 }])],
+  ['a fraction', (id: string) => completion([{ ...happy(id), new_memories: 1.5 }])],
   ['no choices', () => ({ choices: [] })],
   ['an error with status 200', () => ({ error: { message: 'overloaded' } })],
 ])('%s is garbage, and asked for again', async (_, body) => {
-  server.behave((_asked, response) => answer(response, 200, body()));
+  server.behave((asked, response) => answer(response, 200, body(conversationsOf(asked)[0]?.id ?? '')));
   await expect(analyse(analyser())).rejects.toMatchObject({ reason: 'garbage' });
   expect(server.asked).toHaveLength(3);
+});
+
+test('counts are cut to what the conversation can hold', async () => {
+  server.behave((asked, response) => {
+    const [{ id } = { id: '' }] = conversationsOf(asked);
+    answer(response, 200, completion([{ ...happy(id), user_questions: 9, new_memories: 2_000 }]));
+  });
+  expect(await analyse(analyser())).toMatchObject({ userQuestions: 1, newMemories: 5 });
+});
+
+test.each([
+  ['a refusal', { content: null, refusal: 'I cannot help with that' }, 'stop'],
+  ['a filter', { content: '' }, 'content_filter'],
+  ['nothing', { content: null }, 'stop'],
+])('%s is about the conversation, and not asked for again', async (_, message, finish_reason) => {
+  server.behave((_asked, response) => answer(response, 200, { choices: [{ finish_reason, message }] }));
+  await expect(analyse(analyser())).rejects.toMatchObject({ reason: 'refused' });
+  expect(server.asked).toHaveLength(1);
+});
+
+test('neither many 429 nor conversations that confuse the model keep the others from it', async () => {
+  let n = 0;
+  server.behave((asked, response) => {
+    if (++n <= 6) answer(response, 429, '', { 'retry-after': '1' });
+    else answer(response, 200, completion(conversationsOf(asked).map(({ id }) => happy(id))));
+  });
+  const made = analyser();
+  const found = await Promise.all(Array.from({ length: 6 }, () => analyse(made)));
+  expect(found.map(({ emotion }) => emotion)).toEqual(Array(6).fill('happy'));
+  server.behave((_asked, response) => answer(response, 200, completion([])));
+  for (let i = 0; i < 3; i++) await expect(analyse(made)).rejects.toMatchObject({ reason: 'garbage' });
+  server.behave(null);
+  expect(await analyse(made)).toMatchObject({ emotion: 'happy' });
+});
+
+test('what answers that cannot be used have cost counts, too', async () => {
+  server.behave((_asked, response) => answer(response, 200, completion([happy('another')])));
+  const made = analyser({ tokensPerDay: 700 });
+  await expect(analyse(made)).rejects.toMatchObject({ reason: 'garbage' });
+  // 3 x 110 are gone; an estimate of more than what is left does not fit.
+  await expect(analyse(made)).rejects.toMatchObject({ reason: 'busy' });
+});
+
+test('a query stays behind the path', async () => {
+  await analyse(analyser({ url: `${server.url}?api-version=1` }));
+  expect(server.asked).toHaveLength(1);
 });
 
 test('a 429 is waited for as long as it says, if the deadline allows it', async () => {
@@ -151,6 +197,20 @@ test('one that dies half-way through its answer', async () => {
     response.destroy();
   });
   await expect(analyse(analyser())).rejects.toMatchObject({ reason: 'connection' });
+});
+
+test('one that is refused, or confuses the model, costs only itself', async () => {
+  for (const bad of ['refuse me', 'confuse me']) {
+    server.behave((asked, response) => {
+      const all = conversationsOf(asked);
+      const isBad = all.some(({ items }) => items.some(({ text }) => text === bad));
+      if (isBad && bad === 'refuse me') answer(response, 400, 'content filter');
+      else answer(response, 200, completion(isBad ? [] : all.map(({ id }) => happy(id))));
+    });
+    const made = analyser({ batch: 3 });
+    const results = await Promise.allSettled(['fine', bad, 'good'].map((text) => analyse(made, conversation(text))));
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  }
 });
 
 test('a budget: nothing is sent above it, and what calls have really cost counts', async () => {

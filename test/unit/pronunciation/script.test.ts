@@ -14,6 +14,8 @@ test.each([
   ['el', 'γεια σου', true],
   ['xx', 'hello', true],
   ['en', '', true],
+  ['ur-Aran', 'hello', false],
+  ['en-Qaaa', 'hello', false],
 ])('%s: %s', (lang, text, expected) => {
   expect(isWrittenIn(lang, text)).toBe(expected);
 });
