@@ -15,7 +15,8 @@ type Budget = {
 
 type Taken = {
   readonly limiter: RateLimiterMemory;
-  readonly points: number /** Of its window. */;
+  readonly points: number;
+  /** When its window ends, as `performance.now()` counts. */
   readonly endsAt: number;
 };
 

@@ -23,7 +23,7 @@ export type Analyser = {
   close?(): Promise<void>;
 };
 
-/** Analysers are away, and the attempt should be made again. The code is stable. */
+/** Analysers are away, and the attempt should be made again. */
 export class NoAnalysis extends Error {
   override readonly name = 'NoAnalysis';
 }

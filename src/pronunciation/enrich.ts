@@ -35,6 +35,7 @@ export function createEnrich(options: {
   readonly deadlineMs: number;
 }): Enrich {
   const { phonemes, lang, deadlineMs } = options;
+
   async function assess({ turn_id, text, target_text }: Turn): Promise<Pronunciation['items'][number] | null> {
     const find = (one: string) => phonemes.find({ text: one, lang, mode: true });
     try {

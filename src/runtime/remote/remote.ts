@@ -14,7 +14,7 @@ import type { Logger } from '../log.ts';
 
 /**
  * Why a call has no answer. `refused`: a 4xx about what was sent (400, 413, 422), which it would get again; all others
- * may pass, also those that somebody has to mend (401, 404). `garbage`: an answer that is too large, or not what was
+ * may pass, also a wrong key or address (401, 404). `garbage`: an answer that is too large, or not what was
  * agreed. `open`: the circuit is, and nothing was sent. `busy`: nor was it, because too many others wait.
  */
 export type RemoteReason = 'refused' | 'status' | 'timeout' | 'connection' | 'garbage' | 'open' | 'busy';
@@ -108,7 +108,7 @@ export function createRemote(options: {
     (error) =>
       error instanceof RemoteError &&
       error.reason !== 'refused' &&
-      !needsMending(error.status) &&
+      !isMisconfigured(error.status) &&
       // Nothing is gained by waiting longer than anybody waits for the answer.
       error.retryAfterMs < deadlineMs,
   );
@@ -212,8 +212,8 @@ export function createRemote(options: {
   }
 }
 
-/** The wrong address or the wrong key: asking again changes nothing until somebody mends it. */
-function needsMending(status: number | null): boolean {
+/** A wrong address or key: retrying does not help until the configuration is corrected. */
+function isMisconfigured(status: number | null): boolean {
   return status !== null && status >= 400 && status < 500 && !passing.has(status);
 }
 
