@@ -82,9 +82,10 @@ export function maskUrl(text: string): string {
   return url.href;
 }
 
-/** Keys may be in the query, too. */
+/** Keys may be in the query, too, or be a user name without a password. */
 function maskService(text: string): string {
   const url = new URL(maskUrl(text));
+  if (url.username && !url.password) url.username = '***';
   if (url.search) url.search = '?***';
   return url.href;
 }

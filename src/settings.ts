@@ -88,7 +88,7 @@ export const settings = {
     parse: z.string().optional(),
     help:
       'Who reads conversations instead of the scorer: openai, memories, or paths of modules, separated by commas ' +
-      '(docs/analysers.md). Default: nobody; no text leaves the machine.',
+      '(docs/analysers.md). Default: nobody.',
   },
   ANALYSER_WHEN_AWAY: {
     parse: oneOf('local', 'retry').default('local'),
@@ -111,7 +111,15 @@ export const settings = {
       .optional(),
     help: 'Of openai: any service with its chat completions and structured outputs.',
   },
-  ANALYSER_KEY: { parse: z.string().trim().optional(), help: 'Of openai: its key, if it wants one.', secret: true },
+  ANALYSER_KEY: {
+    parse: z
+      .string()
+      .trim()
+      .regex(/^[\x21-\x7e]+$/, 'must consist of ASCII characters without blanks: no header can hold others')
+      .optional(),
+    help: 'Of openai: its key, if it wants one.',
+    secret: true,
+  },
   ANALYSER_MODEL: { parse: z.string().optional(), help: 'Of openai: the model.' },
   ANALYSER_PROMPT_FILE: {
     parse: z.string().optional(),
@@ -156,7 +164,7 @@ export const settings = {
   },
   PHONEME_URL: {
     parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as http://phonemes:8080/ipa' }).optional(),
-    help: 'URL of a phoneme service (docs/pronunciation.md). Default: espeak-ng on this machine.',
+    help: 'URL of a phoneme service (docs/pronunciation.md), which gets the texts. Default: espeak-ng on this machine.',
     secret: true,
   },
   PHONEME_BATCH: {

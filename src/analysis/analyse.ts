@@ -28,7 +28,8 @@ export function createAnalyse(
   options: { readonly timeoutMs: number; readonly whenAway: 'local' | 'retry'; readonly log: Logger },
 ): Analyse {
   const { timeoutMs, whenAway, log } = options;
-  let complainedAt = Number.NEGATIVE_INFINITY;
+  /** When something was last said, by analyser and kind. */
+  const complainedAt = new Map<string, number>();
 
   async function ask(analyser: Analyser, conversation: Conversation): Promise<Analysis | 'away' | 'refused'> {
     const began = performance.now();
@@ -40,13 +41,14 @@ export function createAnalyse(
       const checked = analysis.safeParse(found);
       if (!checked.success) throw new RemoteError('garbage', 'it answered something else than an analysis');
       tell('');
-      return checked.data as Analysis;
+      return said(checked.data);
     } catch (error) {
       const code = error instanceof RemoteError ? error.reason : 'failed';
       tell(code);
       const isRefusal = code === 'refused' || (error as { permanent?: unknown } | null)?.permanent === true;
-      if (performance.now() >= complainedAt + complainEveryMs) {
-        complainedAt = performance.now();
+      const topic = `${analyser.name} ${isRefusal}`;
+      if (performance.now() >= (complainedAt.get(topic) ?? Number.NEGATIVE_INFINITY) + complainEveryMs) {
+        complainedAt.set(topic, performance.now());
         const what = isRefusal ? 'an analyser does not take a conversation' : 'an analyser cannot be used';
         log.warn({ analyser: analyser.name, reason: code, status: statusOf(error), whenAway }, what);
       }
@@ -80,6 +82,11 @@ export function createAnalyse(
 }
 
 const never = new AbortController().signal;
+
+/** Without what is undefined: it must not take the place of what another has said. */
+function said(found: z.output<typeof analysis>): Analysis {
+  return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as Analysis;
+}
 
 function statusOf(error: unknown): number | undefined {
   return error instanceof RemoteError ? (error.status ?? undefined) : undefined;

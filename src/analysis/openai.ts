@@ -4,7 +4,7 @@ import * as z from 'zod';
 import type { Analysis, Conversation } from '../event/conversation.ts';
 import { gather } from '../runtime/gather.ts';
 import type { Logger } from '../runtime/log.ts';
-import { createRemote, RemoteError, type RemoteReason } from '../runtime/remote/remote.ts';
+import { createRemote, RemoteError } from '../runtime/remote/remote.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { createBudget } from './budget.ts';
 import type { Analyser } from './ports.ts';
@@ -54,8 +54,6 @@ const schema = {
 
 /** An answer is short; this is for budgets, before it is known. */
 const tokensOfAnswer = 60;
-/** A model has read nothing. */
-const unspent: ReadonlySet<RemoteReason> = new Set(['open', 'connection', 'status', 'refused', 'busy']);
 /** About how many bytes a token has, in the languages that need the most of them. */
 const bytesOfToken = 3;
 
@@ -107,11 +105,15 @@ export function openAi(options: OpenAiOptions): Analyser {
     const estimated = Math.ceil((prompt.length + asked.length) / bytesOfToken) + tokensOfAnswer * conversations.length;
     const settle = await budget.take(estimated, deadlineMs);
     let spent = 0;
-    let unread = 0;
+    /** Attempts that a model has probably read, and has not counted. */
+    let uncounted = 0;
+    let isCounted = false;
+    let wasRead = false;
     const note = (given: unknown) => {
+      wasRead = true;
       const tokens = usage.safeParse(given).data?.usage;
+      isCounted = tokens !== undefined;
       if (tokens === undefined) return;
-      unread--;
       spent += tokens.prompt_tokens + tokens.completion_tokens;
       const { prompt_tokens, completion_tokens } = tokens;
       const { length } = conversations;
@@ -127,22 +129,26 @@ export function openAi(options: OpenAiOptions): Analyser {
       response_format: { type: 'json_schema', json_schema: { name: 'analyses', strict: true, schema } },
     };
     try {
-      const analyses = await remote.post(
+      return await remote.post(
         body,
         (given) => {
           note(given);
           return readAnswer(given, ids, conversations);
         },
-        () => unread++,
+        {
+          onSend() {
+            isCounted = false;
+            wasRead = false;
+            uncounted++;
+          },
+          onEnd(outcome) {
+            const isRead = wasRead || outcome === 'timeout' || outcome === 'garbage';
+            if (isCounted || !isRead) uncounted--;
+          },
+        },
       );
-      // A service that does not count is taken at the estimate.
-      await settle(spent === 0 ? estimated : spent);
-      return analyses;
-    } catch (error) {
-      // What timed out was probably read; what did not arrive was not.
-      const isSpent = error instanceof RemoteError && !unspent.has(error.reason);
-      await settle(spent + (isSpent ? unread * estimated : 0));
-      throw error;
+    } finally {
+      await settle(spent + uncounted * estimated);
     }
   }
 

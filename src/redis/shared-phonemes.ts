@@ -29,13 +29,24 @@ export function sharedPhonemes(options: {
     backoff.reset();
     hasComplained = false;
     isAllowed = false;
-    const memory = await client.info('memory').catch(() => null);
-    if (memory === null) return;
+    await findOut();
+  });
+
+  async function findOut(): Promise<void> {
+    let memory: string;
+    try {
+      memory = await client.info('memory');
+    } catch (error) {
+      // It may be slow, or this user may not ask (NOPERM): without knowing, nothing is put at risk.
+      log.debug({ err: error }, 'phonemes are not shared yet: Redis has not said how it uses its memory');
+      setTimeout(() => client.status === 'ready' && void findOut(), restMs).unref();
+      return;
+    }
     const of = (key: string) => new RegExp(`${key}:(\\S+)`).exec(memory)?.[1];
     if (of('maxmemory') !== '0' && of('maxmemory_policy') === 'noeviction')
       log.info('phonemes are not shared: Redis has maxmemory and noeviction; set maxmemory-policy volatile-lru');
     else isAllowed = true;
-  });
+  }
   client.on('error', (error: NodeJS.ErrnoException) => {
     if (!hasComplained) log.warn({ reason: error.code ?? 'error' }, 'phonemes are not shared: Redis cannot be used');
     hasComplained = true;

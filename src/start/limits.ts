@@ -20,9 +20,16 @@ export function longestWaitMs(config: Config, waits: boolean | null): number {
   const waiting = (1 + roundsFor(each)) * mostDeadlines;
   const deadlines = waits === null ? Math.max(working, waiting) : waits ? waiting : working;
   const comparing = config.scoresPronunciation ? config.scoringTimeoutMs : 0;
-  const turns = Math.ceil(config.concurrency / config.analyserConnections);
-  const analysing = config.analysers.length > 0 ? turns * config.analyserTimeoutMs : 0;
+  const analysing = config.analysers.length > 0 ? longestAnalysisMs(config) : 0;
   return Math.ceil(deadlines * config.scoringTimeoutMs + comparing + analysing);
+}
+
+/** With waits for a connection, for a batch and for the budget, and once more if a batch is taken apart. */
+function longestAnalysisMs(config: Config): number {
+  const turns = Math.ceil(config.concurrency / config.analyserConnections);
+  const hasBudget = config.analyserTokensPerMinute > 0 || config.analyserTokensPerDay > 0;
+  const once = turns * config.analyserTimeoutMs + (hasBudget ? config.analyserTimeoutMs : 0);
+  return config.analyserBatch > 1 ? 2 * once + config.analyserBatchWaitMs : once;
 }
 
 /** The most scorings that a worker runs at the same time. */

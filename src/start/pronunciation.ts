@@ -25,13 +25,16 @@ export function startPronunciation(config: Config, log: Logger): Pronunciation {
   let opened: Parts | null = null;
   return {
     async open() {
-      opening ??= openParts(config, log);
+      opening ??= openParts(config, log).catch((error: unknown) => {
+        opening = null; // the next use tries again
+        throw error;
+      });
       opened = await opening;
       return opened;
     },
     gauge: { name: 'phoneme_calls', bound: 1_000, held: () => opened?.gauge.held() ?? 0 },
     cacheSize: () => opened?.phonemes.size ?? { entries: 0, bytes: 0 },
-    close: async () => (await opening)?.close(),
+    close: async () => (await opening?.catch(() => null))?.close(),
   };
 }
 
@@ -84,7 +87,9 @@ export async function tryPronunciation(config: Config, pronunciation: Pronunciat
     await phonemes.find({ text: 'hello', lang: config.pronunciationLang, mode: true });
   } catch (error) {
     const reason = (error as Error).message;
-    log.warn({ reason }, 'no phonemes: conversations with a target_text cannot be scored until there are');
+    if ((error as { kind?: unknown }).kind === 'refused')
+      log.warn({ reason }, 'texts in PRONUNCIATION_LANG are refused: conversations are scored without pronunciation');
+    else log.warn({ reason }, 'no phonemes: conversations with a target_text cannot be scored until there are');
   }
 }
 

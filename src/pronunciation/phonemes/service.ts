@@ -37,13 +37,13 @@ export function phonemeService(options: {
 
   const lookUpOne = async (spoken: Spoken) => (await remote.post(spoken, (answer) => single.parse(answer))).ipa;
 
-  async function lookUpAll(all: readonly Spoken[]): Promise<readonly (string | null)[]> {
+  async function lookUpAll(all: readonly Spoken[]): Promise<PromiseSettledResult<string | null>[]> {
     try {
-      return await lookUpTogether(all);
+      return (await lookUpTogether(all)).map((value) => ({ status: 'fulfilled', value }));
     } catch (error) {
       if (!isRefused(error) || all.length === 1) throw error;
-      // One of them is refused, and must not cost the others.
-      return Promise.all(all.map((one) => lookUpTogether([one]).then(([ipa = null]) => ipa, nullIfRefused)));
+      // One of them is refused, and must not cost the others; nor must one that then gets no answer.
+      return Promise.allSettled(all.map(async (one) => (await lookUpTogether([one]))[0] ?? null));
     }
   }
 
@@ -69,9 +69,11 @@ export function phonemeService(options: {
     async lookUp(spoken) {
       try {
         if (gathered === null) return await lookUpOne(spoken);
-        const ipa = await gathered(spoken);
-        if (ipa === null) throw new NoPhonemes('refused', 'refused', 'the phoneme service does not take this text');
-        return ipa;
+        const result = await gathered(spoken);
+        if (result.status === 'rejected') throw result.reason;
+        if (result.value === null)
+          throw new NoPhonemes('refused', 'refused', 'the phoneme service does not take this text');
+        return result.value;
       } catch (error) {
         if (!(error instanceof RemoteError)) throw error;
         throw new NoPhonemes(isRefused(error) ? 'refused' : 'unavailable', error.reason, error.message, {
@@ -85,11 +87,6 @@ export function phonemeService(options: {
 
 function isRefused(error: unknown): boolean {
   return error instanceof RemoteError && error.reason === 'refused';
-}
-
-function nullIfRefused(error: unknown): null {
-  if (isRefused(error)) return null;
-  throw error;
 }
 
 /** Without what is secret. */

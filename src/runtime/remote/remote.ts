@@ -5,7 +5,7 @@ import {
   DelegateBackoff,
   handleWhen,
   retry,
-  wrap,
+  TaskCancelledError,
 } from 'cockatiel';
 import pLimit from 'p-limit';
 import { Pool } from 'undici';
@@ -42,14 +42,21 @@ export class RemoteError extends Error {
 export type Remote = {
   /**
    * Posts JSON, and reads the answer with `read`, which throws if it is not what was agreed. Repeated on failures that
-   * may pass, so that it has to be idempotent. `onSend` is called with each attempt.
+   * may pass, so that it has to be idempotent.
    *
    * @throws {RemoteError}
    */
-  post<T>(body: unknown, read: (answer: unknown) => T, onSend?: () => void): Promise<T>;
+  post<T>(body: unknown, read: (answer: unknown) => T, watch?: Watch): Promise<T>;
   readonly gauge: Gauge;
   /** Ends the connections. Calls in flight fail. */
   close(): Promise<void>;
+};
+
+/** Is told of each attempt. One that is still under way when the call fails never ends. */
+export type Watch = {
+  readonly onSend: () => void;
+  /** `answered`: with what was agreed. */
+  readonly onEnd: (outcome: 'answered' | RemoteReason) => void;
 };
 
 const maxAnswerBytes = 1_048_576;
@@ -104,14 +111,15 @@ export function createRemote(options: {
       error.status !== tooManyRequests &&
       !(error.reason === 'garbage' && options.mayConfuse),
   );
-  const isWorthRetrying = handleWhen(
-    (error) =>
-      error instanceof RemoteError &&
-      error.reason !== 'refused' &&
-      !isMisconfigured(error.status) &&
-      // Nothing is gained by waiting longer than anybody waits for the answer.
-      error.retryAfterMs < deadlineMs,
-  );
+  /** Nothing is gained by waiting longer than anybody waits for the answer. */
+  const worthRetrying = (until: number) =>
+    handleWhen(
+      (error) =>
+        error instanceof RemoteError &&
+        error.reason !== 'refused' &&
+        !isMisconfigured(error.status) &&
+        performance.now() + error.retryAfterMs < until,
+    );
   /** Waiting here, and not in the pool, takes nothing from the time of an attempt. */
   const limit = pLimit(options.connections);
   const backoff = new DelegateBackoff<{ readonly attempt: number; readonly result: object }>(({ attempt, result }) => {
@@ -122,7 +130,6 @@ export function createRemote(options: {
     breaker: new ConsecutiveBreaker(failuresToOpen),
     halfOpenAfter: openMs,
   });
-  const withRetries = wrap(retry(isWorthRetrying, { maxAttempts: retries, backoff }), circuit);
   let pending = 0;
   circuit.onBreak(() => {
     log.warn({ service: name, forMs: openMs }, 'circuit open: the service fails, and gets no calls for a while');
@@ -136,7 +143,7 @@ export function createRemote(options: {
   const headers = {
     'content-type': 'application/json',
     accept: 'application/json',
-    ...(url.username !== '' && { authorization: basicAuth(url) }),
+    ...((url.username !== '' || url.password !== '') && { authorization: basicAuth(url) }),
     ...options.headers,
   };
 
@@ -176,11 +183,11 @@ export function createRemote(options: {
 
   return {
     gauge: { name: options.gauge, bound: maxPending, held: () => pending },
-    async post(body, read, onSend = () => {}) {
+    async post(body, read, watch = nobody) {
       if (pending >= maxPending) throw new RemoteError('busy', `${pending} calls to ${name} are waiting`);
       pending++;
       try {
-        return await limit(() => call(JSON.stringify(body), read, onSend));
+        return await limit(() => call(JSON.stringify(body), read, watch));
       } finally {
         pending--;
       }
@@ -188,19 +195,32 @@ export function createRemote(options: {
     close: () => pool.destroy(),
   };
 
-  async function call<T>(text: string, read: (answer: unknown) => T, onSend: () => void): Promise<T> {
+  async function call<T>(text: string, read: (answer: unknown) => T, { onSend, onEnd }: Watch): Promise<T> {
+    const until = performance.now() + deadlineMs;
     const deadline = AbortSignal.timeout(deadlineMs);
     const late = Promise.withResolvers<never>();
     const onLate = () => late.reject(new RemoteError('timeout', `${name} did not answer within ${deadlineMs} ms`));
     deadline.addEventListener('abort', onLate, { once: true });
     late.promise.catch(() => {}); // it may come when nobody waits any more
+    const tryOnce = async () => {
+      onSend();
+      try {
+        const answer = await attempt(text, read, deadline);
+        onEnd('answered');
+        return answer;
+      } catch (error) {
+        onEnd(error instanceof RemoteError ? error.reason : 'garbage');
+        throw error;
+      }
+    };
     try {
-      // Between two attempts nothing looks at the deadline.
       return await Promise.race([
-        withRetries.execute(() => {
-          onSend();
-          return attempt(text, read, deadline);
-        }, deadline),
+        retry(worthRetrying(until), { maxAttempts: retries, backoff }).execute(() => {
+          // A pause between two attempts may outlast the deadline. What is not sent says nothing about the service, and
+          // so must not reach the circuit.
+          if (deadline.aborted) throw new TaskCancelledError();
+          return circuit.execute(tryOnce);
+        }),
         late.promise,
       ]);
     } catch (error) {
@@ -217,8 +237,19 @@ function isMisconfigured(status: number | null): boolean {
   return status !== null && status >= 400 && status < 500 && !passing.has(status);
 }
 
+const nobody: Watch = { onSend: () => {}, onEnd: () => {} };
+
 function basicAuth({ username, password }: URL): string {
-  return `Basic ${Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')}`;
+  return `Basic ${Buffer.from(`${decoded(username)}:${decoded(password)}`).toString('base64')}`;
+}
+
+/** A password may contain a percent sign that encodes nothing. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Seconds or a date (RFC 9110); 0 if it is neither. */

@@ -28,6 +28,14 @@ test('what several find is put together; the later counts', async () => {
   });
 });
 
+test('what one does not say leaves what another has said', async () => {
+  const undecided = says('undecided', { emotion: undefined, newMemories: 2 });
+  expect(await analysisOf([says('one', { emotion: 'sad' }), undecided])).toMatchObject({
+    emotion: 'sad',
+    newMemories: 2,
+  });
+});
+
 test('one that is away: the scorer reads alone, and the details say so; or the attempt is made again', async () => {
   const one = says('one', { emotion: 'sad' });
   expect(await analysisOf([fails('gone', away)])).toEqual({ by: 'local (fallback)' });

@@ -154,6 +154,39 @@ test('what answers that cannot be used have cost counts, too', async () => {
   await expect(analyse(made)).rejects.toMatchObject({ reason: 'busy' });
 });
 
+test('an attempt that timed out was probably read, and counts, also when its repeat is answered', async () => {
+  let n = 0;
+  server.behave((asked, response) => {
+    if (++n > 1) answer(response, 200, completion(conversationsOf(asked).map(({ id }) => happy(id))));
+  });
+  const made = analyser({ deadlineMs: 1_000, tokensPerDay: 700 });
+  expect(await analyse(made)).toMatchObject({ emotion: 'happy' });
+  // An estimate for the first attempt and 110 for the second: another call does not fit.
+  await expect(analyse(made)).rejects.toMatchObject({ reason: 'busy' });
+});
+
+test('an attempt that was only turned away costs nothing, however the call ends', async () => {
+  server.behave((_asked, response) => answer(response, 429, '', { 'retry-after': '1' }));
+  const made = analyser({ deadlineMs: 1_500, tokensPerDay: 700 });
+  for (let i = 0; i < 3; i++) await expect(analyse(made)).rejects.toThrow();
+  server.behave(null);
+  expect(await analyse(made)).toMatchObject({ emotion: 'happy' });
+});
+
+test('a repeat that would come after the deadline is not made, and says nothing about the service', async () => {
+  let turnsAway = true;
+  server.behave((asked, response) => {
+    if (turnsAway) answer(response, 429, '', { 'retry-after': '1' });
+    else answer(response, 200, completion(conversationsOf(asked).map(({ id }) => happy(id))));
+  });
+  const made = analyser({ deadlineMs: 1_500 });
+  await Promise.allSettled(Array.from({ length: 6 }, () => analyse(made)));
+  turnsAway = false;
+  // For as long as a pause between attempts lasts, no call meets an open circuit.
+  const until = performance.now() + 1_500;
+  while (performance.now() < until) expect(await analyse(made)).toMatchObject({ emotion: 'happy' });
+});
+
 test('a query stays behind the path', async () => {
   await analyse(analyser({ url: `${server.url}?api-version=1` }));
   expect(server.asked).toHaveLength(1);
