@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 import { exitCodes } from './runtime/exit-codes.ts';
@@ -14,7 +15,8 @@ export class ConfigError extends Error {
 
 /**
  * Reads the environment once, at start-up; everything else receives the frozen result.
- * An empty variable counts as not set, because compose files and `.env` templates leave them empty.
+ * An empty variable counts as not set, because compose files and `.env` templates leave them empty. A secret may be in
+ * a file that `<NAME>_FILE` names.
  *
  * @throws {ConfigError} naming every bad variable.
  */
@@ -22,13 +24,17 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const given = Object.fromEntries(
     Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
+  const unreadable = readSecretFiles(given);
   const parsed = environment.safeParse(given);
-  const problems = parsed.success
-    ? contradictions(parsed.data)
-    : parsed.error.issues.map((issue) => {
-        const name = String(issue.path[0]);
-        return given[name] === undefined ? `${name} is not set; it is required` : `${name} ${issue.message}`;
-      });
+  const problems =
+    unreadable.length > 0
+      ? unreadable
+      : parsed.success
+        ? contradictions(parsed.data)
+        : parsed.error.issues.map((issue) => {
+            const name = String(issue.path[0]);
+            return given[name] === undefined ? `${name} is not set; it is required` : `${name} ${issue.message}`;
+          });
   if (problems.length > 0 || !parsed.success) {
     throw new ConfigError(
       `bad configuration:\n${problems.map((p) => `  - ${p}`).join('\n')}\nEvery setting with its meaning and default ` +
@@ -36,6 +42,23 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     );
   }
   return Object.freeze(toConfig(parsed.data));
+}
+
+/** Puts what is in the files of secrets in their place. @returns what is wrong with them. */
+function readSecretFiles(given: NodeJS.ProcessEnv): string[] {
+  return secretNames.flatMap((name) => {
+    const file = given[`${name}_FILE`];
+    if (file === undefined) return [];
+    if (given[name] !== undefined) return [`${name} and ${name}_FILE are both set: keep one of them`];
+    try {
+      const text = readFileSync(file, 'utf8').trim();
+      if (text === '') return [`${name}_FILE: ${file} is empty`];
+      given[name] = text;
+      return [];
+    } catch (error) {
+      return [`${name}_FILE: ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`];
+    }
+  });
 }
 
 /** Points users without servers to the command that starts some. */
@@ -51,6 +74,7 @@ export function maskedConfig(config: Config): Record<string, unknown> {
     databaseUrl: maskUrl(config.databaseUrl),
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
     opsKey: config.opsKey === null ? null : '***',
+    apiKeySecret: config.apiKeySecret === null ? null : '***',
     redisUrl: config.redisUrl === null ? null : maskUrl(config.redisUrl),
     analyserKey: config.analyserKey === null ? null : '***',
     analyserUrl: config.analyserUrl === null ? null : maskService(config.analyserUrl),
@@ -65,6 +89,9 @@ const memberSpecific: ReadonlySet<string> = new Set([
   'port',
   'metricsHost',
   'metricsPort',
+  'publishedHost',
+  'tlsCertFile',
+  'tlsKeyFile',
   'logLevel',
   'logFormat',
   'workerReplicas',
@@ -90,6 +117,9 @@ function maskService(text: string): string {
   return url.href;
 }
 
+/** Settings whose value may be in a file. */
+const secretNames = Object.entries(settings).flatMap(([name, setting]) => ('secret' in setting ? [name] : []));
+
 const environment = z.object(
   Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, s.parse])) as {
     [K in keyof typeof settings]: (typeof settings)[K]['parse'];
@@ -101,6 +131,7 @@ function toConfig(e: z.output<typeof environment>) {
     databaseUrl: e.DATABASE_URL,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     rabbitmqUrl: e.RABBITMQ_URL,
+    caFile: e.CA_FILE ?? null,
     queueName: e.RABBITMQ_QUEUE_NAME,
     queueType: e.RABBITMQ_QUEUE_TYPE,
     queueMaxLength: e.RABBITMQ_QUEUE_MAX_LENGTH,
@@ -153,6 +184,16 @@ function toConfig(e: z.output<typeof environment>) {
     phonemeCacheTtlMs: e.PHONEME_CACHE_TTL_MINUTES * 60_000,
     host: e.HOST,
     port: e.PORT,
+    publishedHost: e.PUBLISHED_HOST ?? e.HOST,
+    allowsOpenApi: e.ALLOW_OPEN_API === 'yes-i-understand',
+    apiKeySecret: e.API_KEY_SECRET ?? null,
+    keyRequestsPerMinute: e.KEY_REQUESTS_PER_MINUTE,
+    userEventsPerMinute: e.USER_EVENTS_PER_MINUTE,
+    tlsCertFile: e.TLS_CERT_FILE ?? null,
+    tlsKeyFile: e.TLS_KEY_FILE ?? null,
+    corsOrigins: e.CORS_ORIGINS,
+    trustProxy: e.TRUST_PROXY ?? null,
+    problemBaseUrl: e.PROBLEM_BASE_URL ?? null,
     metricsHost: e.METRICS_HOST,
     metricsPort: e.METRICS_PORT,
     opsKey: e.OPS_KEY ?? null,
@@ -198,6 +239,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   if (new URL(e.DATABASE_URL).pathname.length < 2)
     problems.push('DATABASE_URL does not name a database: end it with /afterword');
+  if ((e.TLS_CERT_FILE === undefined) !== (e.TLS_KEY_FILE === undefined))
+    problems.push('TLS_CERT_FILE and TLS_KEY_FILE belong together: set both or neither');
   if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)
     problems.push(
       'RESPONDER_MODULE needs REDIS_URL (or scripts/up --sessions): without live sessions there is nothing to answer',

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Help, type Option } from 'commander';
 import dotenv from 'dotenv';
+import { addKeys } from './command-line/keys.ts';
 import { addLoad } from './command-line/load.ts';
 import { parsers } from './command-line/option-parsers.ts';
 import { addPronunciation } from './command-line/pronunciation.ts';
@@ -57,8 +58,10 @@ addLoad(program);
 addSessions(program);
 addPronunciation(program);
 addTools(program);
+addKeys(program);
 
 try {
+  if (process.env['CA_FILE']) (await import('./start/trust.ts')).trustAuthorities(process.env['CA_FILE']);
   await program.parseAsync();
 } catch (error) {
   process.exitCode = explain(error);

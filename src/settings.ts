@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import * as z from 'zod';
 import { languageTag } from './runtime/language-tag.ts';
 
@@ -8,13 +9,17 @@ import { languageTag } from './runtime/language-tag.ts';
 export const settings = {
   DATABASE_URL: {
     parse: z.url({ protocol: /^mysql$/, error: 'must be a URL such as mysql://user:password@host:3306/afterword' }),
-    help: 'MySQL 8.4+ or MariaDB 10.11+, with the database name as its path.',
+    help: 'MySQL 8.4+ or MariaDB 10.11+, with the database name as its path; ?tls=true for TLS.',
     secret: true,
   },
   RABBITMQ_URL: {
     parse: z.url({ protocol: /^amqps?$/, error: 'must be a URL such as amqp://user:password@host:5672' }),
-    help: 'RabbitMQ 3.10+.',
+    help: 'RabbitMQ 3.10+; amqps:// for TLS.',
     secret: true,
+  },
+  CA_FILE: {
+    parse: z.string().optional(),
+    help: 'PEM file with certificates of authorities that are trusted in addition to those of Node.',
   },
   RABBITMQ_QUEUE_NAME: {
     parse: z
@@ -192,6 +197,60 @@ export const settings = {
   },
   HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
   PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
+  PUBLISHED_HOST: {
+    parse: z.string().min(1).optional(),
+    help: 'Address at which others reach the API if that is not HOST: the one of a container, or of a proxy.',
+  },
+  ALLOW_OPEN_API: {
+    parse: oneOf('no', 'yes-i-understand').default('no'),
+    help: 'yes-i-understand: without any API key, an API starts although others can reach it. Whoever does may do everything.',
+  },
+  API_KEY_SECRET: {
+    parse: z.string().min(16, 'must have at least 16 characters').optional(),
+    help: 'API keys are stored as hashes under this secret. Keys made with another one are refused.',
+    secret: true,
+  },
+  KEY_REQUESTS_PER_MINUTE: {
+    parse: int(0, 100_000_000).default(0),
+    help: 'Requests that an API key may make per minute unless it has a limit of its own, then 429; 0: no limit.',
+  },
+  USER_EVENTS_PER_MINUTE: {
+    parse: int(0, 100_000_000).default(0),
+    help: 'Conversations of one user that are accepted per minute, then 429; 0: no limit.',
+  },
+  TLS_CERT_FILE: {
+    parse: z.string().optional(),
+    help: 'PEM file with the certificate of the API and its chain: it then speaks HTTPS. Read again when it changes.',
+  },
+  TLS_KEY_FILE: { parse: z.string().optional(), help: 'PEM file with its private key.' },
+  CORS_ORIGINS: {
+    parse: z
+      .string()
+      .transform((text) => text.split(',').map((origin) => origin.trim()))
+      .pipe(
+        z.array(
+          z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, {
+            error: 'must be origins such as https://app.example, separated by commas',
+          }),
+        ),
+      )
+      .default([]),
+    help: 'Origins of web pages that may call the API. Default: none.',
+  },
+  TRUST_PROXY: {
+    parse: z
+      .string()
+      .transform((text) => (/^\d{1,2}$/.test(text) ? Number(text) : text.split(',').map((part) => part.trim())))
+      .refine((given) => typeof given === 'number' || given.every(isAddress), {
+        error: 'must be a number of proxies, or their addresses or subnets, separated by commas',
+      })
+      .optional(),
+    help: 'Proxies in front of the API that say who asks (X-Forwarded-For): how many, or their addresses. Default: none.',
+  },
+  PROBLEM_BASE_URL: {
+    parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as https://docs.example/problems/' }).optional(),
+    help: 'URL before the code in the type of a problem document. Default: pages that the API serves itself.',
+  },
   METRICS_HOST: {
     parse: z.string().min(1).default('127.0.0.1'),
     help: 'Address of METRICS_PORT; 0.0.0.0 for all.',
@@ -353,6 +412,14 @@ function weight() {
     .regex(/^-?\d+(\.\d+)?$/, message)
     .transform(Number)
     .pipe(z.number().min(-1_000, message).max(1_000, message));
+}
+
+/** Or a subnet. */
+function isAddress(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128));
 }
 
 function isTimeZone(name: string): boolean {

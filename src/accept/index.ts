@@ -1,3 +1,6 @@
 export { type Acceptor, createAcceptor } from './accept.ts';
+export { createBatches } from './batch.ts';
+export { accepted, acceptedHeaders, acceptOperations } from './operations.ts';
 export { parseConversationRequest, toConversation } from './request.ts';
-export { acceptRouter, type SessionEnd } from './router.ts';
+export { acceptRouter } from './router.ts';
+export { createTake, type SessionEnd } from './take.ts';

@@ -18,7 +18,7 @@ export type ConversationRequest = {
   readonly metadata: Readonly<Record<string, unknown>> | null;
 };
 
-const maxLogItems = 2_000;
+export const maxLogItems = 2_000;
 /**
  * Allows for clocks and zones that are hours off. An end any later would stay the user's last interaction until that
  * date, and freeze the streak.
@@ -27,6 +27,7 @@ const maxAheadMs = 86_400_000;
 /** MariaDB's JSON functions stop at 32 levels; the object that holds the metadata counts as one. */
 const maxMetadataDepth = 30;
 
+/** Each item is checked by `normaliseLog`: two thousand of them would take several times as long here. */
 const items = z.array(z.unknown(), 'must be a list').max(maxLogItems, `must have at most ${maxLogItems} items`);
 /** Far more than any conversation has, and far less than a score can hold: a larger count would only fail later. */
 const maxCount = 100_000;
@@ -53,7 +54,7 @@ const metadata = z
 const { text, time } = fields;
 
 /** Only these fields are read. Unknown ones, and server-owned ones that old clients still send, are ignored. */
-const body = z.object(
+export const conversationBody = z.object(
   {
     conversation_id: text(3, 255),
     user_id: text(3, 255),
@@ -72,7 +73,7 @@ const body = z.object(
 
 /** @throws {Problem} 422 that lists every error in the body. */
 export function parseConversationRequest(raw: unknown): ConversationRequest {
-  const parsed = body.safeParse(raw);
+  const parsed = conversationBody.safeParse(raw);
   const errors: FieldError[] = parsed.success ? [] : parsed.error.issues.map((issue) => toFieldError(issue, raw));
   const given = (typeof raw === 'object' && raw !== null ? raw : {}) as Record<string, unknown>;
   const start = parsed.success ? parsed.data.start_time : timeIn(given['start_time']);

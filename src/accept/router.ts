@@ -1,62 +1,55 @@
 import { type Response, Router } from 'express';
 import type { Conversation } from '../event/conversation.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
-import { type BodyBudget, jsonBody, Problem, sendJson } from '../runtime/http/index.ts';
-import type { Acceptor } from './accept.ts';
+import { type BodyBudget, callerOf, jsonBody, requireUser, sendJson } from '../runtime/http/index.ts';
+import { batchHandler } from './batch.ts';
 import { parseConversationRequest, toConversation } from './request.ts';
+import { presentTaken, type Take } from './take.ts';
 
 /** Seconds after which it is worth asking for the status. */
 const retryAfterSeconds = '1';
 
-/** `POST /v1/conversations/end` and its dry run `POST /v1/conversations/score`. */
+/** `POST /v1/conversations/end`, many of them at once, and the dry run `POST /v1/conversations/score`. */
 export function acceptRouter(options: {
-  readonly acceptor: Acceptor;
+  readonly take: Take;
   /** Scores without storing; rejects with a PipelineError. */
   readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
-  /** Ends a live session with the fields of the body, and answers; null: there are no live sessions. */
-  readonly endSession: ((body: SessionEnd, response: Response) => Promise<void>) | null;
+  /** Counts a conversation against the limit of its user; null: there is none. @throws {Problem} 429 */
+  readonly takeAllowance: ((response: Response, userId: string) => Promise<void>) | null;
+  readonly batches: Parameters<typeof batchHandler>[0]['batches'];
   readonly maxBodyBytes: number;
   readonly budget: BodyBudget;
+  /** Aborted when the process ends. */
+  readonly stop: AbortSignal;
 }): Router {
+  const { take, takeAllowance, maxBodyBytes } = options;
   const router = Router();
-  const body = [options.budget.handler, ...jsonBody(options.maxBodyBytes)];
+  const body = [options.budget.handler, ...jsonBody(maxBodyBytes)];
+  const allowIn = (response: Response) => async (userId: string) => takeAllowance?.(response, userId);
 
   router.post('/v1/conversations/end', ...body, async (request, response) => {
-    if (isSessionEnd(request.body)) {
-      if (options.endSession === null)
-        throw new Problem(422, 'no_sessions', 'this service has no live sessions (REDIS_URL is not set)');
-      return options.endSession(request.body, response);
-    }
-    const conversation = parseConversationRequest(request.body);
-    const { eventId, replayed } = await options.acceptor.accept(conversation);
+    const taken = await take(request.body, callerOf(response), allowIn(response));
     response.statusCode = 202;
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
-    response.setHeader('Location', `/v1/conversations/${encodeURIComponent(conversation.conversationId)}`);
+    response.setHeader('Location', `/v1/conversations/${encodeURIComponent(taken.conversationId)}`);
     response.setHeader('Retry-After', retryAfterSeconds);
-    if (replayed) response.setHeader('Idempotency-Replayed', 'true');
-    response.end(
-      `${JSON.stringify({
-        status: 'accepted',
-        message: replayed ? 'this conversation was accepted before' : 'the conversation will be scored',
-        conversation_id: conversation.conversationId,
-        event_id: eventId,
-      })}\n`,
-    );
+    if (taken.replayed) response.setHeader('Idempotency-Replayed', 'true');
+    response.end(`${JSON.stringify(presentTaken(taken))}\n`);
   });
+
+  router.post(
+    '/v1/conversations/end/batch',
+    batchHandler({
+      take: (line, response) => take(line, callerOf(response), allowIn(response)),
+      ...{ batches: options.batches, maxBodyBytes, stop: options.stop },
+    }),
+  );
 
   router.post('/v1/conversations/score', ...body, async (request, response) => {
     const conversation = parseConversationRequest(request.body);
+    requireUser(callerOf(response), conversation.userId);
     sendJson(response, 200, await options.dryRun(toConversation(conversation)));
   });
 
   return router;
-}
-
-/** A body with `session_id` in place of a log: the conversation is the one that the session holds. */
-export type SessionEnd = Readonly<Record<string, unknown>> & { readonly session_id: unknown };
-
-function isSessionEnd(body: unknown): body is SessionEnd {
-  if (typeof body !== 'object' || body === null) return false;
-  const given = body as Record<string, unknown>;
-  return given['session_id'] != null && given['conversation_log'] == null && given['conversation_logs'] == null;
 }

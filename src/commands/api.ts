@@ -1,7 +1,9 @@
-import { Router } from 'express';
-import { acceptRouter, createAcceptor } from '../accept/index.ts';
+import { type Response, Router } from 'express';
+import { acceptRouter, createAcceptor, createBatches, createTake } from '../accept/index.ts';
+import type { Limits } from '../access/index.ts';
 import { createPublisher, type Publisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
+import { contractRouter } from '../contract/index.ts';
 import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
 import { PipelineError } from '../event/fault.ts';
 import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/index.ts';
@@ -9,15 +11,24 @@ import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
 import { pronunciationRouter } from '../pronunciation/router.ts';
-import { createClosedWatch, createReads, reportRouter, welcomeRouter } from '../report/index.ts';
+import { createClosedWatch, createReads, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
-import { createApp, createBodyBudget, listen, mount } from '../runtime/http/index.ts';
+import {
+  type CertificateFiles,
+  createApp,
+  createBodyBudget,
+  listen,
+  mount,
+  readCertificate,
+} from '../runtime/http/index.ts';
 import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { createDryRun } from '../score/index.ts';
+import { openAccess } from '../start/access.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
+import { operationsOf } from '../start/contract.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
@@ -54,6 +65,8 @@ export async function runApi(config: Config): Promise<void> {
   const store = stack.adopt(await openServingDatabase(config, log, stop.signal, acceptBatches(config)), (s) =>
     s.close(),
   );
+
+  const access = stack.adopt(await openAccess(config, store, log), (a) => a.close());
 
   const publisher = stack.adopt(
     createPublisher({
@@ -99,6 +112,7 @@ export async function runApi(config: Config): Promise<void> {
     (d) => d.close(),
   );
   const deadlineMs = config.acceptDeadlineMs;
+  const batches = createBatches();
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
@@ -109,6 +123,7 @@ export async function runApi(config: Config): Promise<void> {
   });
   const gauges = [
     budget.gauge,
+    batches.gauge,
     acceptor.gauge,
     ...publisher.gauges,
     outbox.gauge,
@@ -134,6 +149,7 @@ export async function runApi(config: Config): Promise<void> {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
     }),
   });
+  const certificate = certificateOf(config);
   const profiler = createProfiler(null);
   const database = createReadiness({
     probe: () => probeWrites(store, deadlineMs),
@@ -180,17 +196,20 @@ export async function runApi(config: Config): Promise<void> {
     }),
     (m) => m.stop(),
   );
+  const operations = operationsOf({ sessions: sessions?.operations ?? [], hasDiagnostics: config.opsKey !== null });
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
+      access.gate(operations),
       // Callers reach this port, maybe through a proxy that does not say so: only with a key.
       mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
       acceptRouter({
-        acceptor,
+        take: createTake({ acceptor, endSession: sessions?.end ?? null }),
         dryRun: dryRun.score,
-        endSession: sessions?.end ?? null,
+        takeAllowance: allowance(access.limits, config.userEventsPerMinute),
         maxBodyBytes: config.maxBodyBytes,
-        budget,
+        stop: stop.signal,
+        ...{ batches, budget },
       }),
       ...(sessions === null ? [] : [sessions.router]),
       pronunciationRouter({
@@ -199,10 +218,10 @@ export async function runApi(config: Config): Promise<void> {
         budget,
       }),
       operateRouter({
-        retryEvent: (id) => retryEvent(store, id, statementDeadlineMs),
-        skipEvent: (id, reason) => skipEvent(store, id, reason, statementDeadlineMs),
-        retryFailed: async (filter, limit) =>
-          (await retryFailed(store, filter, { limit, deadlineMs: statementDeadlineMs })).retried,
+        retryEvent: (id, actor) => retryEvent(store, id, { actor, deadlineMs: statementDeadlineMs }),
+        skipEvent: (id, reason, actor) => skipEvent(store, id, reason, { actor, deadlineMs: statementDeadlineMs }),
+        retryFailed: async (filter, limit, actor) =>
+          (await retryFailed(store, filter, { limit, actor, deadlineMs: statementDeadlineMs })).retried,
       }),
       reportRouter({
         reads,
@@ -211,12 +230,14 @@ export async function runApi(config: Config): Promise<void> {
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
         closedWatch,
       }),
-      welcomeRouter(version),
+      contractRouter(operations, version),
     ],
+    { ...config, hasTls: certificate !== null },
     log,
   );
 
-  const { server, url } = await listen(app, config).catch((error: { code?: string }) => {
+  const listening = listen(app, { ...config, certificate }, log);
+  const { server, url } = await listening.catch((error: { code?: string }) => {
     const what =
       error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
     throw new StartError(`${config.host}:${config.port} ${what}`, { cause: error });
@@ -262,6 +283,25 @@ async function countQueues(publisher: Publisher) {
       { queue: 'dead' as const, ...dead },
     ]
   );
+}
+
+/** Null: there is no limit. */
+function allowance({ take }: Limits, perMinute: number) {
+  if (perMinute === 0) return null;
+  return (response: Response, userId: string) => take(response, 'user', userId, perMinute);
+}
+
+/** @throws {StartError} if it cannot be used: told here, and not with the first connection. */
+function certificateOf({ tlsCertFile: cert, tlsKeyFile: key }: Config): CertificateFiles | null {
+  if (cert === null || key === null) return null;
+  try {
+    readCertificate({ cert, key });
+    return { cert, key };
+  } catch (error) {
+    throw new StartError(`TLS_CERT_FILE and TLS_KEY_FILE cannot be used: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** Measured: a third and fourth batch hide round trips, more do not (docs/decisions/0002). */

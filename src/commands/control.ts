@@ -76,6 +76,9 @@ function findTarget(workers: readonly SeenMember[], controlled: readonly string[
   );
 }
 
+/** Kinds of actions whose value is a number. */
+const countedKinds: ReadonlySet<string> = new Set(['concurrency', 'profile', 'retry-failed', 'republish', 'purge']);
+
 /** What operators did, newest first. */
 export async function runActions(
   config: Config,
@@ -91,7 +94,7 @@ export async function runActions(
         actor,
         action: kind,
         target,
-        value,
+        value: value !== null && countedKinds.has(kind) ? Number(value) : value,
       })),
     });
   else if (actions.length === 0) printLine('no actions');

@@ -4,7 +4,8 @@ import { type Replayed, replay } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { openLetters, type SeenLetter, walkLetters } from '../start/letters.ts';
 import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
-import { makeDue, retryEvent } from '../store/index.ts';
+import { operatorName } from '../start/operator-name.ts';
+import { makeDue, noteAction, retryEvent } from '../store/index.ts';
 import { counted, plain, printFields, printJson, printLine, printTable } from '../terminal/print.ts';
 
 /** The most letters that one command looks at. */
@@ -98,7 +99,8 @@ export async function runDeadReplay(
     replay(
       event && { eventId: event.event_id as EventId, conversationId: event.conversation_id, status: event.status },
       {
-        reopen: async (conversationId) => (await retryEvent(store, conversationId, deadlineMs)).kind === 'done',
+        reopen: async (conversationId) =>
+          (await retryEvent(store, conversationId, { actor: operatorName(), deadlineMs })).kind === 'done',
         makeDue: (eventId) => makeDue(store, eventId, deadlineMs),
         publish: () => letters.publish(letter),
       },
@@ -162,6 +164,8 @@ export async function runDeadPurge(
     return exitCodes.usage;
   }
   const dropped = count === 0 ? 0 : await tools.letters.purge();
+  const action = { actor: operatorName(), kind: 'purge', target: 'dead letters', value: String(dropped) } as const;
+  await noteAction(tools.store, action, deadlineMs);
   if (options.json) printJson({ dropped });
   else
     printLine(

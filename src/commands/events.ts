@@ -6,11 +6,13 @@ import { presentEvent } from '../report/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { pause } from '../runtime/wait.ts';
 import { statementDeadlineMs as deadlineMs } from '../start/limits.ts';
+import { operatorName } from '../start/operator-name.ts';
 import { openToolStore } from '../start/tool.ts';
 import {
   findEvent,
   findText,
   listEvents,
+  noteAction,
   republishOpen,
   retryEvent,
   retryFailed,
@@ -110,7 +112,7 @@ export async function runEventsRetry(
 ): Promise<number> {
   if (id !== undefined) {
     return withEvent(config, id, async (store, row) =>
-      tell(row, await retryEvent(store, row.conversation_id, deadlineMs), {
+      tell(row, await retryEvent(store, row.conversation_id, { actor: operatorName(), deadlineMs }), {
         status: 'PENDING',
         done: 'is due again with a fresh count of attempts',
         rule: 'only FAILED events are retried',
@@ -131,7 +133,7 @@ export async function runEventsRetry(
       retryFailed(
         store,
         { ...given, ...(after && { after }) },
-        { limit: Math.min(batch, filter.limit - retried), deadlineMs },
+        { limit: Math.min(batch, filter.limit - retried), actor: operatorName(), deadlineMs },
       ),
     );
     retried += page.retried;
@@ -152,7 +154,7 @@ export async function runEventsSkip(
   options: { readonly reason: string; readonly json: boolean },
 ): Promise<number> {
   return withEvent(config, id, async (store, row) =>
-    tell(row, await skipEvent(store, row.conversation_id, options.reason, deadlineMs), {
+    tell(row, await skipEvent(store, row.conversation_id, options.reason, { actor: operatorName(), deadlineMs }), {
       status: 'SKIPPED',
       done: 'will never be scored',
       rule: 'only PENDING events are skipped',
@@ -179,6 +181,8 @@ export async function runEventsRepublish(
       after = page.next;
     } while (after !== null);
   }
+  const action = { actor: operatorName(), kind: 'republish', target: 'open events', value: String(due) } as const;
+  await noteAction(store, action, deadlineMs);
   if (options.json) printJson({ republished: due });
   else
     printLine(

@@ -8,6 +8,7 @@ import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 
 const drainMs = 5_000;
+const settings = { corsOrigins: [], trustProxy: null, problemBaseUrl: null, hasTls: false, certificate: null } as const;
 
 /**
  * Serves phonemes from espeak-ng by the contract of `PHONEME_URL`, until it is told to stop.
@@ -20,12 +21,14 @@ export async function runPhonemes(options: { readonly host: string; readonly por
   await source.lookUp({ text: 'hello', lang: 'en-US', mode: true }).catch((error: unknown) => {
     throw error instanceof NoPhonemes ? new StartError(error.message, { cause: error }) : error;
   });
-  const app = createApp([phonemesRouter(source)], log);
-  const { server, url } = await listen(app, { ...options, maxBodyBytes: 65_536 }).catch((error: { code?: string }) => {
-    const what =
-      error.code === 'EADDRINUSE' ? 'is in use: stop that server, or pass --port' : `cannot be used (${error.code})`;
-    throw new StartError(`${options.host}:${options.port} ${what}`, { cause: error });
-  });
+  const app = createApp([phonemesRouter(source)], settings, log);
+  const { server, url } = await listen(app, { ...options, ...settings, maxBodyBytes: 65_536 }, log).catch(
+    (error: { code?: string }) => {
+      const what =
+        error.code === 'EADDRINUSE' ? 'is in use: stop that server, or pass --port' : `cannot be used (${error.code})`;
+      throw new StartError(`${options.host}:${options.port} ${what}`, { cause: error });
+    },
+  );
   log.info({ url }, 'serving phonemes');
   tellParent({ ready: true, url });
   await aborted(stop.signal);

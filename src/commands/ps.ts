@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config.ts';
-import { lostAfterMs, type SeenMember, targetOf } from '../members/index.ts';
+import { type SeenMember, targetOf } from '../members/index.ts';
+import { lostAfterMs } from '../members/ports.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { toMib } from '../runtime/mib.ts';
 import { createStop } from '../runtime/shutdown.ts';

@@ -1,2 +1,3 @@
+export { healthOperations } from './operations.ts';
 export { createReadiness } from './readiness.ts';
 export { apiReady, detailRoutes, plainReady, probeRoutes } from './routes.ts';

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Agent } from 'undici';
+import { withApiKey } from '../send/api-key.ts';
 import type { Operation, Recorder } from './recorder.ts';
 
 type LoadClient = {
@@ -29,6 +30,7 @@ export function createLoadClient(options: {
 }): LoadClient {
   const { base, mix, recorder } = options;
   const agent = new Agent({ connections: options.connections, headersTimeout: answerMs, bodyTimeout: answerMs });
+  const client = agent.compose(withApiKey);
   const aside = new Agent({ connections: 1 });
   const { origin, pathname } = new URL(base);
   const prefix = pathname.replace(/\/$/, '');
@@ -44,7 +46,7 @@ export function createLoadClient(options: {
 
   async function send(operation: Operation, user: number): Promise<string | null> {
     const id = operation === 'submit' ? `${run}_${n++}` : (latest.get(user) ?? '');
-    const { statusCode, body } = await agent.request(
+    const { statusCode, body } = await client.request(
       operation === 'submit'
         ? {
             origin,
@@ -75,7 +77,7 @@ export function createLoadClient(options: {
     },
     async queued() {
       try {
-        const { body } = await aside.request({
+        const { body } = await aside.compose(withApiKey).request({
           origin,
           path: `${prefix}/health/detailed`,
           method: 'GET',

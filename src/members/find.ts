@@ -1,5 +1,4 @@
-import { lostAfterMs } from './heartbeat.ts';
-import type { SeenMember } from './ports.ts';
+import { lostAfterMs, type SeenMember } from './ports.ts';
 import { targetOf } from './target.ts';
 
 export function isAlive({ state, silentMs }: SeenMember): boolean {

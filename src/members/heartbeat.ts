@@ -1,13 +1,15 @@
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
-import type { JoinFleet, Member, ReadAsked, SendHeartbeat, Vitals } from './ports.ts';
+import {
+  type JoinFleet,
+  lookMs,
+  looksPerHeartbeat,
+  type Member,
+  type ReadAsked,
+  type SendHeartbeat,
+  type Vitals,
+} from './ports.ts';
 
-/** Operators wait this long until a member does what they asked. */
-const lookMs = 5_000;
-/** A heartbeat is a write, and costs several times as much as a look (docs/decisions/0021). */
-const looksPerHeartbeat = 2;
-/** A member counts as lost after three heartbeats that are missing. */
-export const lostAfterMs = 3 * looksPerHeartbeat * lookMs;
 /** Once a minute it looks at what operators want, even if nobody seems to have asked: older tools count nothing. */
 const looksUnasked = 12;
 /** A member that ends should not wait for a database that is away. */

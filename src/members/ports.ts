@@ -1,3 +1,10 @@
+/** Operators wait this long until a member does what they asked. */
+export const lookMs = 5_000;
+/** A heartbeat is a write, and costs several times as much as a look (docs/decisions/0021). */
+export const looksPerHeartbeat = 2;
+/** A member counts as lost after three heartbeats that are missing. */
+export const lostAfterMs = 3 * looksPerHeartbeat * lookMs;
+
 export type MemberState = 'starting' | 'running' | 'paused' | 'draining' | 'stopped';
 
 /** A process of the fleet, as it introduces itself. */
@@ -59,14 +66,3 @@ export type Controls = {
 export type Control = { readonly target: string; readonly isPaused: boolean; readonly concurrency: number | null };
 
 export type ControlKind = 'pause' | 'resume' | 'concurrency' | 'drain';
-/** A profile changes nothing, and is recorded all the same. */
-export type ActionKind = ControlKind | 'profile';
-
-/** What an operator did, when, and to which workers (`all`, or `name@host`). */
-export type Action = {
-  readonly actedAt: Date;
-  readonly actor: string;
-  readonly kind: ActionKind;
-  readonly target: string;
-  readonly value: number | null;
-};

@@ -2,5 +2,6 @@ export { type AuditReport, type AuditSources, audit } from './audit/audit.ts';
 export { judgeBroker, judgeDatabase, judgeProcess } from './doctor.ts';
 export type { Finding } from './finding.ts';
 export { judgeRedis } from './judge-redis.ts';
+export { operateOperations } from './operations.ts';
 export { type Replayed, replay } from './replay.ts';
 export { operateRouter } from './router.ts';

@@ -6,12 +6,38 @@ export type Operated =
   | { readonly kind: 'wrong-state'; readonly status: EventStatus }
   | { readonly kind: 'not-found' };
 
-export type RetryEvent = (conversationId: string) => Promise<Operated>;
-export type SkipEvent = (conversationId: string, reason: string) => Promise<Operated>;
+/** `actor`: who is recorded to have done it. */
+export type RetryEvent = (conversationId: string, actor: string) => Promise<Operated>;
+export type SkipEvent = (conversationId: string, reason: string, actor: string) => Promise<Operated>;
 export type RetryFailed = (
   filter: { readonly errorCode?: string; readonly before?: Date },
   limit: number,
+  actor: string,
 ) => Promise<number>;
+
+type ActionKind =
+  | 'pause'
+  | 'resume'
+  | 'concurrency'
+  | 'drain'
+  | 'profile'
+  | 'retry'
+  | 'retry-failed'
+  | 'skip'
+  | 'republish'
+  | 'purge'
+  | 'key-create'
+  | 'key-rotate'
+  | 'key-revoke';
+
+/** What an operator did, when, and to what: workers (`all`, or `name@host`), a conversation, the name of a key. */
+export type Action = {
+  readonly actedAt: Date;
+  readonly actor: string;
+  readonly kind: ActionKind;
+  readonly target: string;
+  readonly value: string | null;
+};
 
 /** What an operator should know about the database server. */
 export type DatabaseFacts = {

@@ -1,35 +1,10 @@
 import { Router } from 'express';
-import * as z from 'zod';
 import type { EventStatus } from '../event/event.ts';
-import { jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
+import { callerOf, jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
 import type { Operated, RetryEvent, RetryFailed, SkipEvent } from './ports.ts';
+import { bulkRetry, skip } from './requests.ts';
 
 const maxBodyBytes = 16_384;
-
-const bulkRetry = z.strictObject(
-  {
-    status: z.literal('FAILED', 'must be FAILED, the only state that is retried'),
-    error_code: z.string('must be a string').max(64, 'must have at most 64 characters').optional(),
-    before: z.iso
-      .datetime({ offset: true, error: 'must be an ISO 8601 date and time with zone' })
-      .transform((text) => new Date(text))
-      .optional(),
-    limit: z
-      .int('must be a whole number')
-      .min(1, 'must be at least 1')
-      .max(10_000, 'must be at most 10000')
-      .default(1_000),
-  },
-  {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys' ? `has unknown fields: ${issue.keys.join(', ')}` : 'must be an object',
-  },
-);
-
-const skip = z.object(
-  { reason: z.string('must be a string').max(500, 'must have at most 500 characters').optional() },
-  'must be an object',
-);
 
 /**
  * What an operator can do to events: retry a FAILED one, skip a PENDING one, retry many. The relay publishes the events
@@ -46,7 +21,7 @@ export function operateRouter(options: {
   router.post('/v1/conversations/retry', ...jsonBody(maxBodyBytes), async (request, response) => {
     const { error_code: errorCode, before, limit } = parseBody(bulkRetry, request.body);
     const filter = { ...(errorCode !== undefined && { errorCode }), ...(before && { before }) };
-    sendJson(response, 202, { retried: await options.retryFailed(filter, limit) });
+    sendJson(response, 202, { retried: await options.retryFailed(filter, limit, callerOf(response).name) });
   });
 
   router.post('/v1/conversations/:id/retry', async (request, response) => {
@@ -54,7 +29,12 @@ export function operateRouter(options: {
     sendJson(
       response,
       202,
-      answer(id, await options.retryEvent(id), 'PENDING', 'only a FAILED conversation can be retried'),
+      answer(
+        id,
+        await options.retryEvent(id, callerOf(response).name),
+        'PENDING',
+        'only a FAILED conversation can be retried',
+      ),
     );
   });
 
@@ -64,7 +44,7 @@ export function operateRouter(options: {
     async (request, response) => {
       const id = String(request.params['id']);
       const { reason } = parseBody(skip, request.body ?? {});
-      const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator');
+      const skipped = await options.skipEvent(id, reason ?? 'skipped by an operator', callerOf(response).name);
       sendJson(response, 202, answer(id, skipped, 'SKIPPED', 'only a PENDING conversation can be skipped'));
     },
   );

@@ -1,34 +1,13 @@
 import { Router } from 'express';
-import * as z from 'zod';
-import { maxTargetLength } from '../event/conversation.ts';
-import { type BodyBudget, fields, jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
-import { languageTag } from '../runtime/language-tag.ts';
+import { type BodyBudget, jsonBody, Problem, parseBody, sendJson } from '../runtime/http/index.ts';
 import type { Assessed, createAssess, Refused } from './assess.ts';
 import { NoPhonemes } from './ports.ts';
+import { list, pair } from './request.ts';
 import type { Step } from './similarity/align.ts';
 
-const maxAttempts = 100;
 /** Enough for a hundred texts of that length in any script. */
 const maxBodyBytes = 524_288;
 const retryAfterSeconds = 5;
-
-const text = fields.text(0, maxTargetLength);
-const how = {
-  lang: languageTag.optional(),
-  mode: z.boolean('must be true or false').default(true),
-};
-const pair = z.object({ text_1: text, text_2: text, ...how }, 'must be an object');
-const list = z.object(
-  {
-    reference: text,
-    attempts: z
-      .array(text, 'must be a list')
-      .min(1, 'must not be empty')
-      .max(maxAttempts, `must have at most ${maxAttempts} attempts`),
-    ...how,
-  },
-  'must be an object',
-);
 
 /** `POST /v1/pronunciation/similarity`: two texts, or a reference with up to a hundred attempts at it. */
 export function pronunciationRouter(options: {

@@ -1,41 +1,17 @@
 import { hash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
-import * as z from 'zod';
-import { eventStatuses, isOpen } from '../event/event.ts';
-import { fields, Problem, parseQuery } from '../runtime/http/index.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { isOpen } from '../event/event.ts';
+import { actsFor, type Caller, callerOf, Problem, parseQuery, requireUser } from '../runtime/http/index.ts';
+import { encodeCursor } from './cursor.ts';
 import type { FindFriendship, FindText, ListEvents } from './ports.ts';
+import { itemQuery, listQuery } from './query.ts';
 import type { Reads } from './reads.ts';
-import { type Part, presentEvent, presentFriendship } from './views.ts';
+import { presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
 
 /** RFC 7240: `Prefer: wait=10`, seconds. */
 const preferWait = /(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:[,;]|$)/i;
 const maxWaitSeconds = 30;
-
-const parts = { log: 'log', metadata: 'metadata' } as const satisfies Record<string, Part>;
-const itemQuery = z.strictObject({
-  include: z
-    .string('must be given once')
-    .transform((text) => text.split(','))
-    .pipe(z.array(z.enum(parts, `must be one or more of ${Object.keys(parts).join(', ')}, separated by commas`)))
-    .default([]),
-});
-
-const listQuery = z.strictObject({
-  status: z.enum(eventStatuses, `must be one of ${eventStatuses.join(', ')}`).optional(),
-  user_id: z.string('must be given once').min(1, 'must not be empty').optional(),
-  limit: fields.limit(50),
-  cursor: z
-    .string('must be given once')
-    .transform((text, context) => {
-      const eventId = decodeCursor(text);
-      if (eventId) return eventId;
-      context.addIssue('must be the next_cursor of an earlier answer');
-      return z.NEVER;
-    })
-    .optional(),
-});
 
 /** What callers can read: one event, the list, a user's friendship. */
 export function reportRouter(options: {
@@ -52,6 +28,8 @@ export function reportRouter(options: {
     const conversationId = request.params.id;
     const { include: parts } = parseQuery(itemQuery, request.query);
     let row = await reads.event(conversationId);
+    // A key that is bound to others does not learn that it exists.
+    if (row && !actsFor(callerOf(response), row.user_id)) row = null;
     const waitSeconds = Math.min(maxWaitSeconds, Number(preferWait.exec(request.get('prefer') ?? '')?.[1] ?? 0));
     if (row && isOpen(row.status) && waitSeconds > 0) {
       const gone = new AbortController();
@@ -72,7 +50,8 @@ export function reportRouter(options: {
   });
 
   router.get('/v1/conversations', async (request, response) => {
-    const { status, user_id: userId, limit, cursor } = parseQuery(listQuery, request.query);
+    const { status, user_id: wanted, limit, cursor } = parseQuery(listQuery, request.query);
+    const userId = userIn(callerOf(response), wanted);
     const filter = {
       ...(status && { status }),
       ...(userId !== undefined && { userId }),
@@ -89,12 +68,21 @@ export function reportRouter(options: {
   });
 
   router.get('/v1/users/:id/friendship', async (request, response) => {
+    requireUser(callerOf(response), request.params.id);
     const found = await reads.bounded(() => options.findFriendship(request.params.id));
     if (!found) throw new Problem(404, 'user_not_found', 'no conversation of this user has been scored');
     sendWithEtag(request, response, presentFriendship(found));
   });
 
   return router;
+}
+
+/** Whose conversations are listed; undefined: everybody's. @throws {Problem} 403 */
+function userIn(caller: Caller, wanted: string | undefined): string | undefined {
+  if (caller.boundTo === null) return wanted;
+  const userId = wanted ?? ('userId' in caller.boundTo ? caller.boundTo.userId : '');
+  requireUser(caller, userId);
+  return userId;
 }
 
 /** Sends the body with its hash as a strong ETag, or 304 without the body to a client that has it. */

@@ -1,6 +1,7 @@
 import { Agent, interceptors, request } from 'undici';
 import { StartError, UsageError } from '../runtime/start-error.ts';
 import { pause } from '../runtime/wait.ts';
+import { withApiKey } from './api-key.ts';
 
 type PostAnswer =
   | { readonly location: string; readonly replayed: boolean }
@@ -31,6 +32,7 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
   // Retries what the service asks to be retried (503 and 429 with Retry-After) and what the network dropped: the ids
   // make that safe.
   const client = new Agent({ connections: concurrency, headersTimeout: 60_000 }).compose(
+    withApiKey,
     interceptors.retry({
       maxRetries: 8,
       minTimeout: 200,

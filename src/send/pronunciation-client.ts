@@ -1,6 +1,7 @@
 import { Agent } from 'undici';
 import { StartError, UsageError } from '../runtime/start-error.ts';
 import { requireApi } from './api-client.ts';
+import { withApiKey } from './api-key.ts';
 
 export type Compared = {
   readonly similarity: number;
@@ -25,10 +26,11 @@ type PronunciationApi = AsyncDisposable & {
 export async function connectPronunciation(base: string): Promise<PronunciationApi> {
   await requireApi(base);
   const agent = new Agent({ headersTimeout: 120_000 });
+  const client = agent.compose(withApiKey);
 
   async function post<T>(body: object): Promise<T> {
     const { origin, pathname } = new URL(`${base}/v1/pronunciation/similarity`);
-    const answer = await agent
+    const answer = await client
       .request({
         origin,
         path: pathname,

@@ -1,6 +1,7 @@
 import { Agent, interceptors } from 'undici';
 import { StartError, UsageError } from '../runtime/start-error.ts';
 import { requireApi } from './api-client.ts';
+import { withApiKey } from './api-key.ts';
 
 type MessageView = {
   readonly message_id: string;
@@ -40,6 +41,7 @@ export async function connectSessions(base: string): Promise<SessionsApi> {
   await requireApi(base);
   const agent = new Agent({ headersTimeout: 60_000 });
   const client = agent.compose(
+    withApiKey,
     interceptors.retry({
       maxRetries: 4,
       minTimeout: 200,

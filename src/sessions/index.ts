@@ -1,12 +1,14 @@
 export { createBegin } from './begin.ts';
 export { createConverse } from './converse.ts';
-export { createEndSession } from './end.ts';
+export { createEndSession, type Ended } from './end.ts';
+export { sessionOperations } from './operations.ts';
+export { requireOwn } from './own.ts';
 export type { LiveSessions } from './ports.ts';
 export { createReads } from './reads.ts';
 export { createRecovery } from './recover.ts';
 export { parseEnd, requireSessionId } from './request.ts';
 export { createRespond, loadResponder } from './responder.ts';
-export { sendEnded, sessionsRouter } from './router.ts';
+export { sessionsRouter } from './router.ts';
 export { runSweep } from './sweep.ts';
 export { startSync } from './sync.ts';
 export { createTake } from './take.ts';

@@ -21,7 +21,7 @@ const messageText = fields.text(0, 100_000);
 /** As in accepts: clocks and zones may be hours off. */
 const maxAheadMs = 86_400_000;
 
-const session = z.object(
+export const session = z.object(
   {
     session_id: sessionId.nullish(),
     user_id: fields.text(3, 255),
@@ -50,35 +50,39 @@ export function parseSession(body: unknown): { readonly head: SessionHead; reado
 const roles = ['role', 'speaker', 'character'] as const;
 const texts = ['text', 'content'] as const;
 
-const message = z
-  .looseObject({ message_id: id(120).nullish(), timestamp: fields.time.nullish() }, 'must be an object')
-  .transform((m, context): NewMessage => {
-    const role = only(m, roles, context);
-    const speaker = role === undefined ? null : roleOf(m[role]);
-    if (role !== undefined && speaker === null)
-      context.addIssue({
-        code: 'custom',
-        path: [role],
-        message: 'must name the user (user) or the bot (bot, assistant)',
-      });
-    const key = only(m, texts, context);
-    const text =
-      key === undefined
-        ? ''
-        : textOf(m[key], (detail) => context.addIssue({ code: 'custom', path: [key], message: detail }));
-    const sentAt = m.timestamp ?? new Date();
-    if (sentAt.getTime() > Date.now() + maxAheadMs)
-      context.addIssue({ code: 'custom', path: ['timestamp'], message: 'must not be more than a day ahead' });
-    return {
-      messageId: m.message_id ?? randomUUID(),
-      isNamed: m.message_id != null,
-      role: speaker ?? 'user',
-      text,
-      sentAt,
-    };
-  });
+/** Besides, who speaks under one of `roles`, and what is said under one of `texts`. */
+export const messageShape = z.looseObject(
+  { message_id: id(120).nullish(), timestamp: fields.time.nullish() },
+  'must be an object',
+);
 
-const list = z.object(
+const message = messageShape.transform((m, context): NewMessage => {
+  const role = only(m, roles, context);
+  const speaker = role === undefined ? null : roleOf(m[role]);
+  if (role !== undefined && speaker === null)
+    context.addIssue({
+      code: 'custom',
+      path: [role],
+      message: 'must name the user (user) or the bot (bot, assistant)',
+    });
+  const key = only(m, texts, context);
+  const text =
+    key === undefined
+      ? ''
+      : textOf(m[key], (detail) => context.addIssue({ code: 'custom', path: [key], message: detail }));
+  const sentAt = m.timestamp ?? new Date();
+  if (sentAt.getTime() > Date.now() + maxAheadMs)
+    context.addIssue({ code: 'custom', path: ['timestamp'], message: 'must not be more than a day ahead' });
+  return {
+    messageId: m.message_id ?? randomUUID(),
+    isNamed: m.message_id != null,
+    role: speaker ?? 'user',
+    text,
+    sentAt,
+  };
+});
+
+export const list = z.object(
   {
     messages: z
       .array(message, 'must be a list')
@@ -98,7 +102,7 @@ export function parseMessages(body: unknown): { readonly messages: readonly NewM
   return { messages: isList ? parseBody(list, body).messages : [parseBody(message, body)], isList };
 }
 
-const end = z.object(
+export const end = z.object(
   {
     session_id: z.string().nullish(),
     user_id: z.string('must be a string').nullish(),
@@ -108,6 +112,15 @@ const end = z.object(
   },
   'must be an object',
 );
+
+export const page = z.strictObject({
+  cursor: z
+    .string('must be given once')
+    .regex(/^\d{1,9}$/, 'must be the next_cursor of an earlier answer')
+    .transform(Number)
+    .default(0),
+  limit: fields.limit(100),
+});
 
 /** What `POST …/end` asks for. Unless it names one, the conversation has the session's id. */
 export function parseEnd(sessionId: string, body: unknown): EndRequest {

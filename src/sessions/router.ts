@@ -1,27 +1,25 @@
 import { Router } from 'express';
-import * as z from 'zod';
-import { type BodyBudget, fields, jsonBody, Problem, parseQuery, sendJson } from '../runtime/http/index.ts';
+import {
+  type BodyBudget,
+  callerOf,
+  jsonBody,
+  Problem,
+  parseQuery,
+  requireUser,
+  sendJson,
+} from '../runtime/http/index.ts';
 import type { createBegin } from './begin.ts';
 import type { Answered, createConverse } from './converse.ts';
 import type { Ended, EndSession } from './end.ts';
-import { notFound } from './not-found.ts';
+import { findOwn, requireOwn } from './own.ts';
 import type { NewMessage } from './ports.ts';
 import type { Reads } from './reads.ts';
-import { parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
+import { page, parseEnd, parseMessages, parseSession, requireSessionId } from './request.ts';
 import { presentMessage, presentSession, presentStats } from './views.ts';
 
 /** When `GET /sync_now` was deprecated: 30 November 2026 (RFC 9745). */
 const deprecated = '@1795996800';
 const endBodyBytes = 65_536;
-
-const page = z.strictObject({
-  cursor: z
-    .string('must be given once')
-    .regex(/^\d{1,9}$/, 'must be the next_cursor of an earlier answer')
-    .transform(Number)
-    .default(0),
-  limit: fields.limit(100),
-});
 
 export type Sessions = {
   readonly begin: ReturnType<typeof createBegin>;
@@ -43,6 +41,7 @@ export function sessionsRouter(
 
   router.post('/v1/sessions', ...body, async (request, response) => {
     const { head, isNew } = parseSession(request.body);
+    requireUser(callerOf(response), head.userId);
     const before = await sessions.begin(head, isNew);
     if (before !== null && before.userId !== head.userId)
       throw new Problem(409, 'session_exists', 'another user has a session with this id');
@@ -67,19 +66,20 @@ export function sessionsRouter(
   });
 
   router.get('/v1/sessions/:id', async (request, response) => {
-    const view = await find(request.params.id);
+    const view = await findOwn(reads, request.params.id, callerOf(response));
     sendJson(response, 200, { ...presentSession(view), history: view.history.map(presentMessage) });
   });
 
   router.get('/v1/sessions/:id/stats', async (request, response) => {
-    sendJson(response, 200, presentStats(await find(request.params.id)));
+    sendJson(response, 200, presentStats(await findOwn(reads, request.params.id, callerOf(response))));
   });
 
   router.get('/v1/sessions/:id/messages', async (request, response) => {
     const { cursor, limit } = parseQuery(page, request.query);
     const sessionId = requireSessionId(request.params.id);
+    await requireOwn(reads, sessionId, callerOf(response));
     const found = await reads.messagesAfter(sessionId, cursor, limit + 1);
-    if (found.length === 0) await find(sessionId);
+    if (found.length === 0) await findOwn(reads, sessionId, callerOf(response));
     const messages = found.slice(0, limit);
     sendJson(response, 200, {
       messages: messages.map(presentMessage),
@@ -90,6 +90,7 @@ export function sessionsRouter(
   router.post('/v1/sessions/:id/messages', ...body, async (request, response) => {
     const sessionId = requireSessionId(request.params['id']);
     const { messages, isList } = parseMessages(request.body);
+    await requireOwn(reads, sessionId, callerOf(response));
     const answered = await sessions.converse(sessionId, messages);
     if (answered.taken.every(({ isReplay }) => isReplay)) response.setHeader('Idempotency-Replayed', 'true');
     const status = answered.reply !== null && 'message' in answered.reply ? 200 : 202;
@@ -102,22 +103,17 @@ export function sessionsRouter(
     ...jsonBody(endBodyBytes, { optional: true }),
     async (request, response) => {
       const sessionId = requireSessionId(request.params['id']);
+      await requireOwn(reads, sessionId, callerOf(response));
       const ended = await sessions.endSession.end(sessionId, parseEnd(sessionId, request.body));
       sendEnded(response, ended);
     },
   );
 
   return router;
-
-  async function find(id: string) {
-    const view = await reads.session(requireSessionId(id));
-    if (view === null) throw notFound();
-    return view;
-  }
 }
 
 /** The same answer as for a conversation that comes whole. */
-export function sendEnded(response: Parameters<typeof sendJson>[0], ended: Ended): void {
+function sendEnded(response: Parameters<typeof sendJson>[0], ended: Ended): void {
   response.setHeader('Location', `/v1/conversations/${encodeURIComponent(ended.conversationId)}`);
   response.setHeader('Retry-After', '1');
   if (ended.replayed) response.setHeader('Idempotency-Replayed', 'true');

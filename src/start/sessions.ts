@@ -1,12 +1,18 @@
-import type { Response, Router } from 'express';
-import { type Acceptor, parseConversationRequest, type SessionEnd } from '../accept/index.ts';
+import type { Router } from 'express';
+import {
+  type Acceptor,
+  accepted,
+  acceptedHeaders,
+  parseConversationRequest,
+  type SessionEnd,
+} from '../accept/index.ts';
 import type { Config } from '../config.ts';
 import type { Turn } from '../event/conversation.ts';
 import type { EventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { connectRedis, liveSessions, type RedisLink } from '../redis/index.ts';
 import type { Gauge } from '../runtime/gauge.ts';
-import { type BodyBudget, Problem } from '../runtime/http/index.ts';
+import { type BodyBudget, type Caller, type Operation, Problem } from '../runtime/http/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
@@ -19,11 +25,13 @@ import {
   createRespond,
   createTake,
   createUnsynced,
+  type Ended,
   loadResponder,
   parseEnd,
+  requireOwn,
   requireSessionId,
   runSweep,
-  sendEnded,
+  sessionOperations,
   sessionsRouter,
   startSync,
 } from '../sessions/index.ts';
@@ -42,8 +50,9 @@ const firstConnectMs = 3_000;
 
 export type RunningSessions = {
   readonly router: Router;
+  readonly operations: readonly Operation[];
   /** `POST /v1/conversations/end` with a session id. */
-  end(body: SessionEnd, response: Response): Promise<void>;
+  end(body: SessionEnd, caller: Caller): Promise<Ended>;
   readonly gauges: readonly Gauge[];
   readonly link: Pick<RedisLink, 'state'>;
   backlog(): ReturnType<ReturnType<typeof liveSessions>['backlog']>;
@@ -139,9 +148,11 @@ export async function startSessions(
 
   return {
     router,
-    async end(body, response) {
+    operations: sessionOperations({ body: accepted, headers: acceptedHeaders }),
+    async end(body, caller) {
       const sessionId = requireSessionId(body.session_id);
-      sendEnded(response, await endSession.end(sessionId, parseEnd(sessionId, body)));
+      await requireOwn(reads, sessionId, caller);
+      return endSession.end(sessionId, parseEnd(sessionId, body));
     },
     gauges: [unsynced.gauge, ...(respond === null ? [] : [respond.gauge])],
     link,

@@ -1,4 +1,5 @@
-import type { Action, ActionKind, Control, ControlKind, Controls } from '../members/ports.ts';
+import type { Control, ControlKind, Controls } from '../members/ports.ts';
+import { recordAction } from './actions.ts';
 import { inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -45,7 +46,12 @@ const changes: Readonly<Record<ControlKind, string>> = {
 /** Sets a control and records who did it, together. */
 export async function act(
   store: Store,
-  action: Omit<Action, 'actedAt' | 'kind'> & { readonly kind: ControlKind },
+  action: {
+    readonly kind: ControlKind;
+    readonly target: string;
+    readonly value: number | null;
+    readonly actor: string;
+  },
   deadlineMs: number,
 ): Promise<void> {
   const { kind, target, value, actor } = action;
@@ -63,10 +69,7 @@ export async function act(
     await connection.query(
       'UPDATE fleet_members SET asked = asked + 1 WHERE seen_at > UTC_TIMESTAMP(3) - INTERVAL 1 DAY',
     );
-    await connection.query(
-      `INSERT INTO operator_actions (acted_at, actor, action, target, value) VALUES (UTC_TIMESTAMP(3), ?, ?, ?, ?)`,
-      [actor.slice(0, 255), kind, target, value === null ? null : String(value)],
-    );
+    await recordAction(connection, { actor, kind, target, value: value === null ? null : String(value) });
   });
 }
 
@@ -79,21 +82,4 @@ export async function listControls(store: Store, deadlineMs: number): Promise<Co
     ),
   );
   return rows.map(({ target, paused, concurrency }) => ({ target, isPaused: paused === 1, concurrency }));
-}
-
-/** Newest first. */
-export async function listActions(store: Store, limit: number, deadlineMs: number): Promise<Action[]> {
-  const rows = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<{ acted_at: Date; actor: string; action: ActionKind; target: string; value: string | null }[]>(
-      'SELECT acted_at, actor, action, target, value FROM operator_actions ORDER BY action_id DESC LIMIT ?',
-      [limit],
-    ),
-  );
-  return rows.map((r) => ({
-    actedAt: r.acted_at,
-    actor: r.actor,
-    kind: r.action,
-    target: r.target,
-    value: r.value === null ? null : Number(r.value),
-  }));
 }

@@ -1,3 +1,5 @@
+export { listActions, noteAction } from './actions.ts';
+export { createKey, listKeys, markKeysUsed, readKeyChanges, revokeKeys, rotateKey } from './api-keys.ts';
 export { countStart, markProcessing, uncountStart } from './attempts.ts';
 export {
   countStatus,
@@ -12,7 +14,7 @@ export {
 export { readSessionPage } from './chat-sessions/audit-sessions.ts';
 export { listSessions } from './chat-sessions/list-sessions.ts';
 export { storedSessions } from './chat-sessions/stored-sessions.ts';
-export { act, everyWorker, listActions, listControls, readControls } from './controls.ts';
+export { act, everyWorker, listControls, readControls } from './controls.ts';
 export {
   findClosed,
   findEvent,

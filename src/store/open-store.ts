@@ -36,7 +36,7 @@ const session = [
 /**
  * Opens the pools, after connecting once to check that the database answers.
  *
- * @param url  `mysql://…/name`, also for MariaDB.
+ * @param url  `mysql://…/name`, also for MariaDB; with `?tls=true` for TLS.
  * @param options.poolSize  connections of this process, those for accepts included.
  * @param options.connectTimeoutMs  also for the first answer: a server may accept connections and then stay silent.
  * @throws the driver's error if it cannot connect or is refused; `ETIMEDOUT`; the abort reason of `stop`.
@@ -50,11 +50,12 @@ export async function openStore(
     readonly stop?: AbortSignal;
   },
 ): Promise<Store> {
-  await connectOnce(url, options);
+  const at = addressOf(url);
+  await connectOnce(at, options);
   const accepting = options.acceptConnections ?? 0;
-  const pool = createPool(url, options.poolSize - accepting, options.connectTimeoutMs, session);
+  const pool = createPool(at, options.poolSize - accepting, options.connectTimeoutMs, session);
   // Pools connect on demand: a process that accepts nothing opens none of these.
-  const accepts = createPool(url, Math.max(1, accepting), options.connectTimeoutMs, [
+  const accepts = createPool(at, Math.max(1, accepting), options.connectTimeoutMs, [
     ...session,
     'SET SESSION autocommit = 0',
   ]);
@@ -65,7 +66,7 @@ export async function openStore(
     accepts,
     orm() {
       orm ??= import('./orm.ts')
-        .then(({ openOrm }) => openOrm(url, pool))
+        .then(({ openOrm }) => openOrm(at.uri, pool))
         .catch((error: unknown) => {
           orm = null; // the next use tries again
           throw error;
@@ -78,9 +79,19 @@ export async function openStore(
   };
 }
 
-function createPool(url: string, size: number, connectTimeoutMs: number, statements: readonly string[]): mysql2.Pool {
+type Address = { readonly uri: string; readonly ssl?: mysql2.SslOptions };
+
+/** With `?tls=true`, the server's certificate must be valid for its name, and of an authority that is trusted. */
+function addressOf(url: string): Address {
+  const parsed = new URL(url);
+  const hasTls = parsed.searchParams.get('tls') === 'true';
+  parsed.searchParams.delete('tls');
+  return { uri: parsed.href, ...(hasTls && { ssl: { rejectUnauthorized: true, verifyIdentity: true } }) };
+}
+
+function createPool(at: Address, size: number, connectTimeoutMs: number, statements: readonly string[]): mysql2.Pool {
   const pool = mysql2.createPool({
-    uri: url,
+    ...at,
     connectionLimit: size,
     connectTimeout: connectTimeoutMs,
     enableKeepAlive: true,
@@ -105,11 +116,11 @@ function createPool(url: string, size: number, connectTimeoutMs: number, stateme
 
 /** Opens one connection, runs a query on it and closes it. */
 async function connectOnce(
-  url: string,
+  at: Address,
   options: { readonly connectTimeoutMs: number; readonly stop?: AbortSignal },
 ): Promise<void> {
   options.stop?.throwIfAborted();
-  const connection = mysql2.createConnection({ uri: url, connectTimeout: options.connectTimeoutMs });
+  const connection = mysql2.createConnection({ ...at, connectTimeout: options.connectTimeoutMs });
   const { promise: abandoned, reject: abandon } = Promise.withResolvers<never>();
   const silent = new Error(`the database accepted a connection but gave no answer in ${options.connectTimeoutMs} ms`);
   const timer = setTimeout(() => abandon(Object.assign(silent, { code: 'ETIMEDOUT' })), options.connectTimeoutMs);

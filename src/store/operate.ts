@@ -1,7 +1,11 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Operated } from '../operate/ports.ts';
+import { recordAction } from './actions.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
+
+/** `actor`: who is recorded to have done it. */
+type By = { readonly actor: string; readonly deadlineMs: number };
 
 /**
  * FAILED → PENDING, due at once, with a fresh count of attempts. The last error stays on the row until an attempt
@@ -10,22 +14,24 @@ import type { Store } from './open-store.ts';
 const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_attempt_at = UTC_TIMESTAMP(3),
   published_at = DEFAULT, updated_at = UTC_TIMESTAMP(3)`;
 
-export function retryEvent(store: Store, conversationId: string, deadlineMs: number): Promise<Operated> {
-  return move(store, deadlineMs, conversationId, 'FAILED', (connection, eventId) =>
-    connection.query(`UPDATE conversation_events SET ${reopen} WHERE event_id = ?`, [eventId]),
-  );
+export function retryEvent(store: Store, conversationId: string, by: By): Promise<Operated> {
+  return move(store, by, conversationId, 'FAILED', async (connection, eventId) => {
+    await connection.query(`UPDATE conversation_events SET ${reopen} WHERE event_id = ?`, [eventId]);
+    await recordAction(connection, { actor: by.actor, kind: 'retry', target: conversationId, value: null });
+  });
 }
 
 /** PENDING → SKIPPED: never scored. A delivery already on its way finds a closed row and is dropped as a duplicate. */
-export function skipEvent(store: Store, conversationId: string, reason: string, deadlineMs: number): Promise<Operated> {
-  return move(store, deadlineMs, conversationId, 'PENDING', (connection, eventId) =>
-    connection.query(
+export function skipEvent(store: Store, conversationId: string, reason: string, by: By): Promise<Operated> {
+  return move(store, by, conversationId, 'PENDING', async (connection, eventId) => {
+    await connection.query(
       `UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL, error_code = 'SKIPPED',
         error_details = ?,
          updated_at = UTC_TIMESTAMP(3) WHERE event_id = ?`,
       [reason, eventId],
-    ),
-  );
+    );
+    await recordAction(connection, { actor: by.actor, kind: 'skip', target: conversationId, value: reason });
+  });
 }
 
 /**
@@ -36,7 +42,7 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
 export function retryFailed(
   store: Store,
   filter: { readonly errorCode?: string; readonly before?: Date; readonly after?: EventId },
-  options: { readonly limit: number; readonly deadlineMs: number },
+  options: By & { readonly limit: number },
 ): Promise<{ readonly retried: number; readonly last: EventId | null }> {
   return inTransaction(store, options.deadlineMs, async (connection) => {
     const conditions = ["status = 'FAILED'"];
@@ -62,6 +68,13 @@ export function retryFailed(
       await connection.query(`UPDATE conversation_events FORCE INDEX (PRIMARY) SET ${reopen} WHERE event_id IN (?)`, [
         rows.map((r) => r.event_id),
       ]);
+      const target = filter.errorCode ?? 'every FAILED event';
+      await recordAction(connection, {
+        actor: options.actor,
+        kind: 'retry-failed',
+        target,
+        value: String(rows.length),
+      });
     }
     return { retried: rows.length, last: rows.at(-1)?.event_id ?? null };
   });
@@ -69,7 +82,7 @@ export function retryFailed(
 
 function move(
   store: Store,
-  deadlineMs: number,
+  { deadlineMs }: By,
   conversationId: string,
   from: EventStatus,
   write: (connection: Connection, eventId: EventId) => Promise<unknown>,

@@ -1,4 +1,5 @@
 import type { ProfileRequest, ProfileResult } from '../diagnostics/ports.ts';
+import { recordAction } from './actions.ts';
 import { inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
@@ -74,11 +75,8 @@ export function askForProfile(
       [memberId, requestId, request.of, request.seconds],
     );
     await connection.query('UPDATE fleet_members SET asked = asked + 1 WHERE member_id = ?', [memberId]);
-    await connection.query(
-      `INSERT INTO operator_actions (acted_at, actor, action, target, value)
-       VALUES (UTC_TIMESTAMP(3), ?, 'profile', ?, ?)`,
-      [request.actor.slice(0, 255), request.target, String(request.seconds)],
-    );
+    const { actor, target, seconds } = request;
+    await recordAction(connection, { actor, kind: 'profile', target, value: String(seconds) });
     return true;
   });
 }

@@ -188,6 +188,27 @@ const MessageSchema = new EntitySchema({
   },
 });
 
+const KeySchema = new EntitySchema({
+  name: 'ApiKey',
+  tableName: 'api_keys',
+  columns: {
+    key_id: { type: 'char', length: 12, primary: true },
+    name: { type: 'varchar', length: 100 },
+    current_name: { type: 'varchar', length: 100, nullable: true },
+    hash: { type: 'binary', length: 32 },
+    hashed_with: { type: 'char', length: 8 },
+    scopes: { type: 'varchar', length: 100 },
+    bound_to: { type: 'varchar', length: 256, nullable: true },
+    per_minute: { type: 'int', unsigned: true, nullable: true },
+    created_at: moment,
+    created_by: { type: 'varchar', length: 255 },
+    expires_at: { ...moment, nullable: true },
+    revoked_at: { ...moment, nullable: true },
+    last_used_at: { type: 'datetime', precision: 0, nullable: true },
+    updated_at: moment,
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -199,4 +220,5 @@ export const schemas = [
   ProfileSchema,
   SessionSchema,
   MessageSchema,
+  KeySchema,
 ];

@@ -88,6 +88,7 @@ test('concurrent migrations leave one correct schema; a process without it says 
   );
   expect(tables.map((row) => row['t']).sort()).toEqual([
     'afterword_migrations',
+    'api_keys',
     'chat_messages',
     'chat_sessions',
     'conversation_events',
@@ -214,6 +215,7 @@ describe('every hot or operator query reads an index range', () => {
   });
 
   const deadlineMs = 10_000;
+  const by = { actor: 'a test', deadlineMs };
   const id = '019a0000-0000-7000-8000-000000000001' as EventId;
   const listed = (filter: Parameters<typeof listEvents>[1]) => (store: Store) =>
     listEvents(store, filter, { limit: 51, deadlineMs });
@@ -269,11 +271,11 @@ describe('every hot or operator query reads an index range', () => {
     ['list by user', listed({ userId: 'user_5' })],
     ['list by user and status', listed({ userId: 'user_5', status: 'FAILED', before: id })],
     ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
-    ['retry one', (store) => retryEvent(store, 'conv_1_1', deadlineMs)],
-    ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', deadlineMs)],
+    ['retry one', (store) => retryEvent(store, 'conv_1_1', by)],
+    ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', by)],
     [
       'retry many',
-      (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, deadlineMs }),
+      (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, ...by }),
     ],
     ['make one due', (store) => makeDue(store, id, deadlineMs)],
     [

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Pool, RowDataPacket } from 'mysql2/promise';
 import { Agent, request } from 'undici';
+import { expect } from 'vitest';
+import { wrongWith } from './contract.ts';
 
 const agent = new Agent({ connections: 100, headersTimeout: 60_000 });
 
@@ -11,10 +13,12 @@ export type Answer = {
   readonly body: any;
 };
 
-/** Sends a JSON request; the answer's body is parsed if it is JSON. */
+/**
+ * Sends a JSON request; the answer's body is parsed if it is JSON. Every answer is held against the document of the API.
+ */
 export async function call(
   base: string,
-  method: 'GET' | 'POST',
+  method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
   path: string,
   body?: unknown,
   headers: Record<string, string> = {},
@@ -29,7 +33,12 @@ export async function call(
     body: body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
   });
   const text = await answer.body.text();
-  return { status: answer.statusCode, headers: answer.headers, body: text.startsWith('{') ? JSON.parse(text) : text };
+  const parsed = text.startsWith('{') ? JSON.parse(text) : text;
+  const given = { status: answer.statusCode, headers: answer.headers, body: parsed };
+  expect(wrongWith(method, path, given), `${method} ${path} is not answered as the document of the API says`).toEqual(
+    [],
+  );
+  return given;
 }
 
 export const post = (base: string, body: unknown, headers?: Record<string, string>, options?: { timeoutMs?: number }) =>

@@ -10,7 +10,7 @@ const required = { DATABASE_URL: 'mysql://user:secret@db:3306/afterword', RABBIT
 test('.env.example lists every setting with its default, and nothing else', () => {
   const text = readFileSync(new URL('../../.env.example', import.meta.url), 'utf8');
   const listed = [...text.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$/gm)].map(([, name, value]) => [name, value]);
-  const composeOnly = ['MYSQL_ROOT_PASSWORD', 'MYSQL_PASSWORD', 'RABBITMQ_PASSWORD', 'API_PORT', 'ESPEAK'];
+  const composeOnly = ['MYSQL_ROOT_PASSWORD', 'MYSQL_PASSWORD', 'RABBITMQ_PASSWORD', 'API_HOST', 'API_PORT', 'ESPEAK'];
   expect(
     listed
       .map(([name]) => name)

@@ -1,24 +1,71 @@
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
+import cors from 'cors';
 import express, { type Express, type NextFunction, type Request, type Response, type Router } from 'express';
-import { PipelineError } from '../../event/fault.ts';
+import helmet from 'helmet';
 import { type Logger, withCorrelation } from '../log.ts';
 import { type Headers, spans } from '../spans.ts';
 import { telemetry } from '../telemetry.ts';
 import { allowedMethods } from './allowed-methods.ts';
-import { Problem, sendProblem } from './problem.ts';
+import { limitArrival } from './arrival.ts';
+import { type CertificateFiles, followCertificate, readCertificate } from './certificate.ts';
+import { ownPages, Problem, problemBase, sendProblem } from './problem.ts';
+import { problemOf } from './problem-of.ts';
 import { answerRefusals } from './refusals.ts';
 import { httpUrl } from './url.ts';
 
 const requestId = /^[\x21-\x7e]{1,128}$/;
 
+export type AppSettings = {
+  /** Origins of web pages that may call. */
+  readonly corsOrigins: readonly string[];
+  /** Proxies in front, as Express has it; null: none. */
+  readonly trustProxy: number | readonly string[] | null;
+  readonly problemBaseUrl: string | null;
+  /** It is served over TLS. */
+  readonly hasTls: boolean;
+};
+
+/** Answers are data: browsers should neither guess their types, nor show them in frames, nor tell others of them. */
+function protect(hasTls: boolean) {
+  return helmet({
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    strictTransportSecurity: hasTls,
+    crossOriginOpenerPolicy: false,
+    originAgentCluster: false,
+    xDnsPrefetchControl: false,
+    xDownloadOptions: false,
+    xFrameOptions: false,
+    xPermittedCrossDomainPolicies: false,
+    xXssProtection: false,
+  });
+}
+
+/** What a page of another origin may send and see. */
+const sent = [
+  'Authorization',
+  'Content-Type',
+  'If-None-Match',
+  'Last-Event-ID',
+  'Prefer',
+  'Traceparent',
+  'X-Request-Id',
+];
+const seen = [
+  ...['ETag', 'Idempotency-Replayed', 'Location', 'Preference-Applied', 'RateLimit', 'RateLimit-Policy'],
+  ...['Retry-After', 'WWW-Authenticate', 'X-Request-Id'],
+];
+
 /** Creates an Express app with the given routers, request ids, and problem documents for all errors. */
-export function createApp(routers: readonly Router[], log: Logger): Express {
+export function createApp(routers: readonly Router[], settings: AppSettings, log: Logger): Express {
   const app = express();
   app.disable('x-powered-by');
   // GET handlers that want an ETag compute it; here it would hash every answer to the hot POST.
   app.disable('etag');
   app.set('query parser', 'simple');
+  app.set(problemBase, settings.problemBaseUrl ?? ownPages);
+  if (settings.trustProxy !== null) app.set('trust proxy', settings.trustProxy);
   app.use((request, response, next) => {
     const given = request.headers['x-request-id'];
     const id = typeof given === 'string' && requestId.test(given) ? given : randomUUID();
@@ -27,8 +74,13 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
       throw new Problem(400, 'host_missing', 'there is no Host header');
     // Rejects invalid percent-encoding, which Express ignores: it would look up a user with another name.
     if (request.url.includes('%')) decodeURIComponent(request.url);
+    limitArrival(request, response);
     withCorrelation({ request_id: id }, () => aroundRequest(request, response, next));
   });
+  app.use(protect(settings.hasTls));
+  const { corsOrigins } = settings;
+  if (corsOrigins.length > 0)
+    app.use(cors({ origin: [...corsOrigins], allowedHeaders: sent, exposedHeaders: seen, maxAge: 600 }));
   for (const router of routers) app.use(router);
   app.use((request, response) => {
     const allowed = allowedMethods(routers, request.path);
@@ -43,7 +95,7 @@ export function createApp(routers: readonly Router[], log: Logger): Express {
     throw new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
-    const problem = toProblem(error, request);
+    const problem = problemOf(error, request);
     telemetry.refused.tell({ status: problem.status, code: problem.code });
     if (problem.status >= 500)
       log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
@@ -80,53 +132,38 @@ function aroundRequest(request: Request, response: Response, next: NextFunction)
 /** Listens. Every request must arrive within a time limit, so that slow clients cannot pile up. */
 export async function listen(
   app: Express,
-  { host, port, maxBodyBytes }: { readonly host: string; readonly port: number; readonly maxBodyBytes: number },
+  options: {
+    readonly host: string;
+    readonly port: number;
+    readonly maxBodyBytes: number;
+    readonly problemBaseUrl: string | null;
+    /** Null: plain HTTP. */
+    readonly certificate: CertificateFiles | null;
+  },
+  log: Logger,
 ): Promise<{ server: Server; url: string }> {
-  const server = createServer(
-    {
-      requireHostHeader: false,
-      requestTimeout: 30_000,
-      headersTimeout: 10_000,
-      connectionsCheckingInterval: 5_000,
-      keepAliveTimeout: 65_000,
-    },
-    app,
-  );
-  answerRefusals(server, app, maxBodyBytes);
+  const { host, port, certificate } = options;
+  const times = {
+    requireHostHeader: false,
+    // Bodies have a limit of their own (arrival.ts), because a batch may take as long as it likes.
+    requestTimeout: 0,
+    headersTimeout: 10_000,
+    connectionsCheckingInterval: 5_000,
+    keepAliveTimeout: 65_000,
+  };
+  let server: Server;
+  if (certificate === null) server = createServer(times, app);
+  else {
+    const secure = createSecureServer({ ...times, ...readCertificate(certificate) }, app);
+    followCertificate(secure, certificate, log);
+    server = secure;
+  }
+  answerRefusals(server, app, options);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host, port, backlog: 1_024 }, () => resolve());
   });
   const address = server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
-  return { server, url: httpUrl(host, actual) };
-}
-
-function toProblem(error: unknown, request: Request): Problem {
-  if (error instanceof Problem) return error;
-  if (error instanceof PipelineError && error.kind === 'transient') {
-    const detail =
-      'the service cannot do this now, or cannot tell whether it was done; the same request may be repeated';
-    return new Problem(503, error.code.toLowerCase(), detail, { retryAfterSeconds: 2, cause: error });
-  }
-  const type = (error as { type?: unknown } | null)?.type;
-  switch (type) {
-    case 'entity.too.large':
-      return new Problem(413, 'body_too_large', `the body is larger than ${(error as { limit?: number }).limit} bytes`);
-    case 'encoding.unsupported':
-      return new Problem(415, 'unsupported_encoding', 'the Content-Encoding must be gzip, deflate, br or identity');
-    case 'request.aborted':
-    case 'request.size.invalid':
-      return new Problem(400, 'incomplete_body', 'the body ended before its declared length');
-  }
-  if (error instanceof URIError)
-    return new Problem(400, 'bad_path', 'the path or the query is not valid percent-encoded UTF-8');
-  const status = (error as { status?: unknown } | null)?.status;
-  // The error codes differ between the decompressors.
-  if (status === 400 && request.headers['content-encoding'] !== undefined) {
-    return new Problem(400, 'bad_encoding', 'the body is not what its Content-Encoding says');
-  }
-  if (typeof status === 'number' && status >= 400 && status < 500)
-    return new Problem(status, 'bad_request', 'the request cannot be read');
-  return new Problem(500, 'internal_error', 'something unexpected went wrong; the log has it under this request id');
+  return { server, url: httpUrl(host, actual, certificate !== null) };
 }

@@ -42,19 +42,24 @@ function parse(request: Request, response: Response, next: NextFunction): void {
   if (response.headersSent) return;
   const raw: unknown = request.body;
   if (!Buffer.isBuffer(raw) || raw.length === 0) throw new Problem(400, 'empty_body', 'the request has no body');
+  request.body = parseJson(raw);
+  next();
+}
+
+/** @throws {Problem} 400 */
+export function parseJson(bytes: Buffer): unknown {
   let text: string;
   try {
-    text = utf8.decode(raw);
+    text = utf8.decode(bytes);
   } catch {
     throw new Problem(400, 'invalid_utf8', 'the body is not valid UTF-8');
   }
   try {
-    request.body = JSON.parse(text) as unknown;
+    return JSON.parse(text) as unknown;
   } catch {
     // The parser's own message quotes the text.
     throw new Problem(400, 'invalid_json', 'the body is not valid JSON');
   }
-  next();
 }
 
 export type BodyBudget = { readonly handler: RequestHandler; readonly gauge: Gauge };

@@ -15,7 +15,8 @@ export const fields = {
       .refine(
         (s) => inRange(codePoints(s), min, max),
         min === 0 ? `must have at most ${max} characters` : `must have ${min} to ${max} characters`,
-      );
+      )
+      .meta({ ...(min > 0 && { minLength: min }), maxLength: max });
   },
 
   /** Of a page. */
@@ -26,15 +27,19 @@ export const fields = {
       .regex(/^\d{1,3}$/, message)
       .transform(Number)
       .pipe(z.number().min(1, message).max(200, message))
-      .default(byDefault);
+      .default(byDefault)
+      .meta({ override: { type: 'integer', minimum: 1, maximum: 200, default: byDefault } });
   },
 
-  time: z.string('must be a string').transform((s, context) => {
-    const parsed = parseTime(s);
-    if (parsed) return parsed;
-    context.addIssue('must be an ISO 8601 date and time with zone, such as 2026-01-31T20:15:00Z');
-    return z.NEVER;
-  }),
+  time: z
+    .string('must be a string')
+    .meta({ format: 'date-time' })
+    .transform((s, context) => {
+      const parsed = parseTime(s);
+      if (parsed) return parsed;
+      context.addIssue('must be an ISO 8601 date and time with zone, such as 2026-01-31T20:15:00Z');
+      return z.NEVER;
+    }),
 } as const;
 
 /** @throws {Problem} 422 that lists every error in the body. */

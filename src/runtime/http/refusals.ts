@@ -13,15 +13,19 @@ const early: Readonly<Record<string, Problem>> = {
 const unreadable = new Problem(400, 'bad_request', 'this is not an HTTP/1.1 request');
 
 /** Answers what Node would refuse with an empty response with a problem document, like all other errors. */
-export function answerRefusals(server: Server, app: RequestListener, maxBodyBytes: number): void {
+export function answerRefusals(
+  server: Server,
+  app: RequestListener,
+  { maxBodyBytes, problemBaseUrl }: { readonly maxBodyBytes: number; readonly problemBaseUrl: string | null },
+): void {
   server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
-    const { status, body, headers } = rawAnswer(early[error.code ?? ''] ?? unreadable);
+    const { status, body, headers } = rawAnswer(early[error.code ?? ''] ?? unreadable, problemBaseUrl);
     const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
     socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
   });
   const refuse = (response: ServerResponse, problem: Problem) => {
-    const { status, body, headers } = rawAnswer(problem);
+    const { status, body, headers } = rawAnswer(problem, problemBaseUrl);
     response.writeHead(status, headers).end(body);
   };
   server.on('checkExpectation', (_request: IncomingMessage, response: ServerResponse) => {
@@ -40,9 +44,9 @@ export function answerRefusals(server: Server, app: RequestListener, maxBodyByte
   });
 }
 
-function rawAnswer(problem: Problem) {
+function rawAnswer(problem: Problem, base: string | null) {
   const id = randomUUID();
-  const body = problemText(problem, id);
+  const body = problemText(problem, id, base ?? undefined);
   const headers = {
     'X-Request-Id': id,
     'Content-Type': 'application/problem+json; charset=utf-8',

@@ -53,7 +53,7 @@ export type Remote = {
 };
 
 /** Is told of each attempt. One that is still under way when the call fails never ends. */
-export type Watch = {
+type Watch = {
   readonly onSend: () => void;
   /** `answered`: with what was agreed. */
   readonly onEnd: (outcome: 'answered' | RemoteReason) => void;

@@ -9,6 +9,7 @@ import { EventTraces1764200000000 } from './1764200000000-event-traces.ts';
 import { FleetProfiles1764200000001 } from './1764200000001-fleet-profiles.ts';
 import { MembersAsked1764200000002 } from './1764200000002-members-asked.ts';
 import { ChatSessions1764300000000 } from './1764300000000-chat-sessions.ts';
+import { ApiKeys1764500000000 } from './1764500000000-api-keys.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -25,4 +26,5 @@ export const migrations = [
   FleetProfiles1764200000001,
   MembersAsked1764200000002,
   ChatSessions1764300000000,
+  ApiKeys1764500000000,
 ];

@@ -1,0 +1,160 @@
+import { once } from 'node:events';
+import type { Request, RequestHandler, Response } from 'express';
+import type { Gauge } from '../runtime/gauge.ts';
+import {
+  callerOf,
+  type Line,
+  linesOf,
+  mayTakeLong,
+  Problem,
+  parseJson,
+  presentProblem,
+  problemOf,
+} from '../runtime/http/index.ts';
+import { presentTaken, type Taken } from './take.ts';
+
+/** Lines of one batch that are being accepted: enough for full commits, also while others are being made. */
+const maxLines = 256;
+/** Their bytes. One more line may be above this. */
+const maxLineBytes = 4 * 1_024 * 1_024;
+/** Batches at the same time; more would only share the same commits. */
+const maxBatches = 16;
+/** Answers that are ready go out together, at most this long. */
+const maxWriteBytes = 65_536;
+
+const mediaTypes = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines|jsonlines)\s*(?:;|$)/i;
+
+/** Counts the batches of a process. */
+export function createBatches() {
+  let open = 0;
+  return {
+    gauge: { name: 'batches', bound: maxBatches, held: () => open } satisfies Gauge,
+    /** @returns what ends it. @throws {Problem} 503 */
+    begin(): () => void {
+      if (open >= maxBatches)
+        throw new Problem(503, 'overloaded', 'too many batches are being taken; try again shortly', {
+          retryAfterSeconds: 1,
+        });
+      open++;
+      return () => void open--;
+    },
+  };
+}
+
+/**
+ * `POST /v1/conversations/end/batch`: a body per line, and an answer per line, in the same order and as soon as it is
+ * there. Reads no further than it can accept, and accepts no further than the client reads.
+ */
+export function batchHandler(options: {
+  readonly take: (body: unknown, response: Response) => Promise<Taken>;
+  readonly batches: ReturnType<typeof createBatches>;
+  readonly maxBodyBytes: number;
+  readonly stop: AbortSignal;
+}): RequestHandler {
+  const { take, batches, maxBodyBytes, stop } = options;
+
+  async function answer({ number, bytes }: Line, response: Response): Promise<string> {
+    try {
+      if (bytes === null) throw new Problem(413, 'body_too_large', `the line is longer than ${maxBodyBytes} bytes`);
+      await callerOf(response).charge?.(1);
+      const taken = await take(parseJson(bytes), response);
+      return lineOf({ line: number, status: 202, replayed: taken.replayed, body: presentTaken(taken) });
+    } catch (error) {
+      const problem = problemOf(error);
+      return lineOf({ line: number, status: problem.status, replayed: false, body: presentProblem(problem, response) });
+    }
+  }
+
+  return async (request, response) => {
+    requireLines(request);
+    const end = batches.begin();
+    response.once('close', end);
+    mayTakeLong(request);
+    response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8' });
+    response.flushHeaders();
+    const queue = createQueue(response);
+    try {
+      for await (const line of linesOf(request, maxBodyBytes)) {
+        // What was read is answered; the client sends the rest to another process.
+        if (stop.aborted || response.destroyed) break;
+        await queue.add(answer(line, response), line.bytes?.length ?? 0);
+      }
+      await queue.end();
+      response.end();
+    } catch {
+      // The client has left in the middle of a line: what it saw no answer for, it sends again.
+      response.destroy();
+    }
+  };
+}
+
+/** Answers in the order in which they were added, as soon as they are there. */
+function createQueue(response: Response) {
+  const waiting: { readonly text: Promise<string>; readonly bytes: number }[] = [];
+  let bytes = 0;
+  let changed = Promise.withResolvers<void>();
+  let isEnded = false;
+  const written = write();
+  written.catch(() => {}); // told by `add` and `end`
+  const change = () => {
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+
+  async function write(): Promise<void> {
+    for (;;) {
+      const first = waiting[0];
+      if (first === undefined) {
+        if (isEnded) return;
+        await changed.promise;
+        continue;
+      }
+      let text = await first.text;
+      take();
+      // Those that are ready by now.
+      for (let next = await ready(); next !== null && text.length < maxWriteBytes; next = await ready()) {
+        text += next;
+        take();
+      }
+      change();
+      if (response.destroyed) throw new Error('the client has left');
+      if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    }
+  }
+
+  function take(): void {
+    bytes -= waiting.shift()?.bytes ?? 0;
+  }
+
+  /** The next answer if it is there, else null. */
+  function ready(): Promise<string | null> {
+    const next = waiting[0];
+    return next === undefined ? Promise.resolve(null) : Promise.race([next.text, Promise.resolve(null)]);
+  }
+
+  return {
+    /** Waits until there is room for more. */
+    async add(text: Promise<string>, size: number): Promise<void> {
+      waiting.push({ text, bytes: size });
+      bytes += size;
+      change();
+      while (waiting.length >= maxLines || bytes >= maxLineBytes) await Promise.race([changed.promise, written]);
+    },
+    async end(): Promise<void> {
+      isEnded = true;
+      change();
+      await written;
+    },
+  };
+}
+
+function requireLines({ headers }: Request): void {
+  if (!mediaTypes.test(headers['content-type'] ?? ''))
+    throw new Problem(415, 'unsupported_media_type', 'the body must be sent with Content-Type: application/x-ndjson');
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity')
+    throw new Problem(415, 'unsupported_encoding', 'a batch cannot be compressed');
+}
+
+function lineOf(answer: object): string {
+  return `${JSON.stringify(answer)}\n`;
+}

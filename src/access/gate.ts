@@ -1,0 +1,80 @@
+import { type Request, type Response, Router } from 'express';
+import { LRUCache } from 'lru-cache';
+import { type Scope, setCaller } from '../runtime/http/caller.ts';
+import { Problem } from '../runtime/http/index.ts';
+import type { Logger } from '../runtime/log.ts';
+import type { Keyring, Known, Refusal } from './keyring.ts';
+import type { Limits } from './limits.ts';
+
+/** An endpoint, and the scope it needs; null: none, not even a key. */
+type Guarded = { readonly method: string; readonly path: string; readonly scope: Scope | null };
+
+/** A refused key is logged once in this time, however often it is sent. */
+const sayEveryMs = 60_000;
+
+/**
+ * Lets a request pass that has a key with the scope of its endpoint. Whatever is not among the endpoints needs `admin`:
+ * one that was forgotten here is closed, not open.
+ */
+export function gateRouter(options: {
+  readonly keyring: Keyring;
+  readonly limits: Limits;
+  readonly endpoints: readonly Guarded[];
+  /** `KEY_REQUESTS_PER_MINUTE`, for keys without a limit of their own; 0: none. */
+  readonly perMinute: number;
+  readonly log: Logger;
+}): Router {
+  const { keyring, limits, log } = options;
+  const router = Router();
+  const said = new LRUCache<string, true>({ max: 1_000, ttl: sayEveryMs });
+  const passed = new WeakSet<Request>();
+
+  async function check(scope: Scope, request: Request, response: Response): Promise<void> {
+    if (keyring.isOpen) return;
+    const { key, caller } = await identify(request, response);
+    const perMinute = key.perMinute ?? options.perMinute;
+    const charge = (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
+    setCaller(response, perMinute === 0 ? caller : { ...caller, charge });
+    if (!caller.may(scope)) {
+      response.setHeader('WWW-Authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
+      throw new Problem(403, 'scope_missing', `this needs a key with the scope "${scope}"`);
+    }
+    if (perMinute !== 0) await charge(1);
+  }
+
+  async function identify(request: Request, response: Response): Promise<Known> {
+    const given = request.headers.authorization;
+    if (given === undefined) {
+      response.setHeader('WWW-Authenticate', 'Bearer realm="afterword"');
+      throw new Problem(401, 'key_missing', 'send an API key as a bearer token (Authorization: Bearer afw_live_…)');
+    }
+    const token = /^Bearer +([^\s]+)$/i.exec(given)?.[1];
+    const found: Known | Refusal = token === undefined ? notBearer : await keyring.find(token);
+    if ('key' in found) return found;
+    // Neither the token nor any part of it: it may be one of somewhere else.
+    const id = `${found.code} ${request.ip}`;
+    if (!said.has(id)) {
+      said.set(id, true);
+      log.warn(
+        { code: found.code, detail: found.detail, from: request.ip },
+        'a request with a bad API key was refused',
+      );
+    }
+    response.setHeader('WWW-Authenticate', `Bearer error="invalid_token", error_description="${found.code}"`);
+    throw new Problem(401, found.code, found.detail);
+  }
+
+  for (const { method, path, scope } of options.endpoints)
+    router[method.toLowerCase() as 'get' | 'post'](path, async (request, response, next) => {
+      if (scope !== null) await check(scope, request, response);
+      passed.add(request);
+      next();
+    });
+  router.use(async (request, response, next) => {
+    if (!passed.has(request)) await check('admin', request, response);
+    next();
+  });
+  return router;
+}
+
+const notBearer: Refusal = { code: 'key_invalid', detail: 'the Authorization header must be "Bearer" and an API key' };

@@ -1,0 +1,144 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Caller } from '../runtime/http/caller.ts';
+import type { Logger } from '../runtime/log.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import type { ApiKey, MarkUsed, ReadKeys } from './ports.ts';
+import { fingerprintOf, hashToken, isSameHash, keyIdOf } from './token.ts';
+
+/** Why a token was refused; `detail` is for its owner. */
+export type Refusal = { readonly code: 'key_invalid' | 'key_revoked' | 'key_expired'; readonly detail: string };
+export type Known = { readonly key: ApiKey; readonly caller: Caller };
+
+export type Keyring = {
+  /** No key was ever created: the API asks for none. */
+  readonly isOpen: boolean;
+  /** APIs of the fleet, this one included. */
+  readonly apis: number;
+  find(token: string): Promise<Known | Refusal>;
+  /** Ends with what was used since the last minute. */
+  close(): Promise<void>;
+};
+
+/** A revocation counts after this long, in every API. */
+const pollMs = 2_000;
+/** A key that nobody knows may have been created just now: worth a look, but guesses share one, at most twice a second. */
+const lookAgainMs = 500;
+const answerMs = 2_000;
+const flushMs = 60_000;
+
+const invalid: Refusal = { code: 'key_invalid', detail: 'this is not a valid API key' };
+
+/**
+ * All keys, in memory: requests are checked without the database, so that guesses cost it nothing, and what was known
+ * counts while it is away. Changes are read every two seconds.
+ *
+ * @param options.secret  `API_KEY_SECRET`, or empty.
+ * @throws what `readKeys` throws, at first.
+ */
+export async function openKeyring(options: {
+  readonly readKeys: ReadKeys;
+  readonly markUsed: MarkUsed;
+  readonly secret: string;
+  readonly log: Logger;
+}): Promise<Keyring> {
+  const { secret, log } = options;
+  const fingerprint = fingerprintOf(secret);
+  const keys = new Map<string, Known>();
+  const used = new Set<string>();
+  let newest: Date | null = null;
+  let apis = 1;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+  let looking: Promise<void> | null = null;
+  let again: Promise<void> | null = null;
+
+  async function look(): Promise<void> {
+    const changes = await options.readKeys(newest);
+    for (const key of changes.keys) keys.set(key.keyId, { key, caller: callerWith(key) });
+    if (newest === null && changes.newest !== null) log.info('there are API keys: requests need one');
+    newest = changes.newest ?? newest;
+    apis = Math.max(1, changes.apis);
+  }
+
+  function lookOnce(): Promise<void> {
+    lookedAt = performance.now();
+    looking ??= look().finally(() => {
+      looking = null;
+    });
+    return looking;
+  }
+
+  /** As soon as it may be: all who ask meanwhile wait for the same one. */
+  function lookAgain(): Promise<void> {
+    again ??= delay(Math.max(0, lookedAt + lookAgainMs - performance.now())).then(async () => {
+      // One that is under way may have begun before the key was there.
+      await looking?.catch(() => {});
+      again = null;
+      return lookOnce();
+    });
+    return again;
+  }
+
+  function quietly(work: Promise<void>): Promise<void> {
+    return work.catch((error: unknown) => log.debug({ err: error }, 'API keys are as they were'));
+  }
+
+  async function flush(): Promise<void> {
+    if (used.size === 0) return;
+    const ids = [...used];
+    used.clear();
+    await options.markUsed(ids);
+  }
+
+  await lookOnce();
+  const timers = [
+    setInterval(() => void quietly(lookOnce()), pollMs),
+    setInterval(() => void quietly(flush()), flushMs),
+  ];
+  for (const timer of timers) timer.unref();
+
+  return {
+    get isOpen() {
+      return newest === null;
+    },
+    get apis() {
+      return apis;
+    },
+    async find(token) {
+      const keyId = keyIdOf(token);
+      if (keyId === null) return invalid;
+      if (!keys.has(keyId)) await settlesWithin(quietly(lookAgain()), answerMs);
+      const known = keys.get(keyId);
+      // A hash is made and compared for an unknown id, too: the answer takes as long.
+      const hash = hashToken(token, secret);
+      if (!isSameHash(hash, known?.key.hash ?? Buffer.alloc(hash.length)) || known === undefined) {
+        if (known !== undefined && known.key.hashedWith !== fingerprint) sayOtherSecret(log, known.key);
+        return invalid;
+      }
+      const { key } = known;
+      if (key.revokedAt !== null) return { code: 'key_revoked', detail: `this API key (${key.name}) was revoked` };
+      if (key.expiresAt !== null && key.expiresAt.getTime() <= Date.now())
+        return { code: 'key_expired', detail: `this API key (${key.name}) expired on ${key.expiresAt.toISOString()}` };
+      used.add(keyId);
+      return known;
+    },
+    async close() {
+      for (const timer of timers) clearInterval(timer);
+      await settlesWithin(quietly(flush()), answerMs);
+    },
+  };
+}
+
+function sayOtherSecret(log: Logger, { keyId, name }: ApiKey): void {
+  log.warn({ key: name, key_id: keyId }, 'a key was refused that was made with another API_KEY_SECRET than this one');
+}
+
+function callerWith({ keyId, name, scopes, boundTo }: ApiKey): Caller {
+  const given = new Set(scopes);
+  const isAdmin = given.has('admin');
+  return {
+    name: `key ${name} (${keyId})`,
+    charge: null,
+    may: (scope) => isAdmin || given.has(scope),
+    boundTo: boundTo === null ? null : boundTo.endsWith('*') ? { prefix: boundTo.slice(0, -1) } : { userId: boundTo },
+  };
+}

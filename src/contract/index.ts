@@ -1,0 +1,2 @@
+export { contractOperations } from './operations.ts';
+export { contractRouter } from './router.ts';

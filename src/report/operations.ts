@@ -1,0 +1,111 @@
+import * as z from 'zod';
+import { eventStatuses } from '../event/event.ts';
+import { friendshipLevels } from '../event/friendship.ts';
+import { answerFields, type Operation } from '../runtime/http/index.ts';
+import { itemQuery, listQuery } from './query.ts';
+
+const { time, object } = answerFields;
+const level = z.enum(friendshipLevels);
+
+const conversationStatus = z
+  .object({
+    conversation_id: z.string(),
+    event_id: z.uuid(),
+    user_id: z.string(),
+    bot_type: z.string(),
+    bot_id: z.string(),
+    bot_name: z.string(),
+    agent_tag: z.string().nullable(),
+    start_time: time,
+    end_time: time,
+    status: z.enum(eventStatuses),
+    attempt_count: z.int(),
+    created_at: time,
+    updated_at: time,
+    processed_at: time.nullable(),
+    next_attempt_at: time.nullable(),
+    processing: z.object({ attempt_started_at: time.nullable(), worker: z.string().nullable() }).nullable(),
+    error: z
+      .object({ code: z.string(), details: z.string().nullable() })
+      .nullable()
+      .meta({ description: 'Of the last attempt that failed.' }),
+    result: z
+      .object({
+        friendship_score_change: z.number(),
+        new_friendship_level: level,
+        score_calculation_details: object,
+      })
+      .nullable(),
+    conversation_log: z.array(object).nullish().meta({ description: 'With include=log; null once it was removed.' }),
+    metadata: object.nullish().meta({ description: 'With include=metadata.' }),
+  })
+  .meta({ id: 'Conversation' });
+
+const friendship = z
+  .object({
+    user_id: z.string(),
+    friendship_score: z.number(),
+    friendship_level: level,
+    streak_day: z.int(),
+    last_interaction_date: time.nullable(),
+    updated_at: time,
+    topics: z.array(z.object({ topic_id: z.string(), score: z.number(), turns: z.int(), level, last_date: time })),
+  })
+  .meta({ id: 'Friendship' });
+
+const cached = z.object({ ETag: z.string(), 'Cache-Control': z.string() });
+const unchanged = { what: 'As it was (If-None-Match).' } as const;
+
+export const reportOperations: readonly Operation[] = [
+  {
+    id: 'getConversation',
+    method: 'get',
+    path: '/v1/conversations/{id}',
+    scope: 'read',
+    tag: 'Conversations',
+    summary: 'Status and result of a conversation',
+    query: itemQuery,
+    requestHeaders: z.object({
+      Prefer: z
+        .string()
+        .optional()
+        .meta({ description: '`wait=10`: answer as soon as it is closed, at most after that many seconds (30).' }),
+    }),
+    answers: {
+      200: { what: 'The conversation.', content: { schema: conversationStatus }, headers: cached },
+      304: unchanged,
+    },
+    problems: { 404: ['conversation_not_found'], 422: ['invalid_query'] },
+  },
+  {
+    id: 'listConversations',
+    method: 'get',
+    path: '/v1/conversations',
+    scope: 'read',
+    tag: 'Conversations',
+    summary: 'Conversations, newest first',
+    description: 'A key that is bound to several users has to name one of them.',
+    query: listQuery,
+    answers: {
+      200: {
+        what: 'A page.',
+        content: {
+          schema: z.object({ conversations: z.array(conversationStatus), next_cursor: z.string().nullable() }),
+        },
+        headers: cached,
+      },
+      304: unchanged,
+    },
+    problems: { 422: ['invalid_query'] },
+  },
+  {
+    id: 'getFriendship',
+    method: 'get',
+    path: '/v1/users/{id}/friendship',
+    scope: 'read',
+    tag: 'Users',
+    summary: 'Friendship of a user, with its topics',
+    answers: { 200: { what: 'The friendship.', content: { schema: friendship }, headers: cached }, 304: unchanged },
+    problems: { 404: ['user_not_found'] },
+  },
+];

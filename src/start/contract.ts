@@ -1,0 +1,35 @@
+import { accepted, acceptedHeaders, acceptOperations } from '../accept/index.ts';
+import { contractOperations } from '../contract/index.ts';
+import { diagnosticsOperations } from '../diagnostics/index.ts';
+import { healthOperations } from '../health/index.ts';
+import { operateOperations } from '../operate/index.ts';
+import { pronunciationOperations } from '../pronunciation/operations.ts';
+import { reportOperations } from '../report/index.ts';
+import type { Operation } from '../runtime/http/index.ts';
+
+/**
+ * Every endpoint of an API.
+ * @param options.sessions  those of live sessions, if there are any.
+ */
+export function operationsOf(options: {
+  readonly sessions: readonly Operation[];
+  readonly hasDiagnostics: boolean;
+}): Operation[] {
+  return [
+    ...acceptOperations,
+    ...options.sessions,
+    ...reportOperations,
+    ...pronunciationOperations,
+    ...operateOperations,
+    ...healthOperations,
+    ...(options.hasDiagnostics ? diagnosticsOperations : []),
+    ...contractOperations,
+  ];
+}
+
+/** Those of an API with everything that can be switched on: what the recorded document has. */
+export async function everyOperation(): Promise<Operation[]> {
+  const { sessionOperations } = await import('../sessions/index.ts');
+  const sessions = sessionOperations({ body: accepted, headers: acceptedHeaders });
+  return operationsOf({ sessions, hasDiagnostics: true });
+}
