@@ -19,6 +19,7 @@ WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json ./
 COPY src ./src
+COPY docs/problems ./docs/problems
 RUN install -d -o node -g node compiled
 # Node keeps one cache folder per user. The image also works as another user, which then compiles on its own.
 USER node

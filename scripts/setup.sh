@@ -1,6 +1,8 @@
 # Sourced by the commands in this folder: installs Node 24 and the packages if they are missing, and says so.
 # Puts the right node first in PATH and changes to the project's root.
 set -eu
+# A core file would hold conversations and passwords.
+ulimit -c 0
 cd "$(dirname "$0")/.."
 
 say() { printf '%s\n' "afterword: $*" >&2; }

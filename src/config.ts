@@ -118,7 +118,7 @@ function maskService(text: string): string {
 }
 
 /** Settings whose value may be in a file. */
-const secretNames = Object.entries(settings).flatMap(([name, setting]) => ('secret' in setting ? [name] : []));
+export const secretNames = Object.entries(settings).flatMap(([name, setting]) => ('secret' in setting ? [name] : []));
 
 const environment = z.object(
   Object.fromEntries(Object.entries(settings).map(([name, s]) => [name, s.parse])) as {

@@ -203,7 +203,9 @@ export const settings = {
   },
   ALLOW_OPEN_API: {
     parse: oneOf('no', 'yes-i-understand').default('no'),
-    help: 'yes-i-understand: without any API key, an API starts although others can reach it. Whoever does may do everything.',
+    help:
+      'yes-i-understand: without any API key, an API starts although others can reach it. ' +
+      'Whoever does may do everything.',
   },
   API_KEY_SECRET: {
     parse: z.string().min(16, 'must have at least 16 characters').optional(),
@@ -245,7 +247,7 @@ export const settings = {
         error: 'must be a number of proxies, or their addresses or subnets, separated by commas',
       })
       .optional(),
-    help: 'Proxies in front of the API that say who asks (X-Forwarded-For): how many, or their addresses. Default: none.',
+    help: 'Proxies in front of the API that say who asks (X-Forwarded-For): how many, or addresses. Default: none.',
   },
   PROBLEM_BASE_URL: {
     parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as https://docs.example/problems/' }).optional(),

@@ -77,8 +77,8 @@ export const acceptOperations: readonly Operation[] = [
     tag: 'Conversations',
     summary: 'Accept a finished conversation',
     description:
-      'Answers once the conversation is stored; it is scored afterwards. The same request again is a replay, and counts ' +
-      'once.',
+      'Answers once the conversation is stored; it is scored afterwards. The same request again is a replay, and ' +
+      'counts once.',
     body: { schema: z.union([conversation, sessionEnd]), examples: { conversation: example } },
     answers: { 202: { what: 'Accepted.', content: { schema: accepted }, headers: acceptedHeaders } },
     problems: {
@@ -96,9 +96,9 @@ export const acceptOperations: readonly Operation[] = [
     summary: 'Accept many conversations',
     description:
       'A body of `/v1/conversations/end` per line. There is an answer per line, in the same order, as soon as it is ' +
-      'accepted: `{line, status, replayed, body}`, where `status` and `body` are those of a single call. Read answers ' +
-      'while you send: no more lines are read than you read answers. Blank lines are ignored. If the connection ends ' +
-      'early, send the lines without an answer again.',
+      'accepted: `{line, status, replayed, body}`, where `status` and `body` are those of a single call. Read ' +
+      'answers while you send: no more lines are read than you read answers. Blank lines are ignored. If the ' +
+      'connection ends early, send the lines without an answer again.',
     body: {
       schema: z.string(),
       type: 'application/x-ndjson',

@@ -10,7 +10,9 @@ export type SessionEnd = Readonly<Record<string, unknown>> & { readonly session_
 
 /**
  * Takes a body of `/end`, alone or as a line of a batch.
- * @param allow  counts a conversation against the limit of its user. @throws {Problem} @throws {PipelineError} transient
+ *
+ * @param allow  counts a conversation against the limit of its user.
+ * @throws {Problem} @throws {PipelineError} transient
  */
 export type Take = (body: unknown, caller: Caller, allow: (userId: string) => Promise<void>) => Promise<Taken>;
 

@@ -21,7 +21,7 @@ export type Keyring = {
 
 /** A revocation counts after this long, in every API. */
 const pollMs = 2_000;
-/** A key that nobody knows may have been created just now: worth a look, but guesses share one, at most twice a second. */
+/** A key that nobody knows may have been created just now: worth a look. Guesses share one, at most twice a second. */
 const lookAgainMs = 500;
 const answerMs = 2_000;
 const flushMs = 60_000;

@@ -66,7 +66,7 @@ export function createLimits(options: { readonly redis: object | null; readonly 
   };
 }
 
-/** The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota of requests in a window of seconds, and what is left. */
+/** The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota in a window of seconds, and what is left of it. */
 function tell(response: Response, of: Of, perMinute: number, { remainingPoints, msBeforeNext }: RateLimiterRes): void {
   // The answer of a batch begins before its last lines are counted.
   if (response.headersSent) return;

@@ -3,8 +3,8 @@ import type { Analysis, Conversation } from '../event/conversation.ts';
 /**
  * A plug-in that reads conversations elsewhere: the default export of a module named in `ANALYSER_MODULE`. It runs on
  * the event loop of the worker, so it must wait for whatever it needs, and never compute for long. What it does not say
- * the scorer finds itself. `signal` aborts at `ANALYSER_TIMEOUT_MS`, and never if it `boundsItself`. It may be asked again
- * for the same conversation.
+ * the scorer finds itself. `signal` aborts at `ANALYSER_TIMEOUT_MS`, and never if it `boundsItself`. It may be asked
+ * again for the same conversation.
  */
 export type Analyser = {
   readonly name: string;

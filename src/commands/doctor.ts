@@ -2,9 +2,10 @@ import { availableParallelism } from 'node:os';
 import { inspectBroker } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import type { Control } from '../members/index.ts';
-import { type Finding, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
+import { type Finding, judgeAccess, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
+import { accessFacts } from '../start/access-facts.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
@@ -12,7 +13,7 @@ import { startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
 import { openToolRedis } from '../start/tool-redis.ts';
-import { inspectDatabase, listControls } from '../store/index.ts';
+import { inspectDatabase, listControls, listKeys, type Store } from '../store/index.ts';
 import { counted, plain, printLine, printReport, verdict } from '../terminal/print.ts';
 
 /** Checks a whole deployment and gives advice. @returns exit code: 1 if something will not work or would lose data. */
@@ -47,14 +48,23 @@ async function database(config: Config): Promise<Finding[]> {
     const store = stack.adopt(await openToolStore(config, { anySchema: true }), (s) => s.close());
     const facts = await inspectDatabase(store, statementDeadlineMs);
     const controls = facts.schemaCurrent ? await listControls(store, statementDeadlineMs) : [];
+    const access = facts.schemaCurrent ? await judgeKeys(config, store) : [];
     const findings = judgeDatabase(facts, {
       replicas: config.workerReplicas,
       poolSize: config.databasePoolSize,
       maxBodyBytes: config.maxBodyBytes,
     });
-    return [...findings, ...judgeControls(controls)];
+    return [...findings, ...judgeControls(controls), ...access];
   } catch (error) {
     return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
+  }
+}
+
+async function judgeKeys(config: Config, store: Store): Promise<Finding[]> {
+  try {
+    return judgeAccess(accessFacts(config, process.env, await listKeys(store, statementDeadlineMs)));
+  } catch (error) {
+    return [{ check: 'certificate', status: 'fail', found: 'cannot be read', advice: (error as Error).message }];
   }
 }
 

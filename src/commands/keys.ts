@@ -61,10 +61,7 @@ export async function runKeysRevoke(config: Config, key: string, options: { read
     if (revoked.length === 0)
       throw new UsageError(`no key that could be revoked is ${plain(key)} (\`afterword keys list\` shows them)`);
     if (options.json) printJson({ revoked });
-    else
-      printLine(
-        `${counted(revoked.length, 'token')} revoked: every API refuses ${revoked.length === 1 ? 'it' : 'them'} within two seconds`,
-      );
+    else printLine(`${counted(revoked.length, 'token')} revoked: no API takes it after two seconds from now`);
     return exitCodes.ok;
   });
 }

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import type { Document } from './document.ts';
 
 /** What the page reads of the document, with references. */
@@ -45,29 +46,14 @@ type Endpoint = {
   readonly responses: Readonly<Record<string, { readonly description: string; readonly content?: Content }>>;
 };
 
-const style = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --get: #1a7f5a; --post: #9a5b00; --delete: #b3261e }
-* { box-sizing: border-box }
-body { margin: 0; font: 15px/1.5 system-ui, sans-serif; display: grid; grid-template-columns: 17rem minmax(0, 1fr) }
-nav { position: sticky; top: 0; height: 100vh; overflow: auto; padding: 1.5rem 1rem; border-right: 1px solid var(--line) }
-nav h2 { font-size: .8rem; margin: 1.2rem 0 .3rem; opacity: .7 }
-nav a { display: block; padding: .15rem 0; color: inherit; text-decoration: none; overflow-wrap: anywhere }
-nav a:hover { text-decoration: underline }
-main { padding: 1.5rem 2rem 6rem; max-width: 62rem }
-section { border-top: 1px solid var(--line); padding-top: 1rem; margin-top: 2rem }
-h3 { font: 600 1rem/1.4 ui-monospace, monospace; margin: 0; overflow-wrap: anywhere }
-h4 { margin: 1.2rem 0 .3rem }
-.verb { text-transform: uppercase; color: var(--get) } .post, .patch { color: var(--post) } .delete { color: var(--delete) }
-table { border-collapse: collapse; width: 100%; font-size: .9rem }
-td { border-bottom: 1px solid var(--soft); padding: .25rem .8rem .25rem 0; vertical-align: top; overflow-wrap: anywhere }
-td:first-child { white-space: nowrap } code, pre { font: .88em/1.5 ui-monospace, monospace }
-pre { background: var(--soft); padding: .8rem; overflow: auto; border-radius: 4px }
-details { margin: .2rem 0 } summary { cursor: pointer } .rule { opacity: .75 } ul { list-style: none; padding-left: 1.2rem; margin: .2rem 0 }
-@media (max-width: 50rem) { body { display: block } nav { position: static; height: auto; border: 0 } main { padding: 1rem } }
-`;
+const style = readFileSync(new URL('page.css', import.meta.url), 'utf8');
 
 /** Allows nothing but the style of the page: it has no scripts, and loads nothing. */
-export const pagePolicy = `default-src 'none'; style-src 'sha256-${hash('sha256', style, 'base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+export const pagePolicy = [
+  "default-src 'none'",
+  `style-src 'sha256-${hash('sha256', style, 'base64')}'`,
+  ...["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
+].join('; ');
 
 /** The reference, for people. */
 export function renderPage(document: Document): string {
@@ -90,7 +76,8 @@ export function renderPage(document: Document): string {
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>${style}</style></head><body>
 <nav aria-label="Endpoints"><strong>Afterword ${escapeHtml(document.info.version)}</strong>${nav.join('')}
 <h2>Files</h2><a href="/openapi.json">openapi.json</a></nav>
-<main><h1>Afterword API</h1><p>${escapeHtml(document.info.description ?? '')}</p>${sections.join('')}</main></body></html>\n`;
+<main><h1>Afterword API</h1><p>${escapeHtml(document.info.description ?? '')}</p>
+${sections.join('')}</main></body></html>\n`;
 }
 
 function renderEndpoint(
@@ -117,7 +104,8 @@ function renderEndpoint(
       )}</pre></details>`,
   );
   return `<section id="${about.operationId}"><h3><span class="verb ${method}">${method}</span> ${escapeHtml(path)}</h3>
-<p>${escapeHtml(about.summary)}.${about.deprecated ? ' <strong>Deprecated.</strong>' : ''} ${marked(about.description)}</p>
+<p>${escapeHtml(about.summary)}.${about.deprecated ? ' <strong>Deprecated.</strong>' : ''}
+${marked(about.description)}</p>
 ${parameters.length > 0 ? `<h4>Parameters</h4><table>${parameters.join('')}</table>` : ''}
 ${body?.schema ? `<h4>Body <code>${type}</code></h4>${renderSchema(body.schema, schemas)}${examples.join('')}` : ''}
 <h4>Answers</h4><table>${answers.join('')}</table></section>`;

@@ -18,7 +18,7 @@ export const diagnosticsOperations: readonly Operation[] = [
     description: needsOpsKey,
     query: z.object({ seconds: z.int().min(1).max(mostSeconds).optional(), thread: z.string().optional() }),
     answers: { 200: { what: 'A .cpuprofile.', content: { schema: answerFields.object } } },
-    problems: { ...refusals, 409: ['profile_running'], 422: ['bad_seconds'] },
+    problems: { ...refusals, 409: ['profile_running', 'profile_stopped', 'no_threads'], 422: ['bad_seconds'] },
   },
   {
     id: 'getHeap',

@@ -66,7 +66,8 @@ function requireKeys({ publishedHost, allowsOpenApi }: Config, { isOpen }: Keyri
   );
 }
 
-function isLoopback(host: string): boolean {
+/** Only this machine can reach it. */
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || (isIP(host) !== 0 && here.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4'));
 }
 

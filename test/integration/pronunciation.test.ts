@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
-import { call, conversation, post, rows } from '../support/client.ts';
+import { call, callAny, conversation, post, rows } from '../support/client.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 import { answer, type PhonemeServer, startPhonemeServer } from '../support/phoneme-server.ts';
@@ -330,7 +330,7 @@ describe('espeak-ng on this machine', () => {
   });
 
   test('the same contract, served: an API that asks it finds the same', async () => {
-    const ask = (body: object) => call(phonemes.url, 'POST', '/', body);
+    const ask = (body: object) => callAny(phonemes.url, 'POST', '/', body);
     const one = (await ask({ text: 'hello world', lang: 'en-US', mode: true })).body.ipa as string;
     expect(one).toMatch(/^h/);
     expect((await ask({ texts: ['hello world', 'cat'], lang: 'en-US' })).body.ipa[0]).toBe(one);

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
 
-export type BatchAnswer = {
+type BatchAnswer = {
   readonly line: number;
   readonly status: number;
   readonly replayed: boolean;

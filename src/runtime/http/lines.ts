@@ -8,7 +8,7 @@ export type Line = {
 
 const newline = 0x0a;
 
-/** Splits a body into lines as they come. Blank lines are left out. At most one line is held, and never a longer one. */
+/** Splits a body into lines as they come. Blank ones are left out. At most one line is held, and never a longer one. */
 export async function* linesOf(body: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<Line> {
   let number = 0;
   let held: Buffer[] = [];
