@@ -19,6 +19,7 @@ import { checkOut, resolveCommit } from './lib/checkout.ts';
 import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
 import { acceptSubjects } from './measures/accept.ts';
+import { accessSubjects, millionLines } from './measures/access.ts';
 import { againstRatios, againstSubjects } from './measures/against.ts';
 import { analyserSubjects } from './measures/analysers.ts';
 import { bytesOfAnEvent } from './measures/bytes.ts';
@@ -61,6 +62,7 @@ const measures = [
   'sessions',
   'pronunciation',
   'analysers',
+  'access',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -187,6 +189,10 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
         say,
       ),
     sessions: () => rounds('sessions', sessionSubjects(urls, seconds), n, say),
+    access: async () => [
+      ...(await rounds('access', accessSubjects(urls, seconds), n, say)),
+      ...(await rounds('access', [millionLines(urls)], 1, say)),
+    ],
     analysers: () => rounds('analysers', analyserSubjects(urls), n, say),
     pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),
   };

@@ -16,7 +16,10 @@ try {
   try {
     const count = (await readFile(samples, 'utf8')).trim().split('\n').length;
     say(`sending ${count} sample conversations to ${local.url} and waiting until all are scored`);
-    code = await runSend(samples, { url: local.url, concurrency: 100, wait: true, timeout: 120, json: false });
+    code = await runSend(samples, {
+      ...{ url: local.url, concurrency: 100, batch: false },
+      ...{ wait: true, timeout: 120, json: false },
+    });
   } finally {
     say('stopping everything');
     await local.stop();

@@ -46,6 +46,7 @@ program
   .argument('<file>', 'NDJSON file, or - for stdin')
   .option('--url <url>', 'the API', httpUrl(process.env['HOST'] ?? '', Number(process.env['PORT'] || 3000)))
   .option('--concurrency <n>', 'concurrent requests', parsers.count, 100)
+  .option('--batch', 'send many in one request each, which takes less time', false)
   .option('--wait', 'wait until every accepted conversation is closed', false)
   .option('--timeout <seconds>', 'longest time to wait', parsers.count, 300)
   .option('--json', 'print the summary as JSON', false)

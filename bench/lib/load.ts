@@ -6,8 +6,13 @@ import { nextBody } from './bodies.ts';
 export async function load(
   url: string,
   seconds: number,
-  { connections = 100, amount }: { readonly connections?: number; readonly amount?: number } = {},
+  options: {
+    readonly connections?: number;
+    readonly amount?: number;
+    readonly headers?: Readonly<Record<string, string>>;
+  } = {},
 ): Promise<Record<'/s' | 'p50 ms' | 'p99 ms', number>> {
+  const { connections = 100, amount, headers = {} } = options;
   const result = await autocannon({
     url,
     connections,
@@ -16,7 +21,7 @@ export async function load(
       {
         method: 'POST',
         path: '/v1/conversations/end',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', ...headers },
         setupRequest: (request) => ({ ...request, body: nextBody() }),
       },
     ],
@@ -27,9 +32,13 @@ export async function load(
 }
 
 /** The same after two unmeasured seconds: an API in service has its code compiled and its connections open. */
-export async function warmLoad(url: string, seconds: number): ReturnType<typeof load> {
-  await load(url, 2);
-  return load(url, seconds);
+export async function warmLoad(
+  url: string,
+  seconds: number,
+  headers: Readonly<Record<string, string>> = {},
+): ReturnType<typeof load> {
+  await load(url, 2, { headers });
+  return load(url, seconds, { headers });
 }
 
 /** Exactly `events` conversations. */

@@ -11,7 +11,7 @@ import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
 import { pronunciationRouter } from '../pronunciation/router.ts';
-import { createClosedWatch, createReads, reportRouter } from '../report/index.ts';
+import { createClosedWatch, createExports, createReads, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
   type CertificateFiles,
@@ -40,10 +40,12 @@ import { pronunciationSteps, startPronunciation } from '../start/pronunciation.t
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
+  exportEvents,
   findClosed,
   findEvents,
   findFriendship,
   findText,
+  findTexts,
   glance,
   insertEvents,
   listEvents,
@@ -113,6 +115,7 @@ export async function runApi(config: Config): Promise<void> {
   );
   const deadlineMs = config.acceptDeadlineMs;
   const batches = createBatches();
+  const exports = createExports();
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
@@ -124,6 +127,7 @@ export async function runApi(config: Config): Promise<void> {
   const gauges = [
     budget.gauge,
     batches.gauge,
+    exports.gauge,
     acceptor.gauge,
     ...publisher.gauges,
     outbox.gauge,
@@ -229,6 +233,9 @@ export async function runApi(config: Config): Promise<void> {
         listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
         findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
         closedWatch,
+        exportEvents: (filter, limit) => exportEvents(store, filter, { limit, deadlineMs }),
+        findTexts: (ids) => findTexts(store, ids, deadlineMs),
+        ...{ exports, stop: stop.signal },
       }),
       contractRouter(operations, version),
     ],

@@ -1,12 +1,15 @@
 import cliProgress from 'cli-progress';
 import { exitCodes } from '../runtime/exit-codes.ts';
-import { baseOf, connectApi } from '../send/api-client.ts';
+import { answerOf, baseOf, connectApi, type PostAnswer } from '../send/api-client.ts';
+import { sendBatch } from '../send/batch-client.ts';
 import { readBodies } from '../send/bodies.ts';
 import { counted } from '../terminal/print.ts';
 
 type SendOptions = {
   readonly url: string;
   readonly concurrency: number;
+  /** Several streams of lines instead of a request for each body. */
+  readonly batch: boolean;
   readonly wait: boolean;
   /** Seconds to wait; an event that is open after that counts as still open. */
   readonly timeout: number;
@@ -65,26 +68,32 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
   const open: { readonly location: string; readonly replayed: boolean }[] = [];
   const startedAt = performance.now();
 
+  function count(answer: PostAnswer, line: number, sentAt: number): void {
+    if (answer.location === null) {
+      summary.rejected[answer.reason] ??= { count: 0, lines: [] };
+      const rejection = summary.rejected[answer.reason] as Rejection;
+      rejection.count++;
+      if (rejection.lines.length < maxLines) rejection.lines.push(line);
+    } else {
+      acceptMs.push(performance.now() - sentAt);
+      summary.accepted++;
+      if (answer.replayed) summary.replayed++;
+      open.push(answer);
+    }
+    bar.tick();
+  }
+
   try {
     bar.start('posting');
-    await eachConcurrently(bodies, options.concurrency, stop.signal, async ({ text, line }) => {
-      summary.posted++;
-      bar.total(summary.posted);
-      const sentAt = performance.now();
-      const answer = await api.post(text);
-      if (answer.location === null) {
-        summary.rejected[answer.reason] ??= { count: 0, lines: [] };
-        const rejection = summary.rejected[answer.reason] as Rejection;
-        rejection.count++;
-        if (rejection.lines.length < maxLines) rejection.lines.push(line);
-      } else {
-        acceptMs.push(performance.now() - sentAt);
-        summary.accepted++;
-        if (answer.replayed) summary.replayed++;
-        open.push(answer);
-      }
-      bar.tick();
-    });
+    const begin = () => bar.total(++summary.posted);
+    const postOne = async (text: string, line: number, sentAt = performance.now()) =>
+      count(await api.post(text), line, sentAt);
+    if (options.batch) await eachInBatches(baseOf(options.url), bodies, { stop: stop.signal, begin, count, postOne });
+    else
+      await eachConcurrently(bodies, options.concurrency, stop.signal, async ({ text, line }) => {
+        begin();
+        await postOne(text, line);
+      });
     summary.accept_ms = percentiles(acceptMs);
 
     if (options.wait) {
@@ -111,6 +120,42 @@ export async function runSend(file: string, options: SendOptions): Promise<numbe
   const complete = summary.accepted === summary.posted && (!options.wait || summary.processed === summary.accepted);
   return complete && !stop.signal.aborted ? exitCodes.ok : exitCodes.failed;
 }
+
+type Body = { readonly text: string; readonly line: number };
+
+/** What cannot be answered now, or was not before the connection ended, is posted alone, which waits and repeats. */
+async function eachInBatches(
+  base: string,
+  bodies: AsyncIterable<Body> | Iterable<Body>,
+  on: {
+    readonly stop: AbortSignal;
+    begin(): void;
+    count(answer: PostAnswer, line: number, sentAt: number): void;
+    postOne(text: string, line: number, sentAt: number): Promise<void>;
+  },
+): Promise<void> {
+  const left = Symbol.asyncIterator in bodies ? bodies[Symbol.asyncIterator]() : bodies[Symbol.iterator]();
+  const next = async () => {
+    const { value, done } = await left.next();
+    if (done || on.stop.aborted) return null;
+    on.begin();
+    return value as Body;
+  };
+  const stream = () =>
+    sendBatch(base, next, async ({ item, sentAt, answer }) => {
+      if (answer === null || passing.has(answer.status)) return on.postOne(item.text, item.line, sentAt);
+      on.count(answerOf(answer.status, JSON.stringify(answer.body), answer.replayed), item.line, sentAt);
+    });
+  // Until nothing is left: a stream that was refused has taken none, or a few that were posted alone.
+  await Promise.all(Array.from({ length: batchStreams }, stream));
+  for (let item = await next(); item !== null; item = await next())
+    await on.postOne(item.text, item.line, performance.now());
+}
+
+/** Statuses of a line that may pass. */
+const passing: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+/** More gain nothing: they share the same commits. */
+const batchStreams = 2;
 
 async function eachConcurrently<T>(
   items: AsyncIterable<T> | Iterable<T>,

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { answerFields, type Operation } from '../runtime/http/index.ts';
+import { answerFields, type Operation } from '../runtime/http/operation.ts';
 import { mostSeconds } from './ports.ts';
 
 const tag = 'Diagnostics';

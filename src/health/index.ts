@@ -1,3 +1,2 @@
-export { healthOperations } from './operations.ts';
 export { createReadiness } from './readiness.ts';
 export { apiReady, detailRoutes, plainReady, probeRoutes } from './routes.ts';

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { answerFields, type Operation } from '../runtime/http/index.ts';
+import { answerFields, type Operation } from '../runtime/http/operation.ts';
 
 const readiness = z.record(z.string(), z.string()).meta({ description: '`status`, and what it depends on.' });
 const tag = 'Service';

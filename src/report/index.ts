@@ -1,3 +1,4 @@
+export { createExports } from './export.ts';
 export { reportOperations } from './operations.ts';
 export type { EventView } from './ports.ts';
 export { createReads } from './reads.ts';

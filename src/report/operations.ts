@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { eventStatuses } from '../event/event.ts';
 import { friendshipLevels } from '../event/friendship.ts';
 import { answerFields, type Operation } from '../runtime/http/index.ts';
-import { itemQuery, listQuery } from './query.ts';
+import { exportQuery, itemQuery, listQuery } from './query.ts';
 
 const { time, object } = answerFields;
 const level = z.enum(friendshipLevels);
@@ -95,6 +95,24 @@ export const reportOperations: readonly Operation[] = [
         headers: cached,
       },
       304: unchanged,
+    },
+    problems: { 422: ['invalid_query'] },
+  },
+  {
+    id: 'exportConversations',
+    method: 'get',
+    path: '/v1/conversations/export',
+    scope: 'read',
+    tag: 'Conversations',
+    summary: 'All conversations, oldest first',
+    description:
+      'A conversation per line, as `/v1/conversations/{id}` has it, with a `cursor`: to continue after a line, or ' +
+      'later, ask again with the cursor of the last one. Conversations of the last 15 seconds are left to the ' +
+      'next export. An answer that breaks off without its last chunk is not complete. With `include`, the scope ' +
+      '`admin` is needed. `Accept-Encoding: zstd` or `gzip` compresses.',
+    query: exportQuery,
+    answers: {
+      200: { what: 'A conversation per line.', content: { schema: z.string(), type: 'application/x-ndjson' } },
     },
     problems: { 422: ['invalid_query'] },
   },

@@ -60,4 +60,16 @@ export type ListEvents = (
   filter: { readonly status?: EventStatus; readonly userId?: string; readonly before?: EventId },
   limit: number,
 ) => Promise<readonly EventView[]>;
+/** Oldest first, after one id and before another. */
+export type ExportEvents = (
+  filter: {
+    readonly after: EventId;
+    readonly until: EventId;
+    readonly status?: EventStatus;
+    readonly userId?: string;
+  },
+  limit: number,
+) => Promise<readonly EventView[]>;
+/** Of those events that have a text. */
+export type FindTexts = (eventIds: readonly string[]) => Promise<ReadonlyMap<string, TextView>>;
 export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;

@@ -15,17 +15,26 @@ export const itemQuery = z.strictObject({
     .meta({ override: { type: 'string', examples: ['log', 'log,metadata'] } }),
 });
 
+const cursor = z.string('must be given once').transform((text, context) => {
+  const eventId = decodeCursor(text);
+  if (eventId) return eventId;
+  context.addIssue('must be the next_cursor of an earlier answer, or the cursor of a line');
+  return z.NEVER;
+});
+const status = z.enum(eventStatuses, `must be one of ${eventStatuses.join(', ')}`);
+const userId = z.string('must be given once').min(1, 'must not be empty');
+
 export const listQuery = z.strictObject({
-  status: z.enum(eventStatuses, `must be one of ${eventStatuses.join(', ')}`).optional(),
-  user_id: z.string('must be given once').min(1, 'must not be empty').optional(),
+  status: status.optional(),
+  user_id: userId.optional(),
   limit: fields.limit(50),
-  cursor: z
-    .string('must be given once')
-    .transform((text, context) => {
-      const eventId = decodeCursor(text);
-      if (eventId) return eventId;
-      context.addIssue('must be the next_cursor of an earlier answer');
-      return z.NEVER;
-    })
-    .optional(),
+  cursor: cursor.optional(),
+});
+
+export const exportQuery = z.strictObject({
+  since: fields.time.optional(),
+  status: status.optional(),
+  user_id: userId.optional(),
+  cursor: cursor.optional(),
+  include: itemQuery.shape.include,
 });

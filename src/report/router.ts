@@ -1,13 +1,15 @@
 import { hash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import { isOpen } from '../event/event.ts';
-import { actsFor, type Caller, callerOf, Problem, parseQuery, requireUser } from '../runtime/http/index.ts';
+import { actsFor, callerOf, Problem, parseQuery, requireUser } from '../runtime/http/index.ts';
 import { encodeCursor } from './cursor.ts';
-import type { FindFriendship, FindText, ListEvents } from './ports.ts';
+import { type createExports, exportHandler } from './export.ts';
+import type { ExportEvents, FindFriendship, FindText, FindTexts, ListEvents } from './ports.ts';
 import { itemQuery, listQuery } from './query.ts';
 import type { Reads } from './reads.ts';
 import { presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
+import { userIn } from './whose.ts';
 
 /** RFC 7240: `Prefer: wait=10`, seconds. */
 const preferWait = /(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?:[,;]|$)/i;
@@ -20,9 +22,17 @@ export function reportRouter(options: {
   readonly listEvents: ListEvents;
   readonly findFriendship: FindFriendship;
   readonly closedWatch: ClosedWatch;
+  readonly exportEvents: ExportEvents;
+  readonly findTexts: FindTexts;
+  readonly exports: ReturnType<typeof createExports>;
+  /** Aborted when the process ends. */
+  readonly stop: AbortSignal;
 }): Router {
   const router = Router();
   const { reads } = options;
+
+  // Before `:id`, so that "export" is not taken for an id.
+  router.get('/v1/conversations/export', exportHandler(options));
 
   router.get('/v1/conversations/:id', async (request, response) => {
     const conversationId = request.params.id;
@@ -75,14 +85,6 @@ export function reportRouter(options: {
   });
 
   return router;
-}
-
-/** Whose conversations are listed; undefined: everybody's. @throws {Problem} 403 */
-function userIn(caller: Caller, wanted: string | undefined): string | undefined {
-  if (caller.boundTo === null) return wanted;
-  const userId = wanted ?? ('userId' in caller.boundTo ? caller.boundTo.userId : '');
-  requireUser(caller, userId);
-  return userId;
 }
 
 /** Sends the body with its hash as a strong ETag, or 304 without the body to a client that has it. */

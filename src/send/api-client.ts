@@ -3,7 +3,7 @@ import { StartError, UsageError } from '../runtime/start-error.ts';
 import { pause } from '../runtime/wait.ts';
 import { withApiKey } from './api-key.ts';
 
-type PostAnswer =
+export type PostAnswer =
   | { readonly location: string; readonly replayed: boolean }
   | { readonly location: null; readonly reason: string };
 type Closed = { readonly status: string; readonly tookMs: number };
@@ -56,13 +56,8 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
         body,
       });
       const text = await answer.body.text();
-      if (answer.statusCode === 202) {
-        return {
-          location: String(answer.headers['location']),
-          replayed: answer.headers['idempotency-replayed'] === 'true',
-        };
-      }
-      return { location: null, reason: reasonOf(answer.statusCode, text) };
+      const location = String(answer.headers['location']);
+      return answerOf(answer.statusCode, text, answer.headers['idempotency-replayed'] === 'true', location);
     } catch (error) {
       return { location: null, reason: `no answer (${(error as { code?: string }).code ?? String(error)})` };
     }
@@ -99,6 +94,14 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
     },
     close: () => client.destroy(),
   };
+}
+
+/** Of a request, or of a line of a batch, which has no `Location`. */
+export function answerOf(status: number, text: string, replayed: boolean, location?: string): PostAnswer {
+  if (status !== 202) return { location: null, reason: reasonOf(status, text) };
+  if (location !== undefined) return { location, replayed };
+  const { conversation_id: id } = JSON.parse(text) as { conversation_id: string };
+  return { location: `/v1/conversations/${encodeURIComponent(id)}`, replayed };
 }
 
 /** The first error that a problem document names, and its place if it has one. */

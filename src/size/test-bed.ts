@@ -63,6 +63,7 @@ export class TestBed implements AsyncDisposable {
       HOST: '127.0.0.1',
       PORT: '0',
       LOG_LEVEL: 'warn',
+      ALLOW_OPEN_API: 'yes-i-understand',
     });
   }
 

@@ -60,7 +60,7 @@ function requireKeys({ publishedHost, allowsOpenApi }: Config, { isOpen }: Keyri
       `there is no API key, and others can reach this API (at ${publishedHost}): whoever does could read and change\n` +
         'everything. Create a key with `afterword keys create NAME`, or set ALLOW_OPEN_API=yes-i-understand',
     );
-  log.warn(
+  log[allowsOpenApi ? 'info' : 'warn'](
     'the API is open: whoever reaches it may read and change everything. `afterword keys create NAME` creates a key; ' +
       'from then on, requests need one',
   );

@@ -1,7 +1,7 @@
 import { accepted, acceptedHeaders, acceptOperations } from '../accept/index.ts';
 import { contractOperations } from '../contract/index.ts';
-import { diagnosticsOperations } from '../diagnostics/index.ts';
-import { healthOperations } from '../health/index.ts';
+import { diagnosticsOperations } from '../diagnostics/operations.ts';
+import { healthOperations } from '../health/operations.ts';
 import { operateOperations } from '../operate/index.ts';
 import { pronunciationOperations } from '../pronunciation/operations.ts';
 import { reportOperations } from '../report/index.ts';

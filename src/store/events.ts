@@ -83,22 +83,66 @@ export function listEvents(
     ['event_id < ?', filter.before],
     ['event_id >= ?', filter.from],
   ].filter(([, value]) => value !== undefined);
-  // The index is named because MySQL would otherwise scan the primary key backwards to avoid a sort, past millions of
-  // rows that do not match.
-  const index =
-    filter.userId !== undefined
-      ? 'ix_conversation_events_user'
-      : filter.status !== undefined
-        ? 'ix_conversation_events_status'
-        : 'PRIMARY';
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.map(([condition]) => condition).join(' AND ')}`;
   return withConnection(store, options.deadlineMs, async (connection) => {
     const rows = await connection.query<EventView[]>(
-      `SELECT ${columns} FROM conversation_events USE INDEX (${index}) ${where} ORDER BY event_id DESC LIMIT ?`,
+      `SELECT ${columns} FROM conversation_events USE INDEX (${indexFor(filter)})
+       ${where} ORDER BY event_id DESC LIMIT ?`,
       [...conditions.map(([, value]) => value), options.limit],
     );
     return rows.map(parsed);
   });
+}
+
+/** Events oldest first, after `after` and before `until`: a page costs the same wherever it is. */
+export function exportEvents(
+  store: Store,
+  filter: {
+    readonly after: string;
+    readonly until: string;
+    readonly status?: EventStatus;
+    readonly userId?: string;
+  },
+  options: { readonly limit: number; readonly deadlineMs: number },
+): Promise<EventView[]> {
+  const conditions = [
+    ['user_id = ?', filter.userId],
+    ['status = ?', filter.status],
+    ['event_id > ?', filter.after],
+    ['event_id < ?', filter.until],
+  ].filter(([, value]) => value !== undefined);
+  return withConnection(store, options.deadlineMs, async (connection) => {
+    const rows = await connection.query<EventView[]>(
+      `SELECT ${columns} FROM conversation_events USE INDEX (${indexFor(filter)})
+       WHERE ${conditions.map(([condition]) => condition).join(' AND ')} ORDER BY event_id LIMIT ?`,
+      [...conditions.map(([, value]) => value), options.limit],
+    );
+    return rows.map(parsed);
+  });
+}
+
+/** The texts of those events that have one. */
+export function findTexts(
+  store: Store,
+  eventIds: readonly string[],
+  deadlineMs: number,
+): Promise<Map<string, TextView>> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    const rows = await connection.query<(TextView & { event_id: string })[]>(
+      'SELECT event_id, conversation_log, metadata FROM conversation_logs WHERE event_id IN (?)',
+      [eventIds],
+    );
+    return new Map(rows.map((row) => [row.event_id, row]));
+  });
+}
+
+/**
+ * The index is named because MySQL would otherwise scan the primary key to avoid a sort, past millions of rows that do
+ * not match.
+ */
+function indexFor({ userId, status }: { readonly userId?: string; readonly status?: EventStatus }): string {
+  if (userId !== undefined) return 'ix_conversation_events_user';
+  return status !== undefined ? 'ix_conversation_events_status' : 'PRIMARY';
 }
 
 /** The driver returns JSON columns as text. */

@@ -16,11 +16,13 @@ export { listSessions } from './chat-sessions/list-sessions.ts';
 export { storedSessions } from './chat-sessions/stored-sessions.ts';
 export { act, everyWorker, listControls, readControls } from './controls.ts';
 export {
+  exportEvents,
   findClosed,
   findEvent,
   findEvents,
   findFriendship,
   findText,
+  findTexts,
   glance,
   listEvents,
   maxConnections,

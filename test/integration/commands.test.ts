@@ -6,9 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, inject, test } from 'vitest';
+import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { freePort } from '../../scripts/servers/index.ts';
-import { conversation } from '../support/client.ts';
+import { conversation, rows } from '../support/client.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
@@ -36,49 +36,56 @@ const file = async (bodies: unknown[]) => {
 };
 const send = (path: string, ...more: string[]) => runCommand(['send', path, '--url', api.url, ...more], {});
 
-test('send: everything accepted and processed is exit code 0, and a second time everything is a replay', async () => {
-  const path = await file(Array.from({ length: 30 }, () => conversation()));
-  const first = await send(path, '--wait', '--json', '--concurrency', '10');
-  expect(first.code).toBe(0);
-  expect(JSON.parse(first.output)).toMatchObject({
-    posted: 30,
-    accepted: 30,
-    replayed: 0,
-    rejected: {},
-    processed: 30,
-    failed: 0,
-    still_open: 0,
-  });
-  expect(JSON.parse(first.output).accept_ms.p99).toBeGreaterThan(0);
-  const again = await send(path, '--wait');
-  expect(again.code).toBe(0);
-  expect(again.output).toMatch(/accepted\s+30 \(30 of them replayed/);
-  // They were processed earlier: that time does not belong to this run.
-  expect(again.output).toMatch(/accept to processed\s+–/);
-});
+test.each([[], ['--batch']])(
+  'send %s: everything accepted and processed is exit code 0, and a second time everything is a replay',
+  async (...how) => {
+    const path = await file(Array.from({ length: 30 }, () => conversation()));
+    const first = await send(path, '--wait', '--json', '--concurrency', '10', ...how);
+    expect(first.code).toBe(0);
+    expect(JSON.parse(first.output)).toMatchObject({
+      posted: 30,
+      accepted: 30,
+      replayed: 0,
+      rejected: {},
+      processed: 30,
+      failed: 0,
+      still_open: 0,
+    });
+    expect(JSON.parse(first.output).accept_ms.p99).toBeGreaterThan(0);
+    const again = await send(path, '--wait', ...how);
+    expect(again.code).toBe(0);
+    expect(again.output).toMatch(/accepted\s+30 \(30 of them replayed/);
+    // They were processed earlier: that time does not belong to this run.
+    expect(again.output).toMatch(/accept to processed\s+–/);
+  },
+);
 
-test('send: what is refused is counted by reason, and the rest goes through', async () => {
-  const { code, output } = await send(
-    await file([conversation(), '{"oops', conversation({ user_id: 'x' }), '', conversation()]),
-    '--wait',
-    '--json',
-  );
-  expect(code).toBe(1);
-  expect(JSON.parse(output)).toMatchObject({
-    posted: 4,
-    accepted: 2,
-    processed: 2,
-    rejected: {
-      '400 invalid_json': { count: 1, lines: [2] },
-      '422 invalid_request (/user_id must have 3 to 255 characters)': { count: 1, lines: [3] },
-    },
-  });
-  const shown = await send(
-    await file([conversation(), '[]', conversation({ user_id: 'x' }), conversation({ user_id: 'y' })]),
-  );
-  expect(shown.output).toMatch(/2 × 422 invalid_request \(\/user_id must have 3 to 255 characters\), lines 3, 4/);
-  expect(shown.output).toMatch(/1 × 422 invalid_request \(the body must be an object\), line 2/);
-});
+test.each([[], ['--batch']])(
+  'send %s: what is refused is counted by reason, and the rest goes through',
+  async (...how) => {
+    const { code, output } = await send(
+      await file([conversation(), '{"oops', conversation({ user_id: 'x' }), '', conversation()]),
+      '--wait',
+      '--json',
+      ...how,
+    );
+    expect(code).toBe(1);
+    expect(JSON.parse(output)).toMatchObject({
+      posted: 4,
+      accepted: 2,
+      processed: 2,
+      rejected: {
+        '400 invalid_json': { count: 1, lines: [2] },
+        '422 invalid_request (/user_id must have 3 to 255 characters)': { count: 1, lines: [3] },
+      },
+    });
+    const shown = await send(
+      await file([conversation(), '[]', conversation({ user_id: 'x' }), conversation({ user_id: 'y' })]),
+    );
+    expect(shown.output).toMatch(/2 × 422 invalid_request \(\/user_id must have 3 to 255 characters\), lines 3, 4/);
+    expect(shown.output).toMatch(/1 × 422 invalid_request \(the body must be an object\), line 2/);
+  },
+);
 
 test.each([
   ['a list', JSON.stringify([conversation()]), "jq -c '.[]'"],
@@ -87,10 +94,31 @@ test.each([
   'send: JSON of another shape (%s) is refused before anything is posted, with the command that converts it',
   async (_name, text, jq) => {
     const { code, output } = await send(await file([text]));
+    expect(await send(await file([text]), '--batch')).toEqual({
+      code,
+      output: expect.stringContaining(output.split(' ').at(-1) ?? ''),
+    });
     expect(code).toBe(78);
     expect(output).toContain(jq);
   },
 );
+
+test('send --batch: what was on the way when the API ended is sent again, and counts once', async () => {
+  const own = await startMember('api', space.env);
+  const bodies = Array.from({ length: 3_000 }, () => conversation());
+  const first = bodies[0]?.conversation_id;
+  const path = await file(bodies);
+  const port = new URL(own.url).port;
+  const sending = runCommand(['send', path, '--url', own.url, '--json', '--batch'], {});
+  const stored = 'SELECT 1 FROM conversation_events WHERE conversation_id = ?';
+  await vi.waitFor(async () => expect(await rows(space.database, stored, [first])).toHaveLength(1), { interval: 5 });
+  own.signal('SIGKILL');
+  await own.ended;
+  const next = await startMember('api', { ...space.env, PORT: port });
+  const { code, output } = await sending;
+  expect({ code, ...JSON.parse(output) }).toMatchObject({ code: 0, posted: 3_000, accepted: 3_000 });
+  expect(await next.stop()).toBe(0);
+});
 
 test('send: a URL with a path, as for an API behind a proxy', async () => {
   const paths: string[] = [];

@@ -192,7 +192,7 @@ describe('TLS', () => {
       socket.on('error', reject);
     });
 
-  test('it speaks HTTPS, takes renewed certificates without a restart, and keeps the old one if they are bad', async () => {
+  test('it speaks HTTPS, takes renewed certificates at once, and keeps the old one if they are bad', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'afterword-tls-'));
     install(folder, 'one');
     await withApi(files(folder), async (api) => {

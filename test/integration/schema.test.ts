@@ -5,9 +5,11 @@ import type { EventId } from '../../src/event/event.ts';
 import {
   claimDue,
   countStart,
+  exportEvents,
   findClosed,
   findEvent,
   findFriendship,
+  findTexts,
   insertEvents,
   listEvents,
   loadEvents,
@@ -270,6 +272,13 @@ describe('every hot or operator query reads an index range', () => {
     ['list by status', listed({ status: 'FAILED', before: id })],
     ['list by user', listed({ userId: 'user_5' })],
     ['list by user and status', listed({ userId: 'user_5', status: 'FAILED', before: id })],
+    ...([{}, { status: 'FAILED' }, { userId: 'user_5' }, { userId: 'user_5', status: 'FAILED' }] as const).map(
+      (filter): [string, (store: Store) => Promise<unknown>] => [
+        `export ${JSON.stringify(filter)}`,
+        (store) => exportEvents(store, { after: '', until: id, ...filter }, { limit: 500, deadlineMs }),
+      ],
+    ),
+    ['texts', (store) => findTexts(store, [id], deadlineMs)],
     ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
     ['retry one', (store) => retryEvent(store, 'conv_1_1', by)],
     ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', by)],
