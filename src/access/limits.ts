@@ -1,8 +1,15 @@
 import type { Response } from 'express';
+import { LRUCache } from 'lru-cache';
 import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 import { Problem } from '../runtime/http/problem.ts';
 
 const windowSeconds = 60;
+/** Requests are taken from a limit several at a time, while there are many left: most then cost no round trip. */
+const mostAtOnce = 50;
+/** At most this share of what is left. */
+const shareAtOnce = 0.05;
+/** Those who have sent something in the last minute. One that is forgotten asks the limiter again. */
+const maxLeases = 50_000;
 
 /** Whose requests are counted. */
 type Of = 'key' | 'user';
@@ -10,20 +17,33 @@ type Of = 'key' | 'user';
 export type Limits = {
   /**
    * Counts a request against a limit and tells the caller what is left of it.
-   * @param perMinute  0: no limit. @param cost  how many requests it is: a batch is as many as it has lines.
+   * @param perMinute  0: no limit. @param cost  how many requests it is.
    * @throws {Problem} 429
    */
   take(response: Response, of: Of, name: string, perMinute: number, cost?: number): Promise<void>;
 };
 
+/** What this process has taken from a limit and not used yet. */
+type Lease = {
+  own: number;
+  /** In the limiter. */
+  remaining: number;
+  /** Of the window, as `performance.now()` counts. */
+  endsAt: number;
+  isRefused: boolean;
+  taking: Promise<void> | null;
+};
+
 /**
  * Limits per minute: a window begins with the first request in it. With Redis all APIs count together; without it, or
- * while it is away, each has its share.
+ * while it is away, each has its share. What a process has taken in advance and does not use is lost, so that a limit
+ * is missed downwards only.
  *
  * @param options.redis  an ioredis client; null: none. @param options.apis  how many APIs share a limit.
  */
 export function createLimits(options: { readonly redis: object | null; readonly apis: () => number }): Limits {
   const limiters = new Map<string, { readonly shared: RateLimiterAbstract; readonly own: RateLimiterMemory }>();
+  const leases = new LRUCache<string, Lease>({ max: maxLeases });
 
   /** One for each limit that is in use: keys with the same limit share it. */
   function limiterFor(of: Of, perMinute: number): RateLimiterAbstract {
@@ -32,16 +52,9 @@ export function createLimits(options: { readonly redis: object | null; readonly 
     if (found === undefined) {
       const common = { keyPrefix: `afterword:limit:${id}`, points: perMinute, duration: windowSeconds };
       const own = new RateLimiterMemory(common);
+      const { redis } = options;
       const shared =
-        options.redis === null
-          ? own
-          : new RateLimiterRedis({
-              ...common,
-              storeClient: options.redis,
-              insuranceLimiter: own,
-              // Who is over the limit costs Redis nothing more.
-              inMemoryBlockOnConsumed: perMinute + 1,
-            });
+        redis === null ? own : new RateLimiterRedis({ ...common, storeClient: redis, insuranceLimiter: own });
       found = { shared, own };
       limiters.set(id, found);
     }
@@ -49,28 +62,70 @@ export function createLimits(options: { readonly redis: object | null; readonly 
     return found.shared;
   }
 
+  function leaseOf(id: string): Lease {
+    let lease = leases.get(id);
+    if (lease === undefined) {
+      lease = { own: 0, remaining: 0, endsAt: 0, isRefused: false, taking: null };
+      leases.set(id, lease);
+    }
+    if (lease.endsAt <= performance.now()) Object.assign(lease, { own: 0, remaining: 0, isRefused: false });
+    return lease;
+  }
+
+  async function refill(lease: Lease, limiter: RateLimiterAbstract, name: string, cost: number): Promise<void> {
+    const ahead = Math.min(mostAtOnce, Math.floor(lease.remaining * shareAtOnce));
+    const points = Math.max(cost, ahead);
+    try {
+      take(lease, await limiter.consume(name, points), points);
+    } catch (refused) {
+      if (!(refused instanceof RateLimiterRes)) throw refused;
+      // What is refused is counted all the same.
+      if (points > cost) {
+        take(lease, await limiter.reward(name, points), 0);
+        return;
+      }
+      Object.assign(lease, { remaining: 0, isRefused: true, endsAt: performance.now() + refused.msBeforeNext });
+    }
+  }
+
   return {
     async take(response, of, name, perMinute, cost = 1) {
       if (perMinute === 0) return;
-      const limiter = limiterFor(of, perMinute);
-      try {
-        tell(response, of, perMinute, await limiter.consume(name, cost));
-      } catch (refused) {
-        if (!(refused instanceof RateLimiterRes)) throw refused;
-        tell(response, of, perMinute, refused);
-        throw new Problem(429, 'rate_limited', `this ${of} has made as many requests as a minute allows`, {
-          retryAfterSeconds: Math.max(1, Math.ceil(refused.msBeforeNext / 1_000)),
+      const id = `${of}:${perMinute}:${name}`;
+      const lease = leaseOf(id);
+      while (lease.own < cost && !lease.isRefused) {
+        lease.taking ??= refill(lease, limiterFor(of, perMinute), name, cost).finally(() => {
+          lease.taking = null;
         });
+        await lease.taking;
       }
+      const isTaken = lease.own >= cost;
+      if (isTaken) lease.own -= cost;
+      const seconds = Math.max(1, Math.ceil((lease.endsAt - performance.now()) / 1_000));
+      tell(response, of, perMinute, { left: isTaken ? lease.own + lease.remaining : 0, seconds });
+      if (isTaken) return;
+      throw new Problem(429, 'rate_limited', `this ${of} has made as many requests as a minute allows`, {
+        retryAfterSeconds: seconds,
+      });
     },
   };
 }
 
+function take(lease: Lease, { remainingPoints, msBeforeNext }: RateLimiterRes, points: number): void {
+  lease.own += points;
+  lease.remaining = Math.max(0, remainingPoints);
+  lease.endsAt = performance.now() + msBeforeNext;
+}
+
 /** The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota in a window of seconds, and what is left of it. */
-function tell(response: Response, of: Of, perMinute: number, { remainingPoints, msBeforeNext }: RateLimiterRes): void {
-  // The answer of a batch begins before its last lines are counted.
+function tell(
+  response: Response,
+  of: Of,
+  perMinute: number,
+  { left, seconds }: { readonly left: number; readonly seconds: number },
+): void {
+  // The answer of a batch begins before its lines are counted.
   if (response.headersSent) return;
-  const seconds = Math.max(0, Math.ceil(msBeforeNext / 1_000));
   response.appendHeader('RateLimit-Policy', `"${of}";q=${perMinute};w=${windowSeconds}`);
-  response.appendHeader('RateLimit', `"${of}";r=${Math.max(0, remainingPoints)};t=${seconds}`);
+  response.appendHeader('RateLimit', `"${of}";r=${left};t=${seconds}`);
 }

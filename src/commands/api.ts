@@ -11,7 +11,14 @@ import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
 import { pronunciationRouter } from '../pronunciation/router.ts';
-import { createClosedWatch, createExports, createReads, reportRouter } from '../report/index.ts';
+import {
+  createClosedWatch,
+  createExports,
+  createFeed,
+  createReads,
+  createStreams,
+  reportRouter,
+} from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
   type CertificateFiles,
@@ -50,6 +57,8 @@ import {
   insertEvents,
   listEvents,
   probeWrites,
+  readClosed,
+  readNewestClosed,
   retryEvent,
   retryFailed,
   skipEvent,
@@ -116,6 +125,7 @@ export async function runApi(config: Config): Promise<void> {
   const deadlineMs = config.acceptDeadlineMs;
   const batches = createBatches();
   const exports = createExports();
+  const streams = createStreams();
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
@@ -128,6 +138,7 @@ export async function runApi(config: Config): Promise<void> {
     budget.gauge,
     batches.gauge,
     exports.gauge,
+    streams.gauge,
     acceptor.gauge,
     ...publisher.gauges,
     outbox.gauge,
@@ -235,7 +246,11 @@ export async function runApi(config: Config): Promise<void> {
         closedWatch,
         exportEvents: (filter, limit) => exportEvents(store, filter, { limit, deadlineMs }),
         findTexts: (ids) => findTexts(store, ids, deadlineMs),
-        ...{ exports, stop: stop.signal },
+        feed: createFeed({
+          readClosed: (after, limit) => readClosed(store, after, limit, deadlineMs),
+          readNewestClosed: (limit) => readNewestClosed(store, limit, deadlineMs),
+        }),
+        ...{ exports, streams, stop: stop.signal },
       }),
       contractRouter(operations, version),
     ],

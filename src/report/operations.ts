@@ -2,7 +2,7 @@ import * as z from 'zod';
 import { eventStatuses } from '../event/event.ts';
 import { friendshipLevels } from '../event/friendship.ts';
 import { answerFields, type Operation } from '../runtime/http/index.ts';
-import { exportQuery, itemQuery, listQuery } from './query.ts';
+import { exportQuery, itemQuery, listQuery, streamQuery } from './query.ts';
 
 const { time, object } = answerFields;
 const level = z.enum(friendshipLevels);
@@ -115,6 +115,24 @@ export const reportOperations: readonly Operation[] = [
       200: { what: 'A conversation per line.', content: { schema: z.string(), type: 'application/x-ndjson' } },
     },
     problems: { 422: ['invalid_query'] },
+  },
+  {
+    id: 'streamEvents',
+    method: 'get',
+    path: '/v1/events/stream',
+    scope: 'read',
+    tag: 'Conversations',
+    summary: 'Conversations as they are closed',
+    description:
+      'Server-sent events: `conversation.processed`, `conversation.failed` and `conversation.skipped`, with the ' +
+      'conversation as data. A client that connects again sends the last `id` it has seen as `Last-Event-ID` (browsers ' +
+      'do so by themselves), and misses nothing; some may come twice. Without it, the stream begins now.',
+    query: streamQuery,
+    requestHeaders: z.object({ 'Last-Event-ID': z.string().optional() }),
+    answers: {
+      200: { what: 'A stream without an end.', content: { schema: z.string(), type: 'text/event-stream' } },
+    },
+    problems: { 422: ['invalid_query', 'invalid_request'] },
   },
   {
     id: 'getFriendship',

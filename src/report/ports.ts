@@ -72,4 +72,18 @@ export type ExportEvents = (
 ) => Promise<readonly EventView[]>;
 /** Of those events that have a text. */
 export type FindTexts = (eventIds: readonly string[]) => Promise<ReadonlyMap<string, TextView>>;
+/** That an event was closed. */
+export type ClosedLine = {
+  readonly seq: number;
+  /** Milliseconds since it was written, by the database's clock. */
+  readonly ageMs: number;
+  /** Numbers are so far apart (`auto_increment_increment`). */
+  readonly step: number;
+  /** As it is now; null: it was erased. */
+  readonly event: EventView | null;
+};
+/** In order, after a number. */
+export type ReadClosed = (after: number, limit: number) => Promise<readonly ClosedLine[]>;
+/** The newest, in order. */
+export type ReadNewestClosed = (limit: number) => Promise<readonly ClosedLine[]>;
 export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;

@@ -31,6 +31,13 @@ export const listQuery = z.strictObject({
   cursor: cursor.optional(),
 });
 
+export const streamQuery = z.strictObject({
+  user_id: userId.optional(),
+  status: z
+    .enum(['PROCESSED', 'FAILED', 'SKIPPED'], 'must be one of PROCESSED, FAILED, SKIPPED: others are not closed')
+    .optional(),
+});
+
 export const exportQuery = z.strictObject({
   since: fields.time.optional(),
   status: status.optional(),

@@ -4,9 +4,11 @@ import { isOpen } from '../event/event.ts';
 import { actsFor, callerOf, Problem, parseQuery, requireUser } from '../runtime/http/index.ts';
 import { encodeCursor } from './cursor.ts';
 import { type createExports, exportHandler } from './export.ts';
+import type { Feed } from './feed.ts';
 import type { ExportEvents, FindFriendship, FindText, FindTexts, ListEvents } from './ports.ts';
 import { itemQuery, listQuery } from './query.ts';
 import type { Reads } from './reads.ts';
+import { type createStreams, streamHandler } from './stream.ts';
 import { presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
 import { userIn } from './whose.ts';
@@ -25,11 +27,15 @@ export function reportRouter(options: {
   readonly exportEvents: ExportEvents;
   readonly findTexts: FindTexts;
   readonly exports: ReturnType<typeof createExports>;
+  readonly feed: Feed;
+  readonly streams: ReturnType<typeof createStreams>;
   /** Aborted when the process ends. */
   readonly stop: AbortSignal;
 }): Router {
   const router = Router();
   const { reads } = options;
+
+  router.get('/v1/events/stream', streamHandler(options));
 
   // Before `:id`, so that "export" is not taken for an id.
   router.get('/v1/conversations/export', exportHandler(options));

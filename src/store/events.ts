@@ -3,9 +3,18 @@ import type { EventView, FriendshipRow, FriendshipView, TextView, TopicRow } fro
 import { withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
-const columns = `event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time,
-  status, attempt_count, next_attempt_at, attempt_started_at, worker, created_at, processed_at, error_code,
-  error_details, friendship_score_change, new_friendship_level, score_calculation_details, updated_at`;
+const names = [
+  ...['event_id', 'conversation_id', 'user_id', 'bot_type', 'bot_id', 'bot_name', 'agent_tag', 'start_time'],
+  ...['end_time', 'status', 'attempt_count', 'next_attempt_at', 'attempt_started_at', 'worker', 'created_at'],
+  ...['processed_at', 'error_code', 'error_details', 'friendship_score_change', 'new_friendship_level'],
+  ...['score_calculation_details', 'updated_at'],
+];
+const columns = names.join(', ');
+
+/** What the others see of an event, in a statement with other tables. */
+export function eventColumns(table: string): string {
+  return names.map((name) => `${table}.${name}`).join(', ');
+}
 
 /** One event; null if there is none. */
 export function findEvent(store: Store, ref: EventRef, deadlineMs: number): Promise<EventView | null> {
@@ -146,7 +155,7 @@ function indexFor({ userId, status }: { readonly userId?: string; readonly statu
 }
 
 /** The driver returns JSON columns as text. */
-function parsed(row: EventView): EventView {
+export function parsed(row: EventView): EventView {
   const details = row.score_calculation_details;
   return {
     ...row,

@@ -27,6 +27,7 @@ export {
   listEvents,
   maxConnections,
 } from './events.ts';
+export { readClosed, readNewestClosed } from './feed.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';
 export { loadEvents } from './load-events.ts';

@@ -2,6 +2,7 @@ import type { EventId, EventStatus } from '../event/event.ts';
 import type { Operated } from '../operate/ports.ts';
 import { recordAction } from './actions.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
+import { noteClosed } from './feed.ts';
 import type { Store } from './open-store.ts';
 
 /** `actor`: who is recorded to have done it. */
@@ -31,6 +32,7 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
       [reason, eventId],
     );
     await recordAction(connection, { actor: by.actor, kind: 'skip', target: conversationId, value: reason });
+    await connection.query(...noteClosed([eventId]));
   });
 }
 

@@ -209,6 +209,16 @@ const KeySchema = new EntitySchema({
   },
 });
 
+const ClosedSchema = new EntitySchema({
+  name: 'ClosedEvent',
+  tableName: 'closed_events',
+  columns: {
+    seq: { type: 'bigint', unsigned: true, primary: true, generated: 'increment' },
+    event_id: { type: 'char', length: 36 },
+    closed_at: moment,
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -221,4 +231,5 @@ export const schemas = [
   SessionSchema,
   MessageSchema,
   KeySchema,
+  ClosedSchema,
 ];

@@ -3,6 +3,7 @@ import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { FriendshipRow, TopicRow } from '../report/ports.ts';
 import type { LockedEvent, ProcessedWrite, SettleTransaction, TopicKey, UnsuccessfulWrite } from '../settle/ports.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
+import { noteClosed } from './feed.ts';
 import type { Store } from './open-store.ts';
 
 type LockedRow = { event_id: EventId; status: EventStatus; attempt_count: number };
@@ -72,6 +73,8 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
       const processed = events.filter((w) => w.kind === 'processed');
       if (processed.length > 0) writes.push(writeProcessed(processed));
       writes.push(...events.filter((w) => w.kind !== 'processed').map(writeUnsuccessful));
+      const closed = events.filter((w) => w.kind !== 'retry').map((w) => w.eventId);
+      if (closed.length > 0) writes.push(noteClosed(closed));
     },
   };
 }

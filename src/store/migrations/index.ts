@@ -10,6 +10,7 @@ import { FleetProfiles1764200000001 } from './1764200000001-fleet-profiles.ts';
 import { MembersAsked1764200000002 } from './1764200000002-members-asked.ts';
 import { ChatSessions1764300000000 } from './1764300000000-chat-sessions.ts';
 import { ApiKeys1764500000000 } from './1764500000000-api-keys.ts';
+import { ClosedEvents1764500000001 } from './1764500000001-closed-events.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -27,4 +28,5 @@ export const migrations = [
   MembersAsked1764200000002,
   ChatSessions1764300000000,
   ApiKeys1764500000000,
+  ClosedEvents1764500000001,
 ];
