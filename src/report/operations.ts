@@ -125,8 +125,8 @@ export const reportOperations: readonly Operation[] = [
     summary: 'Conversations as they are closed',
     description:
       'Server-sent events: `conversation.processed`, `conversation.failed` and `conversation.skipped`, with the ' +
-      'conversation as data. A client that connects again sends the last `id` it has seen as `Last-Event-ID` (browsers ' +
-      'do so by themselves), and misses nothing; some may come twice. Without it, the stream begins now.',
+      'conversation as data. A client that connects again sends the last `id` it has seen as `Last-Event-ID` ' +
+      '(browsers do so by themselves), and misses nothing; some may come twice. Without it, the stream begins now.',
     query: streamQuery,
     requestHeaders: z.object({ 'Last-Event-ID': z.string().optional() }),
     answers: {
