@@ -193,7 +193,8 @@ function toConfig(e: z.output<typeof environment>) {
     tlsKeyFile: e.TLS_KEY_FILE ?? null,
     corsOrigins: e.CORS_ORIGINS,
     trustProxy: e.TRUST_PROXY ?? null,
-    problemBaseUrl: e.PROBLEM_BASE_URL ?? null,
+    problemBaseUrl: e.PROBLEM_BASE_URL?.replace(/\/?$/, '/') ?? null,
+    webhookAllow: e.WEBHOOK_ALLOW,
     metricsHost: e.METRICS_HOST,
     metricsPort: e.METRICS_PORT,
     opsKey: e.OPS_KEY ?? null,
@@ -239,6 +240,9 @@ function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
   if (new URL(e.DATABASE_URL).pathname.length < 2)
     problems.push('DATABASE_URL does not name a database: end it with /afterword');
+  const tls = [...new URL(e.DATABASE_URL).searchParams].find(([name]) => name.toLowerCase() === 'tls');
+  if (tls !== undefined && (tls[0] !== 'tls' || tls[1] !== 'true'))
+    problems.push('DATABASE_URL: for TLS, write ?tls=true; anything else would not be encrypted');
   if ((e.TLS_CERT_FILE === undefined) !== (e.TLS_KEY_FILE === undefined))
     problems.push('TLS_CERT_FILE and TLS_KEY_FILE belong together: set both or neither');
   if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)

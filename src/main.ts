@@ -7,6 +7,7 @@ import { parsers } from './command-line/option-parsers.ts';
 import { addPronunciation } from './command-line/pronunciation.ts';
 import { addSessions } from './command-line/sessions.ts';
 import { addTools } from './command-line/tools.ts';
+import { addWebhooks } from './command-line/webhooks.ts';
 import { type Config, loadConfig } from './config.ts';
 import { exitCodes } from './runtime/exit-codes.ts';
 import { httpUrl } from './runtime/http/url.ts';
@@ -60,6 +61,7 @@ addSessions(program);
 addPronunciation(program);
 addTools(program);
 addKeys(program);
+addWebhooks(program);
 
 try {
   if (process.env['CA_FILE']) (await import('./start/trust.ts')).trustAuthorities(process.env['CA_FILE']);

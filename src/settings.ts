@@ -253,6 +253,16 @@ export const settings = {
     parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as https://docs.example/problems/' }).optional(),
     help: 'URL before the code in the type of a problem document. Default: pages that the API serves itself.',
   },
+  WEBHOOK_ALLOW: {
+    parse: z
+      .string()
+      .transform((text) => text.split(',').map((part) => part.trim()))
+      .pipe(z.array(z.string().regex(/^[\w.:-]+(?:\/\d{1,3})?$/, 'must be hosts, addresses or subnets')))
+      .default([]),
+    help:
+      'Hosts, addresses and subnets that webhooks may be sent to although they are not on the internet, ' +
+      'separated by commas. Default: none.',
+  },
   METRICS_HOST: {
     parse: z.string().min(1).default('127.0.0.1'),
     help: 'Address of METRICS_PORT; 0.0.0.0 for all.',

@@ -1,16 +1,19 @@
-import { once } from 'node:events';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Gauge } from '../runtime/gauge.ts';
 import {
   callerOf,
+  drained,
   type Line,
   linesOf,
   mayTakeLong,
+  noteProblem,
   Problem,
   parseJson,
   presentProblem,
   problemOf,
+  requireValid,
+  type Slots,
 } from '../runtime/http/index.ts';
+import type { Logger } from '../runtime/log.ts';
 import { presentTaken, type Taken } from './take.ts';
 
 /** Lines of one batch that are being accepted: enough for full commits, also while others are being made. */
@@ -18,28 +21,11 @@ const maxLines = 256;
 /** Their bytes. One more line may be above this. */
 const maxLineBytes = 4 * 1_024 * 1_024;
 /** Batches at the same time; more would only share the same commits. */
-const maxBatches = 16;
+export const maxBatches = 16;
 /** Answers that are ready go out together, at most this long. */
 const maxWriteBytes = 65_536;
 
 const mediaTypes = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines|jsonlines)\s*(?:;|$)/i;
-
-/** Counts the batches of a process. */
-export function createBatches() {
-  let open = 0;
-  return {
-    gauge: { name: 'batches', bound: maxBatches, held: () => open } satisfies Gauge,
-    /** @returns what ends it. @throws {Problem} 503 */
-    begin(): () => void {
-      if (open >= maxBatches)
-        throw new Problem(503, 'overloaded', 'too many batches are being taken; try again shortly', {
-          retryAfterSeconds: 1,
-        });
-      open++;
-      return () => void open--;
-    },
-  };
-}
 
 /**
  * `POST /v1/conversations/end/batch`: a body per line, and an answer per line, in the same order and as soon as it is
@@ -47,45 +33,64 @@ export function createBatches() {
  */
 export function batchHandler(options: {
   readonly take: (body: unknown, response: Response) => Promise<Taken>;
-  readonly batches: ReturnType<typeof createBatches>;
+  readonly batches: Slots;
   readonly maxBodyBytes: number;
   readonly stop: AbortSignal;
+  readonly log: Logger;
 }): RequestHandler {
-  const { take, batches, maxBodyBytes, stop } = options;
+  const { take, maxBodyBytes, stop } = options;
 
   async function answer({ number, bytes }: Line, response: Response): Promise<string> {
     try {
       if (bytes === null) throw new Problem(413, 'body_too_large', `the line is longer than ${maxBodyBytes} bytes`);
-      await callerOf(response).charge?.(1);
+      const caller = callerOf(response);
+      requireValid(caller);
+      await caller.charge?.(1);
       const taken = await take(parseJson(bytes), response);
       return lineOf({ line: number, status: 202, replayed: taken.replayed, body: presentTaken(taken) });
     } catch (error) {
       const problem = problemOf(error);
+      noteProblem(problem, error, options.log);
       return lineOf({ line: number, status: problem.status, replayed: false, body: presentProblem(problem, response) });
     }
   }
 
   return async (request, response) => {
     requireLines(request);
-    const end = batches.begin();
-    response.once('close', end);
+    options.batches.take(response);
     mayTakeLong(request);
     response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8' });
     response.flushHeaders();
     const queue = createQueue(response);
-    try {
+    const reading = (async () => {
       for await (const line of linesOf(request, maxBodyBytes)) {
-        // What was read is answered; the client sends the rest to another process.
         if (stop.aborted || response.destroyed) break;
         await queue.add(answer(line, response), line.bytes?.length ?? 0);
       }
+    })();
+    try {
+      // What was read is answered; the client sends the rest to another process.
+      await Promise.race([reading, aborted(stop, response)]);
       await queue.end();
       response.end();
     } catch {
       // The client has left in the middle of a line: what it saw no answer for, it sends again.
       response.destroy();
+    } finally {
+      reading.catch(() => {});
+      if (!request.complete) response.once('finish', () => request.destroy());
     }
   };
+}
+
+/** Resolves when the process is to end. */
+function aborted(stop: AbortSignal, response: Response): Promise<void> {
+  return new Promise((resolve) => {
+    if (stop.aborted) return resolve();
+    const onStop = () => resolve();
+    stop.addEventListener('abort', onStop, { once: true });
+    response.once('close', () => stop.removeEventListener('abort', onStop));
+  });
 }
 
 /** Answers in the order in which they were added, as soon as they are there. */
@@ -94,12 +99,15 @@ function createQueue(response: Response) {
   let bytes = 0;
   let changed = Promise.withResolvers<void>();
   let isEnded = false;
-  const written = write();
-  written.catch(() => {}); // told by `add` and `end`
-  const change = () => {
+  let failure: unknown = null;
+  const written = write().catch((error: unknown) => {
+    failure = error ?? new Error('the client has left');
+    change();
+  });
+  function change(): void {
     changed.resolve();
     changed = Promise.withResolvers();
-  };
+  }
 
   async function write(): Promise<void> {
     for (;;) {
@@ -118,7 +126,7 @@ function createQueue(response: Response) {
       }
       change();
       if (response.destroyed) throw new Error('the client has left');
-      if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      if (!response.write(text)) await drained(response);
     }
   }
 
@@ -138,12 +146,14 @@ function createQueue(response: Response) {
       waiting.push({ text, bytes: size });
       bytes += size;
       change();
-      while (waiting.length >= maxLines || bytes >= maxLineBytes) await Promise.race([changed.promise, written]);
+      while (failure === null && (waiting.length >= maxLines || bytes >= maxLineBytes)) await changed.promise;
+      if (failure !== null) throw failure;
     },
     async end(): Promise<void> {
       isEnded = true;
       change();
       await written;
+      if (failure !== null) throw failure;
     },
   };
 }

@@ -1,5 +1,5 @@
 export { type Acceptor, createAcceptor } from './accept.ts';
-export { createBatches } from './batch.ts';
+export { maxBatches } from './batch.ts';
 export { accepted, acceptedHeaders, acceptOperations } from './operations.ts';
 export { parseConversationRequest, toConversation } from './request.ts';
 export { acceptRouter } from './router.ts';

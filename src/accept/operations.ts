@@ -102,7 +102,11 @@ export const acceptOperations: readonly Operation[] = [
     body: {
       schema: z.string(),
       type: 'application/x-ndjson',
-      examples: { 'two lines': `${JSON.stringify(example)}\n${JSON.stringify(example)}\n` },
+      examples: {
+        'two lines': ['conv_example_1', 'conv_example_2']
+          .map((conversation_id) => `${JSON.stringify({ ...example, conversation_id })}\n`)
+          .join(''),
+      },
     },
     answers: { 200: { what: 'An answer per line.', content: { schema: z.string(), type: 'application/x-ndjson' } } },
   },

@@ -1,7 +1,8 @@
 import { type Response, Router } from 'express';
 import type { Conversation } from '../event/conversation.ts';
 import type { ScoreDetails } from '../event/outcome.ts';
-import { type BodyBudget, callerOf, jsonBody, requireUser, sendJson } from '../runtime/http/index.ts';
+import { type BodyBudget, callerOf, jsonBody, requireUser, type Slots, sendJson } from '../runtime/http/index.ts';
+import type { Logger } from '../runtime/log.ts';
 import { batchHandler } from './batch.ts';
 import { parseConversationRequest, toConversation } from './request.ts';
 import { presentTaken, type Take } from './take.ts';
@@ -16,7 +17,8 @@ export function acceptRouter(options: {
   readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
   /** Counts a conversation against the limit of its user; null: there is none. @throws {Problem} 429 */
   readonly takeAllowance: ((response: Response, userId: string) => Promise<void>) | null;
-  readonly batches: Parameters<typeof batchHandler>[0]['batches'];
+  readonly batches: Slots;
+  readonly log: Logger;
   readonly maxBodyBytes: number;
   readonly budget: BodyBudget;
   /** Aborted when the process ends. */
@@ -41,7 +43,7 @@ export function acceptRouter(options: {
     '/v1/conversations/end/batch',
     batchHandler({
       take: (line, response) => take(line, callerOf(response), allowIn(response)),
-      ...{ batches: options.batches, maxBodyBytes, stop: options.stop },
+      ...{ batches: options.batches, maxBodyBytes, stop: options.stop, log: options.log },
     }),
   );
 

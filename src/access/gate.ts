@@ -1,6 +1,7 @@
 import { type Request, type Response, Router } from 'express';
 import { LRUCache } from 'lru-cache';
-import { type Scope, setCaller } from '../runtime/http/caller.ts';
+import { allowedMethods } from '../runtime/http/allowed-methods.ts';
+import { anybody, type Scope, setCaller } from '../runtime/http/caller.ts';
 import { Problem } from '../runtime/http/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import type { Keyring, Known, Refusal } from './keyring.ts';
@@ -13,8 +14,8 @@ type Guarded = { readonly method: string; readonly path: string; readonly scope:
 const sayEveryMs = 60_000;
 
 /**
- * Lets a request pass that has a key with the scope of its endpoint. Whatever is not among the endpoints needs `admin`:
- * one that was forgotten here is closed, not open.
+ * Lets a request pass that has a key with the scope of its endpoint. Whatever is not among the endpoints is not there
+ * without the scope `admin`: one that was forgotten here is closed, not open.
  */
 export function gateRouter(options: {
   readonly keyring: Keyring;
@@ -28,9 +29,14 @@ export function gateRouter(options: {
   const router = Router();
   const said = new LRUCache<string, true>({ max: 1_000, ttl: sayEveryMs });
   const passed = new WeakSet<Request>();
+  /** Whose long answers end when there are keys. */
+  const openCaller = { ...anybody, isValid: () => keyring.isOpen };
 
   async function check(scope: Scope, request: Request, response: Response): Promise<void> {
-    if (keyring.isOpen) return;
+    if (keyring.isOpen) {
+      setCaller(response, openCaller);
+      return;
+    }
     const { key, caller } = await identify(request, response);
     const perMinute = key.perMinute ?? options.perMinute;
     const charge = (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
@@ -52,11 +58,11 @@ export function gateRouter(options: {
     const found: Known | Refusal = token === undefined ? notBearer : await keyring.find(token);
     if ('key' in found) return found;
     // Neither the token nor any part of it: it may be one of somewhere else.
-    const id = `${found.code} ${request.ip}`;
+    const id = `${found.code} ${found.why ?? ''} ${request.ip}`;
     if (!said.has(id)) {
       said.set(id, true);
       log.warn(
-        { code: found.code, detail: found.detail, from: request.ip },
+        { code: found.code, detail: found.detail, why: found.why, from: request.ip },
         'a request with a bad API key was refused',
       );
     }
@@ -64,16 +70,36 @@ export function gateRouter(options: {
     throw new Problem(401, found.code, found.detail);
   }
 
-  for (const { method, path, scope } of options.endpoints)
+  // Of `/v1/conversations/export` and `/v1/conversations/:id`, the first one decides.
+  const literalFirst = options.endpoints.toSorted(
+    (a, b) => Number(a.path.includes(':')) - Number(b.path.includes(':')),
+  );
+  for (const { method, path, scope } of literalFirst)
     router[method.toLowerCase() as 'get' | 'post'](path, async (request, response, next) => {
+      if (passed.has(request)) return next();
       if (scope !== null) await check(scope, request, response);
       passed.add(request);
-      next();
+      // Who has left while the gate looked would leave behind what is held until the answer is closed.
+      if (!response.destroyed) next();
     });
   router.use(async (request, response, next) => {
-    if (!passed.has(request)) await check('admin', request, response);
+    if (passed.has(request) || keyring.isOpen) return next();
+    const { caller } = await identify(request, response);
+    if (!caller.may('admin')) throw notHere(request, response);
+    setCaller(response, caller);
     next();
   });
+
+  /** As it is answered behind the gate, where an endpoint that was forgotten here might be. */
+  function notHere(request: Request, response: Response): Problem {
+    const allowed = allowedMethods([router], request.path);
+    if (allowed.length === 0)
+      return new Problem(404, 'no_such_endpoint', `there is no ${request.method} ${request.path}`);
+    response.setHeader('Allow', allowed.join(', '));
+    const detail = `${request.path} takes ${allowed.join(', ')}, not ${request.method}`;
+    return new Problem(405, 'method_not_allowed', detail);
+  }
+
   return router;
 }
 

@@ -6,7 +6,12 @@ import type { ApiKey, MarkUsed, ReadKeys } from './ports.ts';
 import { fingerprintOf, hashToken, isSameHash, keyIdOf } from './token.ts';
 
 /** Why a token was refused; `detail` is for its owner. */
-export type Refusal = { readonly code: 'key_invalid' | 'key_revoked' | 'key_expired'; readonly detail: string };
+export type Refusal = {
+  readonly code: 'key_invalid' | 'key_revoked' | 'key_expired';
+  readonly detail: string;
+  /** For operators, what its owner is not told. */
+  readonly why?: string;
+};
 export type Known = { readonly key: ApiKey; readonly caller: Caller };
 
 export type Keyring = {
@@ -51,10 +56,15 @@ export async function openKeyring(options: {
   let looking: Promise<void> | null = null;
   let again: Promise<void> | null = null;
 
+  const isValid = (keyId: string) => {
+    const key = keys.get(keyId)?.key;
+    return key !== undefined && key.revokedAt === null && !hasExpired(key);
+  };
+
   async function look(): Promise<void> {
     const changes = await options.readKeys(newest);
-    for (const key of changes.keys) keys.set(key.keyId, { key, caller: callerWith(key) });
-    if (newest === null && changes.newest !== null) log.info('there are API keys: requests need one');
+    for (const key of changes.keys) keys.set(key.keyId, { key, caller: callerWith(key, () => isValid(key.keyId)) });
+    if (newest === null && changes.newest !== null) log.info('API keys exist: requests must carry one');
     newest = changes.newest ?? newest;
     apis = Math.max(1, changes.apis);
   }
@@ -111,13 +121,13 @@ export async function openKeyring(options: {
       // A hash is made and compared for an unknown id, too: the answer takes as long.
       const hash = hashToken(token, secret);
       if (!isSameHash(hash, known?.key.hash ?? Buffer.alloc(hash.length)) || known === undefined) {
-        if (known !== undefined && known.key.hashedWith !== fingerprint) sayOtherSecret(log, known.key);
-        return invalid;
+        const isOfOther = known !== undefined && known.key.hashedWith !== fingerprint;
+        return isOfOther ? { ...invalid, why: `${known.key.name} was made with another API_KEY_SECRET` } : invalid;
       }
       const { key } = known;
       if (key.revokedAt !== null) return { code: 'key_revoked', detail: `this API key (${key.name}) was revoked` };
-      if (key.expiresAt !== null && key.expiresAt.getTime() <= Date.now())
-        return { code: 'key_expired', detail: `this API key (${key.name}) expired on ${key.expiresAt.toISOString()}` };
+      if (hasExpired(key))
+        return { code: 'key_expired', detail: `this API key (${key.name}) expired on ${key.expiresAt?.toISOString()}` };
       used.add(keyId);
       return known;
     },
@@ -128,15 +138,17 @@ export async function openKeyring(options: {
   };
 }
 
-function sayOtherSecret(log: Logger, { keyId, name }: ApiKey): void {
-  log.warn({ key: name, key_id: keyId }, 'a key was refused that was made with another API_KEY_SECRET than this one');
+function hasExpired({ expiresAt }: ApiKey): boolean {
+  return expiresAt !== null && expiresAt.getTime() <= Date.now();
 }
 
-function callerWith({ keyId, name, scopes, boundTo }: ApiKey): Caller {
+function callerWith({ keyId, name, scopes, boundTo }: ApiKey, isValid: () => boolean): Caller {
   const given = new Set(scopes);
   const isAdmin = given.has('admin');
   return {
     name: `key ${name} (${keyId})`,
+    isAnybody: false,
+    isValid,
     charge: null,
     may: (scope) => isAdmin || given.has(scope),
     boundTo: boundTo === null ? null : boundTo.endsWith('*') ? { prefix: boundTo.slice(0, -1) } : { userId: boundTo },

@@ -31,7 +31,9 @@ type Lease = {
   /** Of the window, as `performance.now()` counts. */
   endsAt: number;
   isRefused: boolean;
-  taking: Promise<void> | null;
+  /** Those who wait for the limiter, in the order in which they came: a limit cuts off the last ones. */
+  waiting: number;
+  last: Promise<unknown>;
 };
 
 /**
@@ -54,7 +56,9 @@ export function createLimits(options: { readonly redis: object | null; readonly 
       const own = new RateLimiterMemory(common);
       const { redis } = options;
       const shared =
-        redis === null ? own : new RateLimiterRedis({ ...common, storeClient: redis, insuranceLimiter: own });
+        redis === null
+          ? own
+          : new RateLimiterRedis({ ...common, storeClient: redis, insuranceLimiter: own, rejectIfRedisNotReady: true });
       found = { shared, own };
       limiters.set(id, found);
     }
@@ -65,10 +69,9 @@ export function createLimits(options: { readonly redis: object | null; readonly 
   function leaseOf(id: string): Lease {
     let lease = leases.get(id);
     if (lease === undefined) {
-      lease = { own: 0, remaining: 0, endsAt: 0, isRefused: false, taking: null };
+      lease = { own: 0, remaining: 0, endsAt: 0, isRefused: false, waiting: 0, last: Promise.resolve() };
       leases.set(id, lease);
     }
-    if (lease.endsAt <= performance.now()) Object.assign(lease, { own: 0, remaining: 0, isRefused: false });
     return lease;
   }
 
@@ -93,22 +96,44 @@ export function createLimits(options: { readonly redis: object | null; readonly 
       if (perMinute === 0) return;
       const id = `${of}:${perMinute}:${name}`;
       const lease = leaseOf(id);
-      while (lease.own < cost && !lease.isRefused) {
-        lease.taking ??= refill(lease, limiterFor(of, perMinute), name, cost).finally(() => {
-          lease.taking = null;
-        });
-        await lease.taking;
-      }
-      const isTaken = lease.own >= cost;
-      if (isTaken) lease.own -= cost;
+      renew(lease);
+      const isTaken =
+        (lease.waiting === 0 && spend(lease, cost)) ||
+        (await inTurn(lease, async () => {
+          renew(lease);
+          while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
+          return spend(lease, cost);
+        }));
       const seconds = Math.max(1, Math.ceil((lease.endsAt - performance.now()) / 1_000));
-      tell(response, of, perMinute, { left: isTaken ? lease.own + lease.remaining : 0, seconds });
+      // Without Redis, this API has its share only.
+      const quota = options.redis === null ? Math.max(1, Math.ceil(perMinute / options.apis())) : perMinute;
+      tell(response, of, quota, { left: isTaken ? lease.own + lease.remaining : 0, seconds });
       if (isTaken) return;
       throw new Problem(429, 'rate_limited', `this ${of} has made as many requests as a minute allows`, {
         retryAfterSeconds: seconds,
       });
     },
   };
+}
+
+/** A new window. */
+function renew(lease: Lease): void {
+  if (lease.endsAt <= performance.now()) Object.assign(lease, { own: 0, remaining: 0, isRefused: false });
+}
+
+function spend(lease: Lease, cost: number): boolean {
+  if (lease.own < cost) return false;
+  lease.own -= cost;
+  return true;
+}
+
+function inTurn<T>(lease: Lease, work: () => Promise<T>): Promise<T> {
+  lease.waiting++;
+  const mine = lease.last.then(work).finally(() => {
+    lease.waiting--;
+  });
+  lease.last = mine.catch(() => {}); // told to whoever it is about
+  return mine;
 }
 
 function take(lease: Lease, { remainingPoints, msBeforeNext }: RateLimiterRes, points: number): void {
@@ -121,11 +146,11 @@ function take(lease: Lease, { remainingPoints, msBeforeNext }: RateLimiterRes, p
 function tell(
   response: Response,
   of: Of,
-  perMinute: number,
+  quota: number,
   { left, seconds }: { readonly left: number; readonly seconds: number },
 ): void {
   // The answer of a batch begins before its lines are counted.
   if (response.headersSent) return;
-  response.appendHeader('RateLimit-Policy', `"${of}";q=${perMinute};w=${windowSeconds}`);
+  response.appendHeader('RateLimit-Policy', `"${of}";q=${quota};w=${windowSeconds}`);
   response.appendHeader('RateLimit', `"${of}";r=${left};t=${seconds}`);
 }

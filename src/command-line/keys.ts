@@ -10,13 +10,14 @@ export function addKeys(program: Command): void {
     .command('create')
     .description('create a key and print its token, once; from the first key on, requests need one')
     .argument('<name>', 'of the system that will use it, such as robot-backend', keyName)
-    .option('--scope <scopes>', `what it may do, separated by commas: ${scopes.join(', ')}`, scopeList, [
-      'submit',
-      'read',
-    ] as Scope[])
+    .addOption(
+      new Option('--scope <scopes>', `what it may do, separated by commas: ${scopes.join(', ')}`)
+        .argParser(scopeList)
+        .default(usualScopes, usualScopes.join(',')),
+    )
     .option('--user <id>', 'only for this user, or for all whose id begins so: acme-*', boundTo)
     .option('--rate <n>', 'requests per minute; default: KEY_REQUESTS_PER_MINUTE', parsers.count)
-    .option('--expires <duration>', 'until when: 90d, 12h; default: until it is revoked', parsers.duration)
+    .option('--expires <duration>', 'expires after: 90d, 12h; default: never', lifetime)
     .option('--json', 'print JSON', false)
     .action(
       runWith(
@@ -39,16 +40,21 @@ export function addKeys(program: Command): void {
     );
   keys
     .command('rotate')
-    .description('create another token for a key; the one before stays valid for a while')
+    .description('create another token for a key; the previous one stays valid for a while')
     .argument('<name>', 'as `keys list` shows it')
     .addOption(
-      new Option('--grace <duration>', 'how long the token before stays valid')
+      new Option('--grace <duration>', 'how long the previous token stays valid')
         .argParser(parsers.duration)
         .default(parsers.duration('1d'), '1d'),
     )
+    .option(
+      '--expires <duration>',
+      'the new token expires after: 90d; default: when the previous one would have',
+      lifetime,
+    )
     .option('--json', 'print JSON', false)
     .action(
-      runWith(async (config, name: string, options: Json & { grace: number }) =>
+      runWith(async (config, name: string, options: Json & { grace: number; expires?: number }) =>
         (await import('../commands/keys.ts')).runKeysRotate(config, name, options),
       ),
     );
@@ -66,16 +72,26 @@ export function addKeys(program: Command): void {
 
 function keyName(text: string): string {
   if (!/^[\w.@ -]{1,100}$/.test(text) || text.trim() !== text)
-    throw new InvalidArgumentError('must be 1 to 100 letters, digits, blanks or . _ @ -');
+    throw new InvalidArgumentError('must be 1 to 100 letters, digits, spaces or . _ @ -');
   return text;
 }
 
-function scopeList(text: string): Scope[] {
-  const given = text.split(',').map((part) => part.trim());
+const usualScopes: Scope[] = ['submit', 'read'];
+
+/** May be given several times. */
+function scopeList(text: string, before: Scope[]): Scope[] {
+  const given = [...(before === usualScopes ? [] : before), ...text.split(',').map((part) => part.trim())];
   const known = scopes.filter((scope) => given.includes(scope));
   if (known.length !== given.length)
     throw new InvalidArgumentError(`must be one or more of ${scopes.join(', ')}, each once, separated by commas`);
   return known;
+}
+
+/** Milliseconds. */
+function lifetime(text: string): number {
+  const ms = parsers.duration(text);
+  if (ms < 1_000) throw new InvalidArgumentError('must be at least a second');
+  return ms;
 }
 
 function boundTo(text: string): string {

@@ -1,5 +1,5 @@
 import { type Response, Router } from 'express';
-import { acceptRouter, createAcceptor, createBatches, createTake } from '../accept/index.ts';
+import { acceptRouter, createAcceptor, createTake, maxBatches } from '../accept/index.ts';
 import type { Limits } from '../access/index.ts';
 import { createPublisher, type Publisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
@@ -11,19 +11,13 @@ import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
 import { pronunciationRouter } from '../pronunciation/router.ts';
-import {
-  createClosedWatch,
-  createExports,
-  createFeed,
-  createReads,
-  createStreams,
-  reportRouter,
-} from '../report/index.ts';
+import { createClosedWatch, createFeed, createReads, maxExports, maxStreams, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
   type CertificateFiles,
   createApp,
   createBodyBudget,
+  createSlots,
   listen,
   mount,
   readCertificate,
@@ -46,6 +40,7 @@ import { prepare } from '../start/prepared-scoring.ts';
 import { pronunciationSteps, startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
+import { startWebhooks } from '../start/webhooks.ts';
 import {
   exportEvents,
   findClosed,
@@ -64,6 +59,7 @@ import {
   skipEvent,
 } from '../store/index.ts';
 import { version } from '../version.ts';
+import { webhookRouter } from '../webhooks/index.ts';
 
 /** The API: accepts, publishes, relays and reports. Runs until it is told to stop, then drains. */
 export async function runApi(config: Config): Promise<void> {
@@ -123,11 +119,12 @@ export async function runApi(config: Config): Promise<void> {
     (d) => d.close(),
   );
   const deadlineMs = config.acceptDeadlineMs;
-  const batches = createBatches();
-  const exports = createExports();
-  const streams = createStreams();
+  const batches = createSlots('batches', maxBatches);
+  const exports = createSlots('exports', maxExports);
+  const streams = createSlots('streams', maxStreams);
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
+  const webhooks = stack.adopt(startWebhooks(config, store, log), (w) => w.close());
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
   const reads = createReads({
     findEvents: (ids) => findEvents(store, ids, deadlineMs),
@@ -139,6 +136,7 @@ export async function runApi(config: Config): Promise<void> {
     batches.gauge,
     exports.gauge,
     streams.gauge,
+    webhooks.gauge,
     acceptor.gauge,
     ...publisher.gauges,
     outbox.gauge,
@@ -159,6 +157,7 @@ export async function runApi(config: Config): Promise<void> {
     queues: () => countQueues(publisher),
     phonemes: pronunciation.cacheSize,
     hasAnalysers: config.analysers.length > 0,
+    hasWebhooks: true,
     database: () => glance(store, deadlineMs),
     ...(sessions !== null && {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
@@ -224,7 +223,7 @@ export async function runApi(config: Config): Promise<void> {
         takeAllowance: allowance(access.limits, config.userEventsPerMinute),
         maxBodyBytes: config.maxBodyBytes,
         stop: stop.signal,
-        ...{ batches, budget },
+        ...{ batches, budget, log },
       }),
       ...(sessions === null ? [] : [sessions.router]),
       pronunciationRouter({
@@ -250,15 +249,18 @@ export async function runApi(config: Config): Promise<void> {
           readClosed: (after, limit) => readClosed(store, after, limit, deadlineMs),
           readNewestClosed: (limit) => readNewestClosed(store, limit, deadlineMs),
         }),
-        ...{ exports, streams, stop: stop.signal },
+        ...{ exports, streams, log, stop: stop.signal },
+        acceptDeadlineMs: config.acceptDeadlineMs,
+        maxBodyBytes: config.maxBodyBytes,
       }),
+      webhookRouter(webhooks.endpoints),
       contractRouter(operations, version),
     ],
     { ...config, hasTls: certificate !== null },
     log,
   );
 
-  const listening = listen(app, { ...config, certificate }, log);
+  const listening = listen(app, { ...config, certificate, longBodies }, log);
   const { server, url } = await listening.catch((error: { code?: string }) => {
     const what =
       error.code === 'EADDRINUSE' ? 'is in use: stop that server, or set PORT' : `cannot be used (${error.code})`;
@@ -306,6 +308,9 @@ async function countQueues(publisher: Publisher) {
     ]
   );
 }
+
+/** Of any length: their lines have the limit. */
+const longBodies = ['/v1/conversations/end/batch'];
 
 /** Null: there is no limit. */
 function allowance({ take }: Limits, perMinute: number) {

@@ -5,7 +5,7 @@ import type { Control } from '../members/index.ts';
 import { type Finding, judgeAccess, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
-import { accessFacts } from '../start/access-facts.ts';
+import { accessFacts, certificateEnd } from '../start/access-facts.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
@@ -61,11 +61,20 @@ async function database(config: Config): Promise<Finding[]> {
 }
 
 async function judgeKeys(config: Config, store: Store): Promise<Finding[]> {
+  const unreadable: Finding[] = [];
+  let end: Date | null = null;
   try {
-    return judgeAccess(accessFacts(config, process.env, await listKeys(store, statementDeadlineMs)));
+    end = certificateEnd(config);
   } catch (error) {
-    return [{ check: 'certificate', status: 'fail', found: 'cannot be read', advice: (error as Error).message }];
+    unreadable.push({
+      check: 'certificate',
+      status: 'fail',
+      found: 'cannot be read',
+      advice: (error as Error).message,
+    });
   }
+  const known = await listKeys(store, statementDeadlineMs);
+  return [...judgeAccess(accessFacts(config, process.env, known, end)), ...unreadable];
 }
 
 async function broker(config: Config): Promise<Finding[]> {

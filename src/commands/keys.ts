@@ -34,7 +34,9 @@ export async function runKeysCreate(
       { actor: operatorName(), validMs: options.expires ?? null, deadlineMs },
     );
     if (key === null)
-      throw new UsageError(`there is a key named ${plain(name)}: choose another name, or \`afterword keys rotate\` it`);
+      throw new UsageError(
+        `there is a key named "${plain(name)}": choose another name, or \`afterword keys rotate\` it`,
+      );
     tellToken(token, key, options.json);
     return exitCodes.ok;
   });
@@ -43,13 +45,18 @@ export async function runKeysCreate(
 export async function runKeysRotate(
   config: Config,
   name: string,
-  options: { readonly grace: number; readonly json: boolean },
+  options: { readonly grace: number; readonly expires?: number; readonly json: boolean },
 ): Promise<number> {
   return withStore(config, async (store) => {
     const { token, ...next } = make(config);
-    const by = { actor: operatorName(), graceMs: options.grace, deadlineMs };
+    const by = { actor: operatorName(), graceMs: options.grace, validMs: options.expires ?? null, deadlineMs };
     const key = await rotateKey(store, name, next, by);
-    if (key === null) throw new UsageError(`no valid key is named ${plain(name)} (\`afterword keys list\` shows them)`);
+    if (key === null)
+      throw new UsageError(`no valid key is named "${plain(name)}" (\`afterword keys list\` shows them)`);
+    if (!options.json)
+      process.stderr.write(
+        `the previous token stays valid until ${new Date(Date.now() + options.grace).toISOString()}\n`,
+      );
     tellToken(token, key, options.json);
     return exitCodes.ok;
   });
@@ -59,9 +66,9 @@ export async function runKeysRevoke(config: Config, key: string, options: { read
   return withStore(config, async (store) => {
     const revoked = await revokeKeys(store, key, { actor: operatorName(), deadlineMs });
     if (revoked.length === 0)
-      throw new UsageError(`no key that could be revoked is ${plain(key)} (\`afterword keys list\` shows them)`);
+      throw new UsageError(`no active key is named "${plain(key)}" (\`afterword keys list\` shows them)`);
     if (options.json) printJson({ revoked });
-    else printLine(`${counted(revoked.length, 'token')} revoked: no API takes it after two seconds from now`);
+    else printLine(`${counted(revoked.length, 'token')} revoked: every API refuses it within two seconds`);
     return exitCodes.ok;
   });
 }
@@ -82,13 +89,13 @@ export async function runKeysList(
           { head: 'NAME', min: 8 },
           { head: 'ID' },
           { head: 'SCOPES' },
-          { head: 'USERS', min: 5, rank: 2 },
-          { head: 'RATE', rank: 3 },
+          { head: 'USERS', min: 5 },
+          { head: 'RATE', rank: 5 },
           { head: 'STATE' },
-          { head: 'EXPIRES', rank: 4 },
-          { head: 'LAST USED', rank: 5 },
-          { head: 'CREATED', rank: 6 },
-          { head: 'BY', min: 8, rank: 7 },
+          { head: 'EXPIRES', rank: 6 },
+          { head: 'LAST USED', rank: 4 },
+          { head: 'CREATED', rank: 3 },
+          { head: 'BY', min: 8, rank: 2 },
         ],
         shown.map((key) => [
           key.name,
@@ -128,7 +135,8 @@ function tellToken(token: string, key: KnownKey, isJson: boolean): void {
   process.stderr.write(
     `key ${plain(key.name)} (${key.keyId}) for ${key.scopes.join(', ')}` +
       `${key.expiresAt === null ? '' : `, until ${key.expiresAt.toISOString()}`}. ` +
-      'Its token is shown only now:\n',
+      'Its token is shown only now' +
+      `${key.hashedWith === '' ? '' : '; every API needs the same API_KEY_SECRET as this command'}:\n`,
   );
   printLine(token);
 }

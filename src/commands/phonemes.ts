@@ -8,7 +8,14 @@ import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 
 const drainMs = 5_000;
-const settings = { corsOrigins: [], trustProxy: null, problemBaseUrl: null, hasTls: false, certificate: null } as const;
+const settings = {
+  corsOrigins: [],
+  trustProxy: null,
+  problemBaseUrl: null,
+  hasTls: false,
+  certificate: null,
+  longBodies: [],
+} as const;
 
 /**
  * Serves phonemes from espeak-ng by the contract of `PHONEME_URL`, until it is told to stop.

@@ -17,6 +17,7 @@ import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
+import { followEndpoints } from '../start/endpoints.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
 import { controlsAtStart, startMembership } from '../start/membership.ts';
@@ -83,8 +84,10 @@ export async function runWorker(config: Config): Promise<void> {
   const steps = databaseSteps(store, workerName({ host: hostname(), pid: process.pid }));
   // Often enough that one missed write does not make a running attempt look lost.
   const inFlight = createInFlight({ markProcessing: steps.markProcessing, remarkMs: config.lostAfterMs / 3, log });
+  const hasListeners = await followEndpoints(store, stop.signal);
   const settler = createSettler({
-    inTransaction: (work, locks) => settleTransaction(store, { deadlineMs: settleDeadlineMs, locks }, work),
+    inTransaction: (work, locks) =>
+      settleTransaction(store, { deadlineMs: settleDeadlineMs, locks, hasListeners: hasListeners() }, work),
     policy: {
       maxAttempts: config.maxAttempts,
       delayMs: (attempt) => backoffMs(attempt, { baseMs: config.retryBaseMs, capMs: config.retryCapMs }),

@@ -60,7 +60,7 @@ export function createContract(operations: readonly Operation[], version: string
       version,
       description:
         'A background scoring fleet: accepts finished conversations within milliseconds and scores them afterwards. ' +
-        'Errors are problem documents (RFC 9457). Unknown fields may be added to answers.',
+        'Errors are problem documents (RFC 9457). Fields may be added to answers: ignore those you do not know.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],

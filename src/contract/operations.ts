@@ -26,7 +26,7 @@ export const contractOperations: readonly Operation[] = [
     path: '/openapi.json',
     scope: null,
     tag,
-    summary: 'This document',
+    summary: 'The contract as OpenAPI 3.1',
     answers: { 200: { what: 'OpenAPI 3.1.', content: { schema: answerFields.object } } },
   },
   {
@@ -35,7 +35,7 @@ export const contractOperations: readonly Operation[] = [
     path: '/docs',
     scope: null,
     tag,
-    summary: 'This document, for people',
+    summary: 'This page',
     answers: { 200: { what: 'A page.', content: { schema: z.string(), type: 'text/html' } } },
   },
   {

@@ -74,9 +74,13 @@ export function renderPage(document: Document): string {
   );
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Afterword API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>${style}</style></head><body>
-<nav aria-label="Endpoints"><strong>Afterword ${escapeHtml(document.info.version)}</strong>${nav.join('')}
-<h2>Files</h2><a href="/openapi.json">openapi.json</a></nav>
+<nav aria-label="Endpoints"><details open>
+<summary><strong>Afterword ${escapeHtml(document.info.version)}</strong></summary>
+${nav.join('')}<h2>Files</h2><a href="/openapi.json">openapi.json</a></details></nav>
 <main><h1>Afterword API</h1><p>${escapeHtml(document.info.description ?? '')}</p>
+<p>An API that has keys wants one with each request, as <code>Authorization: Bearer afw_live_…</code>; each endpoint
+below says which scope it needs. <code>RateLimit</code> in an answer says what is left of a limit.</p>
+<pre>curl -H "Authorization: Bearer $KEY" …/v1/conversations</pre>
 ${sections.join('')}</main></body></html>\n`;
 }
 
@@ -86,7 +90,7 @@ function renderEndpoint(
 ): string {
   const parameters = (about.parameters ?? []).map(
     ({ name, in: place, required, schema, description }) =>
-      `<tr><td><code>${escapeHtml(name)}</code></td><td>${place}${required ? ', required' : ''}</td>` +
+      `<tr><td><code>${escapeHtml(name)}</code></td><td class="place">${place}${required ? ', required' : ''}</td>` +
       `<td>${escapeHtml(ruleOf(schema))} ${marked(description ?? schema.description ?? '')}</td></tr>`,
   );
   const answers = Object.entries(about.responses).map(([status, { description, content }]) => {
@@ -116,7 +120,9 @@ function renderSchema(given: Schema, schemas: Readonly<Record<string, Schema>>, 
   const choices = (schema.anyOf ?? schema.oneOf ?? []).filter(({ type }) => type !== 'null');
   if (depth > 5) return '';
   if (choices.length > 1 && choices.some((one) => one.$ref ?? one.properties))
-    return `<ul>${choices.map((one) => `<li>one of: ${renderSchema(one, schemas, depth + 1)}</li>`).join('')}</ul>`;
+    return `<ul>${choices
+      .map((one, i) => `<li>${i === 0 ? 'either' : 'or'} ${renderSchema(one, schemas, depth + 1)}</li>`)
+      .join('')}</ul>`;
   const only = choices.length === 1 ? choices[0] : undefined;
   if (only !== undefined) return renderSchema(only, schemas, depth + 1);
   if (schema.items !== undefined) return renderSchema(schema.items, schemas, depth + 1);

@@ -6,9 +6,14 @@ import type { Document } from './document.ts';
 export function contractRouter(operations: readonly Operation[], version: string): Router {
   const router = Router();
   let document: Promise<Document> | null = null;
-  let page: Promise<string> | null = null;
+  let page: string | null = null;
   const made = () => {
-    document ??= import('./document.ts').then(({ createContract }) => createContract(operations, version));
+    document ??= import('./document.ts')
+      .then(({ createContract }) => createContract(operations, version))
+      .catch((error: unknown) => {
+        document = null; // the next request tries again
+        throw error;
+      });
     return document;
   };
 
@@ -30,9 +35,10 @@ export function contractRouter(operations: readonly Operation[], version: string
 
   router.get('/docs', async (_request, response) => {
     const { pagePolicy, renderPage } = await import('./page.ts');
-    page ??= made().then(renderPage);
+    const contract = await made();
+    page ??= renderPage(contract);
     response.setHeader('Content-Security-Policy', pagePolicy);
-    response.type('html').send(await page);
+    response.type('html').send(page);
   });
 
   router.get('/docs/problems/:code', async (request, response) => {

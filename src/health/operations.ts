@@ -21,7 +21,7 @@ export const healthOperations: readonly Operation[] = [
     path: '/readyz',
     scope: null,
     tag,
-    summary: 'The process should get work',
+    summary: 'Ready for traffic',
     answers: {
       200: { what: 'It should.', content: { schema: readiness } },
       503: { what: 'It should not.', content: { schema: readiness } },
@@ -33,7 +33,7 @@ export const healthOperations: readonly Operation[] = [
     path: '/health/detailed',
     scope: 'operate',
     tag,
-    summary: 'Versions, queues, dependencies and memory, for a person',
+    summary: 'Detailed health, for people',
     answers: { 200: { what: 'The details.', content: { schema: answerFields.object } } },
   },
   {

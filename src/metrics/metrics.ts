@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { recordAnalysers, recordPhonemes, recordPipeline, recordSessions } from './pipeline-metrics.ts';
+import { recordAnalysers, recordPhonemes, recordPipeline, recordSessions, recordWebhooks } from './pipeline-metrics.ts';
 import { recordProcess, type Sources } from './process-metrics.ts';
 
 export type Metrics = {
@@ -16,6 +16,7 @@ export function startMetrics(sources: Sources): Metrics {
   recordPipeline(registry);
   if (sources.sessions) recordSessions(registry);
   if (sources.phonemes) recordPhonemes(registry);
+  if (sources.hasWebhooks) recordWebhooks(registry);
   if (sources.hasAnalysers) recordAnalysers(registry);
   recordProcess(sources, [registry]);
   return {

@@ -49,6 +49,17 @@ export function recordSessions(registry: Registry): void {
   telemetry.redisLink.listen(({ isUp }) => links(isUp ? 'up' : 'away').inc());
 }
 
+/** Of an API: what is sent to webhook endpoints. */
+export function recordWebhooks(registry: Registry): void {
+  const { counter, histogram } = makers(registry);
+  const sent = counter('afterword_webhook_attempts_total', 'Attempts to deliver a webhook.', 'verdict');
+  const times = histogram('afterword_webhook_attempt_duration_seconds', 'Time of an attempt.', durations)();
+  telemetry.webhookSent.listen(({ verdict, ms }) => {
+    sent(verdict).inc();
+    times.observe(ms / second);
+  });
+}
+
 /** Of a process that compares pronunciations. */
 export function recordPhonemes(registry: Registry): void {
   const { counter, histogram } = makers(registry);

@@ -20,6 +20,7 @@ export type Sources = {
   readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
   /** Conversations are analysed elsewhere. */
   readonly hasAnalysers?: boolean;
+  readonly hasWebhooks?: boolean;
   /** What the cache of phonemes holds in this process. */
   readonly phonemes?: () => { readonly entries: number; readonly bytes: number };
   /** What live sessions have in Redis for the database; null if Redis cannot be asked. */

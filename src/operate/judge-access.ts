@@ -12,6 +12,8 @@ export type AccessFacts = {
   readonly allowsOpenApi: boolean;
   /** Of the certificate in `TLS_CERT_FILE`; null: there is none. */
   readonly certificateEnds: Date | null;
+  /** It speaks HTTPS. */
+  readonly hasTls: boolean;
   /** Connections to these hosts are neither local nor encrypted. */
   readonly plainHosts: readonly string[];
   /** Files with secrets that every user of this machine can read. */
@@ -39,6 +41,17 @@ export function judgeAccess(facts: AccessFacts, now = Date.now()): Finding[] {
       : judge('API keys', keys.length > 0, keys.length === 0 ? 'no valid key' : `${keys.length} valid`, {
           warn: 'nobody can use the API: `afterword keys create NAME`',
         }),
+    ...(facts.isPublished && !facts.hasTls
+      ? [
+          {
+            check: 'HTTPS',
+            status: 'warn',
+            found: 'others reach the API, and it does not speak HTTPS',
+            advice:
+              'unless a proxy in front of it does, tokens can be read on the way: set TLS_CERT_FILE and TLS_KEY_FILE',
+          } as const,
+        ]
+      : []),
     ...(ending.length === 0
       ? []
       : [
@@ -46,7 +59,7 @@ export function judgeAccess(facts: AccessFacts, now = Date.now()): Finding[] {
             check: 'keys that end',
             status: 'warn',
             found: `within 14 days: ${ending.join(', ')}`,
-            advice: 'create others in time: `afterword keys create`',
+            advice: 'give them another token in time: `afterword keys rotate NAME --expires 365d`',
           } as const,
         ]),
     ...(foreign.length === 0

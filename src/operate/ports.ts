@@ -28,7 +28,12 @@ type ActionKind =
   | 'purge'
   | 'key-create'
   | 'key-rotate'
-  | 'key-revoke';
+  | 'key-revoke'
+  | 'webhook-create'
+  | 'webhook-change'
+  | 'webhook-delete'
+  | 'webhook-rotate'
+  | 'webhook-replay';
 
 /** What an operator did, when, and to what: workers (`all`, or `name@host`), a conversation, the name of a key. */
 export type Action = {

@@ -27,7 +27,7 @@ export const pronunciationOperations: readonly Operation[] = [
     path: '/v1/pronunciation/similarity',
     scope: 'submit',
     tag: 'Pronunciation',
-    summary: 'How alike two texts are pronounced, or attempts at one',
+    summary: 'How alike two texts are pronounced, or many attempts at one text',
     body: {
       schema: z.union([pair, list]),
       examples: {

@@ -3,8 +3,18 @@ import { pipeline } from 'node:stream/promises';
 import { createGzip, createZstdCompress } from 'node:zlib';
 import type { Request, RequestHandler } from 'express';
 import { type EventId, type EventStatus, firstEventIdAt } from '../event/event.ts';
-import type { Gauge } from '../runtime/gauge.ts';
-import { type Caller, callerOf, Problem, parseQuery } from '../runtime/http/index.ts';
+import { PipelineError } from '../event/fault.ts';
+import {
+  type Caller,
+  callerOf,
+  noteProblem,
+  Problem,
+  parseQuery,
+  problemOf,
+  requireValid,
+  type Slots,
+} from '../runtime/http/index.ts';
+import type { Logger } from '../runtime/log.ts';
 import { encodeCursor } from './cursor.ts';
 import type { EventView, ExportEvents, FindTexts, TextView } from './ports.ts';
 import { exportQuery } from './query.ts';
@@ -16,31 +26,19 @@ import { userIn } from './whose.ts';
 const pageSize = 500;
 /** With their texts. */
 const textPageSize = 100;
+/** Of a page of them, if each is as large as it may be. */
+const textPageBytes = 33_554_432;
 /** At the same time: each takes a connection of the database again and again. */
-const maxExports = 4;
+export const maxExports = 4;
 /**
  * An event may be committed after one with a later id: within its deadline, by the clock of another API. What is
  * younger is left to the next export, so that one that continues from a cursor misses nothing.
  */
-const settledMs = 15_000;
+const leastSettledMs = 15_000;
+/** For clocks that differ. */
+const skewMs = 10_000;
 /** A client that reads nothing for this long has gone. */
 const silenceMs = 60_000;
-
-/** Counts the exports of a process. */
-export function createExports() {
-  let open = 0;
-  return {
-    gauge: { name: 'exports', bound: maxExports, held: () => open } satisfies Gauge,
-    begin(): () => void {
-      if (open >= maxExports)
-        throw new Problem(503, 'overloaded', 'too many exports are running; try again when one has ended', {
-          retryAfterSeconds: 10,
-        });
-      open++;
-      return () => void open--;
-    },
-  };
-}
 
 /**
  * `GET /v1/conversations/export`: conversations as NDJSON, oldest first, read page by page as fast as the client reads.
@@ -50,15 +48,22 @@ export function exportHandler(options: {
   readonly exportEvents: ExportEvents;
   readonly findTexts: FindTexts;
   readonly reads: Reads;
-  readonly exports: ReturnType<typeof createExports>;
+  readonly exports: Slots;
+  /** `ACCEPT_DEADLINE_MS`, `MAX_BODY_BYTES`. */
+  readonly acceptDeadlineMs: number;
+  readonly maxBodyBytes: number;
   readonly stop: AbortSignal;
+  readonly log: Logger;
 }): RequestHandler {
   const { exportEvents, findTexts, reads, stop } = options;
+  const settledMs = Math.max(leastSettledMs, options.acceptDeadlineMs + skewMs);
+  const textLimit = Math.max(1, Math.min(textPageSize, Math.floor(textPageBytes / options.maxBodyBytes)));
 
-  async function* lines(filter: Filter, include: readonly Part[]): AsyncGenerator<string> {
-    const limit = include.length > 0 ? textPageSize : pageSize;
+  async function* lines(filter: Filter, include: readonly Part[], caller: Caller): AsyncGenerator<string> {
+    const limit = include.length > 0 ? textLimit : pageSize;
     let after = filter.after;
     for (;;) {
+      requireValid(caller);
       const until = firstEventIdAt(new Date(Date.now() - settledMs));
       const rows = await reads.bounded(() => exportEvents({ ...filter, after, until }, limit));
       const ids = rows.map(({ event_id }) => event_id);
@@ -66,7 +71,10 @@ export function exportHandler(options: {
       const page = rows.map((row) => lineOf(row, include, texts?.get(row.event_id) ?? null));
       if (page.length > 0) yield page.join('');
       const last = rows.at(-1);
-      if (last === undefined || rows.length < limit || stop.aborted) return;
+      if (last === undefined || rows.length < limit) return;
+      // An answer that breaks off is told from one that is complete.
+      if (stop.aborted)
+        throw new PipelineError('transient', 'DRAINED', 'this API ends: another one goes on from the last cursor');
       after = last.event_id as EventId;
     }
   }
@@ -81,32 +89,37 @@ export function exportHandler(options: {
       ...(status && { status }),
       ...(userId !== undefined && { userId }),
     };
-    const end = options.exports.begin();
-    response.once('close', end);
+    options.exports.take(response);
     response.setTimeout(silenceMs, () => response.destroy());
-    const source = lines(filter, include);
+    const source = lines(filter, include, caller);
     // The first page is read before the answer begins, so that a database that is away is a 503.
-    const first = await source.next();
+    const first = request.method === 'HEAD' ? { done: true as const, value: undefined } : await source.next();
     const encoding = encodingOf(request);
     response.setHeader('Content-Type', 'application/x-ndjson; charset=utf-8');
     response.setHeader('Cache-Control', 'no-store');
-    response.setHeader('Vary', 'Accept-Encoding');
+    response.vary('Accept-Encoding');
     if (encoding !== null) response.setHeader('Content-Encoding', encoding);
     response.flushHeaders();
     const body = Readable.from(resumed(first, source));
     try {
       if (encoding === null) await pipeline(body, response);
       else await pipeline(body, encoding === 'zstd' ? createZstdCompress() : createGzip(), response);
-    } catch {
-      // The client has left, or the database has: an answer that breaks off is told from one that is complete.
+    } catch (error) {
+      // The client has left, or the database has: the answer breaks off.
       if (!response.destroyed) response.destroy();
+      if (!isGone(error)) noteProblem(problemOf(error), error, options.log);
     }
   };
 }
 
+/** The client has left. */
+function isGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
+}
+
 type Filter = { readonly after: EventId; readonly status?: EventStatus; readonly userId?: string };
 
-async function* resumed(first: IteratorResult<string>, rest: AsyncGenerator<string>): AsyncGenerator<string> {
+async function* resumed(first: IteratorResult<string, unknown>, rest: AsyncGenerator<string>): AsyncGenerator<string> {
   if (first.done) return;
   yield first.value;
   yield* rest;

@@ -54,7 +54,7 @@ const friendship = z
   .meta({ id: 'Friendship' });
 
 const cached = z.object({ ETag: z.string(), 'Cache-Control': z.string() });
-const unchanged = { what: 'As it was (If-None-Match).' } as const;
+const unchanged = { what: 'Not modified (If-None-Match).' } as const;
 
 export const reportOperations: readonly Operation[] = [
   {
@@ -130,7 +130,7 @@ export const reportOperations: readonly Operation[] = [
     query: streamQuery,
     requestHeaders: z.object({ 'Last-Event-ID': z.string().optional() }),
     answers: {
-      200: { what: 'A stream without an end.', content: { schema: z.string(), type: 'text/event-stream' } },
+      200: { what: 'An open-ended stream.', content: { schema: z.string(), type: 'text/event-stream' } },
     },
     problems: { 422: ['invalid_query', 'invalid_request'] },
   },

@@ -1,14 +1,15 @@
 import { hash } from 'node:crypto';
 import { type Request, type Response, Router } from 'express';
 import { isOpen } from '../event/event.ts';
-import { actsFor, callerOf, Problem, parseQuery, requireUser } from '../runtime/http/index.ts';
+import { actsFor, callerOf, Problem, parseQuery, requireUser, type Slots } from '../runtime/http/index.ts';
+import type { Logger } from '../runtime/log.ts';
 import { encodeCursor } from './cursor.ts';
-import { type createExports, exportHandler } from './export.ts';
+import { exportHandler } from './export.ts';
 import type { Feed } from './feed.ts';
 import type { ExportEvents, FindFriendship, FindText, FindTexts, ListEvents } from './ports.ts';
 import { itemQuery, listQuery } from './query.ts';
 import type { Reads } from './reads.ts';
-import { type createStreams, streamHandler } from './stream.ts';
+import { streamHandler } from './stream.ts';
 import { presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
 import { userIn } from './whose.ts';
@@ -26,11 +27,14 @@ export function reportRouter(options: {
   readonly closedWatch: ClosedWatch;
   readonly exportEvents: ExportEvents;
   readonly findTexts: FindTexts;
-  readonly exports: ReturnType<typeof createExports>;
+  readonly exports: Slots;
+  readonly acceptDeadlineMs: number;
+  readonly maxBodyBytes: number;
   readonly feed: Feed;
-  readonly streams: ReturnType<typeof createStreams>;
+  readonly streams: Slots;
   /** Aborted when the process ends. */
   readonly stop: AbortSignal;
+  readonly log: Logger;
 }): Router {
   const router = Router();
   const { reads } = options;

@@ -1,15 +1,13 @@
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RequestHandler, Response } from 'express';
 import { isOpen } from '../event/event.ts';
-import type { Gauge } from '../runtime/gauge.ts';
-import { actsFor, callerOf, Problem, parseQuery } from '../runtime/http/index.ts';
+import { actsFor, callerOf, drained, Problem, parseQuery, type Slots } from '../runtime/http/index.ts';
 import type { Feed } from './feed.ts';
 import type { ClosedLine, EventView } from './ports.ts';
 import { streamQuery } from './query.ts';
 import { presentEvent } from './views.ts';
 
-const maxStreams = 500;
+export const maxStreams = 500;
 /** Proxies end connections on which nothing is said for a minute or so. */
 const breathMs = 15_000;
 /** A client that takes nothing for this long has gone. */
@@ -18,30 +16,16 @@ const silenceMs = 60_000;
 const reconnectMs = 2_000;
 const afterErrorMs = 1_000;
 
-/** Counts the streams of a process. */
-export function createStreams() {
-  let open = 0;
-  return {
-    gauge: { name: 'streams', bound: maxStreams, held: () => open } satisfies Gauge,
-    begin(): () => void {
-      if (open >= maxStreams)
-        throw new Problem(503, 'overloaded', 'too many streams are open; try again later', { retryAfterSeconds: 10 });
-      open++;
-      return () => void open--;
-    },
-  };
-}
-
 /**
  * `GET /v1/events/stream`: conversations as they are closed, as server-sent events. A client that comes back with the
  * `Last-Event-ID` that it has seen misses nothing, whichever API it comes back to.
  */
 export function streamHandler(options: {
   readonly feed: Feed;
-  readonly streams: ReturnType<typeof createStreams>;
+  readonly streams: Slots;
   readonly stop: AbortSignal;
 }): RequestHandler {
-  const { feed, streams } = options;
+  const { feed } = options;
 
   return async (request, response) => {
     const { user_id: userId, status } = parseQuery(streamQuery, request.query);
@@ -52,7 +36,8 @@ export function streamHandler(options: {
       (userId === undefined || event.user_id === userId) &&
       (status === undefined || event.status === status);
     let position = await feed.begin(positionIn(request.get('last-event-id')));
-    response.once('close', streams.begin());
+    if (response.destroyed) return;
+    options.streams.take(response);
     response.setTimeout(0);
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
@@ -61,12 +46,16 @@ export function streamHandler(options: {
       'x-accel-buffering': 'no',
     });
     response.write(`retry: ${reconnectMs}\nid: ${position}\n\n`);
+    if (request.method === 'HEAD') return void response.end();
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const end = AbortSignal.any([gone.signal, options.stop]);
-    const breath = setInterval(() => response.write(': \n\n'), breathMs);
+    const breath = setInterval(() => {
+      if (caller.isValid()) response.write(': \n\n');
+      else response.end();
+    }, breathMs);
     try {
-      while (!end.aborted) {
+      while (!end.aborted && caller.isValid()) {
         const lines = await feed.after(position, end).catch(() => 'away' as const);
         if (lines === 'away') await delay(afterErrorMs);
         else if (lines !== null) position = await send(response, lines, isWanted, position);
@@ -94,7 +83,7 @@ async function send(
   if (wanted.at(-1)?.seq !== last) text.push(`id: ${last}\n\n`);
   if (response.write(text.join(''))) return last;
   const timer = setTimeout(() => response.destroy(), silenceMs);
-  await Promise.race([once(response, 'drain'), once(response, 'close')]).finally(() => clearTimeout(timer));
+  await drained(response).finally(() => clearTimeout(timer));
   return last;
 }
 

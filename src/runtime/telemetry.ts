@@ -32,6 +32,10 @@ export type Step = 'load' | 'score_wait' | 'score' | 'settle';
 export const telemetry = {
   /** A request to accept was answered. */
   accepted: signal<{ readonly result: 'new' | 'replay' | 'conflict'; readonly ms: number }>('accepted'),
+  /** A webhook was sent, and what becomes of it. */
+  webhookSent: signal<{ readonly verdict: 'delivered' | 'retry' | 'failed' | 'disable'; readonly ms: number }>(
+    'webhook-sent',
+  ),
   /** A request was answered with a problem document. */
   refused: signal<{ readonly status: number; readonly code: string }>('refused'),
   /** A group commit has ended. */

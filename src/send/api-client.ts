@@ -36,7 +36,8 @@ export async function connectApi(base: string, concurrency: number): Promise<Api
     interceptors.retry({
       maxRetries: 8,
       minTimeout: 200,
-      maxTimeout: 5_000,
+      // A limit per minute says so in Retry-After.
+      maxTimeout: 65_000,
       methods: ['GET', 'POST'],
       statusCodes: [429, 502, 503, 504],
       throwOnError: false,

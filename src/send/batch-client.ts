@@ -29,6 +29,9 @@ export async function sendBatch<T extends { readonly text: string }>(
   const agent = new Agent({ headersTimeout: 60_000, bodyTimeout: 120_000 });
   const unanswered: { readonly item: T; readonly sentAt: number }[] = [];
   let room = Promise.withResolvers<void>();
+  let isOver = false;
+  /** A body that is being waited for, and is not sent yet. */
+  let pulling: Promise<T | null> | null = null;
   let broken: { readonly error: unknown } | null = null;
 
   /** What is wrong with the input is no matter of the connection. */
@@ -42,7 +45,11 @@ export async function sendBatch<T extends { readonly text: string }>(
   }
 
   async function* lines(): AsyncGenerator<string> {
-    for (let item = await tryNext(); item !== null; item = await tryNext()) {
+    for (;;) {
+      pulling = tryNext();
+      const item = await pulling;
+      if (item === null || isOver) return;
+      pulling = null;
       unanswered.push({ item, sentAt: performance.now() });
       yield `${item.text}\n`;
       while (unanswered.length >= maxUnanswered) await room.promise;
@@ -61,16 +68,20 @@ export async function sendBatch<T extends { readonly text: string }>(
     if (response.statusCode !== 200) await response.body.dump();
     else
       for await (const text of createInterface({ input: response.body })) {
+        const answer = JSON.parse(text) as LineAnswer;
         const sent = unanswered.shift();
         room.resolve();
         room = Promise.withResolvers();
-        if (sent !== undefined) await tell({ ...sent, answer: JSON.parse(text) as LineAnswer });
+        if (sent !== undefined) await tell({ ...sent, answer });
       }
   } catch {
     // What has no answer is told below, and may be sent again: the ids make that safe.
   } finally {
     await agent.destroy();
   }
+  isOver = true;
   for (const sent of unanswered.splice(0)) await tell({ ...sent, answer: null });
+  const late = await (pulling as Promise<T | null> | null)?.catch(() => null);
+  if (late) await tell({ item: late, sentAt: performance.now(), answer: null });
   if (broken !== null) throw (broken as { readonly error: unknown }).error;
 }

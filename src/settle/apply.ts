@@ -129,6 +129,7 @@ function addUp(
       eventId,
       change: outcome.change,
       level: friendship.level,
+      levelBefore: before.level,
       detailsJson: outcome.detailsJson,
     };
   });

@@ -32,6 +32,7 @@ export type ProcessedWrite = {
   readonly eventId: EventId;
   readonly change: number;
   readonly level: FriendshipLevel;
+  readonly levelBefore: FriendshipLevel;
   readonly detailsJson: string;
 };
 

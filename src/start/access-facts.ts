@@ -6,13 +6,20 @@ import { type Config, secretNames } from '../config.ts';
 import type { AccessFacts } from '../operate/index.ts';
 import { isLoopback } from './access.ts';
 
-/** @param known  every key there ever was. @throws if the certificate cannot be read. */
-export function accessFacts(config: Config, env: NodeJS.ProcessEnv, known: readonly KnownKey[]): AccessFacts {
+/**
+ * @param known  every key there ever was.
+ * @param certificateEnds  null: there is no certificate, or it cannot be read.
+ */
+export function accessFacts(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  known: readonly KnownKey[],
+  certificateEnds: Date | null,
+): AccessFacts {
   const fingerprint = fingerprintOf(config.apiKeySecret ?? '');
   const valid = known.filter(
     ({ revokedAt, expiresAt }) => revokedAt === null && (expiresAt === null || expiresAt.getTime() > Date.now()),
   );
-  const { tlsCertFile } = config;
   return {
     keys:
       known.length === 0
@@ -24,12 +31,18 @@ export function accessFacts(config: Config, env: NodeJS.ProcessEnv, known: reado
           })),
     isPublished: !isLoopback(config.publishedHost),
     allowsOpenApi: config.allowsOpenApi,
-    certificateEnds: tlsCertFile === null ? null : new Date(new X509Certificate(readFileSync(tlsCertFile)).validTo),
+    hasTls: config.tlsCertFile !== null,
+    certificateEnds,
     plainHosts: [config.databaseUrl, config.rabbitmqUrl, config.redisUrl].flatMap((text) => plainHost(text)),
     readableFiles: ['.env', config.tlsKeyFile, ...secretNames.map((name) => env[`${name}_FILE`])].filter(
       (file): file is string => typeof file === 'string' && isReadableByAll(file),
     ),
   };
+}
+
+/** @throws if the certificate cannot be read. */
+export function certificateEnd({ tlsCertFile }: Config): Date | null {
+  return tlsCertFile === null ? null : new Date(new X509Certificate(readFileSync(tlsCertFile)).validTo);
 }
 
 function plainHost(text: string | null): string[] {

@@ -6,6 +6,7 @@ import { operateOperations } from '../operate/index.ts';
 import { pronunciationOperations } from '../pronunciation/operations.ts';
 import { reportOperations } from '../report/index.ts';
 import type { Operation } from '../runtime/http/index.ts';
+import { webhookOperations } from '../webhooks/index.ts';
 
 /**
  * Every endpoint of an API.
@@ -19,6 +20,7 @@ export function operationsOf(options: {
     ...acceptOperations,
     ...options.sessions,
     ...reportOperations,
+    ...webhookOperations,
     ...pronunciationOperations,
     ...operateOperations,
     ...healthOperations,

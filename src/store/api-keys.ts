@@ -24,7 +24,7 @@ type Row = {
 const columns =
   'key_id, name, hash, hashed_with, scopes, bound_to, per_minute, created_at, created_by, expires_at, revoked_at, ' +
   'last_used_at';
-/** A transaction that began earlier may be committed later. */
+/** A transaction that began earlier may be committed later; and a clock that was ahead may have been put right. */
 const overlapSeconds = 60;
 
 /** @param since  the `newest` of an earlier call; null: every key. */
@@ -32,7 +32,8 @@ export function readKeyChanges(store: Store, since: Date | null, deadlineMs: num
   return withConnection(store, deadlineMs, async (connection) => {
     const [rows, [newest], [members]] = (await connection.batch([
       [
-        `SELECT ${columns} FROM api_keys WHERE updated_at > ? - INTERVAL ${overlapSeconds} SECOND`,
+        `SELECT ${columns} FROM api_keys
+         WHERE updated_at > LEAST(?, UTC_TIMESTAMP(3)) - INTERVAL ${overlapSeconds} SECOND`,
         [since ?? new Date('1970-01-02T00:00:00Z')],
       ],
       ['SELECT MAX(updated_at) AS at FROM api_keys'],
@@ -100,16 +101,22 @@ export async function createKey(
 }
 
 /**
- * Another token for the key of this name, with the same rights and the same end; the one before ends after `graceMs`.
+ * Another token for the key of this name, with the same rights; the one before ends after `graceMs`.
  * @returns null if no valid key has this name.
  */
 export function rotateKey(
   store: Store,
   name: string,
   next: Pick<NewKey, 'keyId' | 'hash' | 'hashedWith'>,
-  options: { readonly actor: string; readonly graceMs: number; readonly deadlineMs: number },
+  options: {
+    readonly actor: string;
+    readonly graceMs: number;
+    /** Null: it ends when the one before would have. */
+    readonly validMs: number | null;
+    readonly deadlineMs: number;
+  },
 ): Promise<KnownKey | null> {
-  const { actor, graceMs } = options;
+  const { actor, graceMs, validMs } = options;
   return inTransaction(store, options.deadlineMs, async (connection) => {
     const [old] = await connection.query<Row[]>(
       `SELECT ${columns} FROM api_keys
@@ -126,10 +133,11 @@ export function rotateKey(
     await connection.query(
       `INSERT INTO api_keys (key_id, name, current_name, hash, hashed_with, scopes, bound_to, per_minute, created_at,
          created_by, expires_at, updated_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?, ?, UTC_TIMESTAMP(3))`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, UTC_TIMESTAMP(3), ?,
+         COALESCE(UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND, ?), UTC_TIMESTAMP(3))`,
       [
         ...[next.keyId, name, name, next.hash, next.hashedWith, old.scopes, old.bound_to, old.per_minute],
-        ...[actor.slice(0, 255), old.expires_at],
+        ...[actor.slice(0, 255), validMs === null ? null : validMs * 1_000, old.expires_at],
       ],
     );
     await recordAction(connection, { actor, kind: 'key-rotate', target: name, value: next.keyId });

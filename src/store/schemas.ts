@@ -219,6 +219,44 @@ const ClosedSchema = new EntitySchema({
   },
 });
 
+const EndpointSchema = new EntitySchema({
+  name: 'WebhookEndpoint',
+  tableName: 'webhook_endpoints',
+  columns: {
+    endpoint_id: { type: 'char', length: 15, primary: true },
+    url: { type: 'varchar', length: 2000 },
+    description: { type: 'varchar', length: 255, nullable: true },
+    types: { type: 'varchar', length: 200 },
+    bound_to: { type: 'varchar', length: 256, nullable: true },
+    secret: { type: 'varchar', length: 120 },
+    old_secret: { type: 'varchar', length: 120, nullable: true },
+    old_secret_until: { ...moment, nullable: true },
+    state: { type: 'varchar', length: 10 },
+    disabled_why: { type: 'varchar', length: 255, nullable: true },
+    failing_since: { ...moment, nullable: true },
+    created_at: moment,
+    updated_at: moment,
+  },
+});
+
+const DeliverySchema = new EntitySchema({
+  name: 'WebhookDelivery',
+  tableName: 'webhook_deliveries',
+  columns: {
+    delivery_id: { type: 'bigint', unsigned: true, primary: true, generated: 'increment' },
+    endpoint_id: { type: 'char', length: 15 },
+    event_id: { type: 'char', length: 36 },
+    type: { type: 'varchar', length: 40 },
+    detail: { type: 'varchar', length: 255, nullable: true },
+    state: { type: 'varchar', length: 10 },
+    attempt_count: { type: 'smallint', unsigned: true, default: 0 },
+    next_attempt_at: { ...moment, nullable: true },
+    attempts: { type: 'text', nullable: true },
+    created_at: moment,
+    closed_at: { ...moment, nullable: true },
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -232,4 +270,6 @@ export const schemas = [
   MessageSchema,
   KeySchema,
   ClosedSchema,
+  EndpointSchema,
+  DeliverySchema,
 ];

@@ -1,10 +1,18 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Friendship, TopicMetrics } from '../event/friendship.ts';
 import type { FriendshipRow, TopicRow } from '../report/ports.ts';
-import type { LockedEvent, ProcessedWrite, SettleTransaction, TopicKey, UnsuccessfulWrite } from '../settle/ports.ts';
+import type {
+  EventWrite,
+  LockedEvent,
+  ProcessedWrite,
+  SettleTransaction,
+  TopicKey,
+  UnsuccessfulWrite,
+} from '../settle/ports.ts';
 import { type Connection, type Statement, withConnection } from './connection.ts';
 import { noteClosed } from './feed.ts';
 import type { Store } from './open-store.ts';
+import { noteFor } from './webhook-notices.ts';
 
 type LockedRow = { event_id: EventId; status: EventStatus; attempt_count: number };
 
@@ -14,12 +22,19 @@ type LockedRow = { event_id: EventId; status: EventStatus; attempt_count: number
  */
 export function settleTransaction<T>(
   store: Store,
-  { deadlineMs, locks }: { readonly deadlineMs: number; readonly locks: 'wait' | 'nowait' },
+  options: {
+    readonly deadlineMs: number;
+    readonly locks: 'wait' | 'nowait';
+    /** Whether anybody wants to be told of what is closed. */
+    readonly hasListeners: boolean;
+  },
   work: (tx: SettleTransaction) => Promise<T>,
 ): Promise<T> {
+  const { deadlineMs, locks, hasListeners } = options;
   return withConnection(store, deadlineMs, async (connection) => {
     const writes: Statement[] = [];
-    const result = await work(steps(connection, writes, locks === 'wait' ? 'FOR UPDATE' : 'FOR UPDATE NOWAIT'));
+    const lock = locks === 'wait' ? 'FOR UPDATE' : 'FOR UPDATE NOWAIT';
+    const result = await work(steps(connection, writes, { lock, hasListeners }));
     await connection.batch([...writes, ['COMMIT']]);
     return result;
   });
@@ -27,7 +42,11 @@ export function settleTransaction<T>(
 
 type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
 
-function steps(connection: Connection, writes: Statement[], lock: Lock): SettleTransaction {
+function steps(
+  connection: Connection,
+  writes: Statement[],
+  { lock, hasListeners }: { readonly lock: Lock; readonly hasListeners: boolean },
+): SettleTransaction {
   return {
     async lock(ids, { userIds, topics }) {
       // Through the primary key, in its order: concurrent batches that share events lock them in the same order, and a
@@ -73,10 +92,27 @@ function steps(connection: Connection, writes: Statement[], lock: Lock): SettleT
       const processed = events.filter((w) => w.kind === 'processed');
       if (processed.length > 0) writes.push(writeProcessed(processed));
       writes.push(...events.filter((w) => w.kind !== 'processed').map(writeUnsuccessful));
+      if (hasListeners) writes.push(...tellListeners(events));
       const closed = events.filter((w) => w.kind !== 'retry').map((w) => w.eventId);
       if (closed.length > 0) writes.push(noteClosed(closed));
     },
   };
+}
+
+/** A delivery for each listener, written together with what it tells. */
+function tellListeners(events: readonly EventWrite[]): Statement[] {
+  const processed = events.filter((w) => w.kind === 'processed');
+  const failed = events.filter((w) => w.kind === 'failed');
+  const changed = Map.groupBy(
+    processed.filter((w) => w.level !== w.levelBefore),
+    (w) => JSON.stringify({ from: w.levelBefore, to: w.level }),
+  );
+  const ids = (writes: readonly EventWrite[]) => writes.map((w) => w.eventId);
+  return [
+    ...(processed.length > 0 ? [noteFor('conversation.processed', ids(processed))] : []),
+    ...(failed.length > 0 ? [noteFor('conversation.failed', ids(failed))] : []),
+    ...[...changed].map(([detail, writes]) => noteFor('friendship.level_changed', ids(writes), detail)),
+  ];
 }
 
 function toLockedEvent(r: LockedRow): LockedEvent {

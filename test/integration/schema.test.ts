@@ -104,6 +104,8 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'friendship_status',
     'friendship_topic_metrics',
     'operator_actions',
+    'webhook_deliveries',
+    'webhook_endpoints',
   ]);
   await admin.query(`DROP DATABASE ${name}`);
   await admin.end();
@@ -221,6 +223,7 @@ describe('every hot or operator query reads an index range', () => {
 
   const deadlineMs = 10_000;
   const by = { actor: 'a test', deadlineMs };
+  const [level, levelBefore] = ['PHASE2_ACQUAINTANCE', 'PHASE1_STRANGER'] as const;
   const id = '019a0000-0000-7000-8000-000000000001' as EventId;
   const listed = (filter: Parameters<typeof listEvents>[1]) => (store: Store) =>
     listEvents(store, filter, { limit: 51, deadlineMs });
@@ -246,7 +249,7 @@ describe('every hot or operator query reads an index range', () => {
     [
       'settle',
       (store) =>
-        settleTransaction(store, { deadlineMs, locks: 'wait' }, async (tx) => {
+        settleTransaction(store, { deadlineMs, locks: 'wait', hasListeners: true }, async (tx) => {
           const users = [['user_1', 'user_2'], [{ userId: 'user_1', topicId: 't' }]] as const;
           const { events, friendships } = await tx.lock([newEvent(1).eventId, newEvent(2).eventId], {
             userIds: users[0],
@@ -262,7 +265,7 @@ describe('every hot or operator query reads an index range', () => {
               { userId: 'user_1', topicId: 't', score: 1, turns: 1, level: 'PHASE1_STRANGER', lastDate: new Date() },
             ],
             events: [
-              { kind: 'processed', eventId: row.eventId, change: 1, level: 'PHASE1_STRANGER', detailsJson: '{}' },
+              { kind: 'processed', eventId: row.eventId, change: 1, level, levelBefore, detailsJson: '{}' },
               { kind: 'retry', eventId: newEvent(2).eventId, attemptCount: 1, delayMs: 1, code: 'C', details: 'd' },
             ],
           });

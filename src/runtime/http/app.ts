@@ -6,10 +6,10 @@ import express, { type Express, type NextFunction, type Request, type Response, 
 import helmet from 'helmet';
 import { type Logger, withCorrelation } from '../log.ts';
 import { type Headers, spans } from '../spans.ts';
-import { telemetry } from '../telemetry.ts';
 import { allowedMethods } from './allowed-methods.ts';
 import { limitArrival } from './arrival.ts';
 import { type CertificateFiles, followCertificate, readCertificate } from './certificate.ts';
+import { noteProblem } from './note-problem.ts';
 import { ownPages, Problem, problemBase, sendProblem } from './problem.ts';
 import { problemOf } from './problem-of.ts';
 import { answerRefusals } from './refusals.ts';
@@ -31,7 +31,7 @@ export type AppSettings = {
 function protect(hasTls: boolean) {
   return helmet({
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
-    strictTransportSecurity: hasTls,
+    strictTransportSecurity: hasTls && { includeSubDomains: false },
     crossOriginOpenerPolicy: false,
     originAgentCluster: false,
     xDnsPrefetchControl: false,
@@ -80,7 +80,15 @@ export function createApp(routers: readonly Router[], settings: AppSettings, log
   app.use(protect(settings.hasTls));
   const { corsOrigins } = settings;
   if (corsOrigins.length > 0)
-    app.use(cors({ origin: [...corsOrigins], allowedHeaders: sent, exposedHeaders: seen, maxAge: 600 }));
+    app.use(
+      cors({
+        origin: [...corsOrigins],
+        methods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
+        allowedHeaders: sent,
+        exposedHeaders: seen,
+        maxAge: 600,
+      }),
+    );
   for (const router of routers) app.use(router);
   app.use((request, response) => {
     const allowed = allowedMethods(routers, request.path);
@@ -96,9 +104,7 @@ export function createApp(routers: readonly Router[], settings: AppSettings, log
   });
   app.use((error: unknown, request: Request, response: Response, _next: NextFunction) => {
     const problem = problemOf(error, request);
-    telemetry.refused.tell({ status: problem.status, code: problem.code });
-    if (problem.status >= 500)
-      log.warn({ err: error, status: problem.status, code: problem.code, method: request.method }, 'request failed');
+    noteProblem(problem, error, log, { method: request.method });
     // The client is gone, or half of an answer is out: nothing can be said any more.
     if (response.headersSent || response.destroyed) return response.destroy();
     // Otherwise the unread rest of a refused body would be parsed as the next request.
@@ -137,6 +143,7 @@ export async function listen(
     readonly port: number;
     readonly maxBodyBytes: number;
     readonly problemBaseUrl: string | null;
+    readonly longBodies: readonly string[];
     /** Null: plain HTTP. */
     readonly certificate: CertificateFiles | null;
   },

@@ -27,6 +27,8 @@ export function mayTakeLong(request: Request): void {
 }
 
 function endSlow(request: Request, response: Response): void {
+  // It has arrived, and nobody has read it.
+  if (request.complete) return;
   if (response.headersSent) return void request.destroy();
   response.setHeader('Connection', 'close');
   response.once('finish', () => request.destroy());

@@ -18,15 +18,23 @@ export function readCertificate({ cert, key }: CertificateFiles): SecureContextO
 /** Has new connections use the files as they are now. Files that cannot be used are logged, and those before stay. */
 export function followCertificate(server: Server, files: CertificateFiles, log: Logger): void {
   let seen = changesOf(files);
+  let failed = '';
   const timer = setInterval(() => {
-    const now = changesOf(files);
-    if (now === seen) return;
-    seen = now;
+    let now = 'unreadable';
     try {
+      now = changesOf(files);
+      if (now === seen) return;
       server.setSecureContext(readCertificate(files));
-      log.info({ cert: files.cert }, 'the certificate was read again');
+      seen = now;
+      log.info({ cert: files.cert }, 'certificate reloaded');
     } catch (error) {
-      log.error({ err: error, cert: files.cert }, 'the new certificate cannot be used: the one before stays');
+      // Tried again each time, and said once: the other of two files may be replaced a moment later.
+      if (failed !== now)
+        log.error(
+          { reason: (error as Error).message, cert: files.cert },
+          'the new certificate cannot be used: keeping the previous one',
+        );
+      failed = now;
     }
   }, lookMs);
   timer.unref();

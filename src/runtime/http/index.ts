@@ -1,13 +1,15 @@
 export { createApp, listen } from './app.ts';
 export { mayTakeLong } from './arrival.ts';
 export { type BodyBudget, createBodyBudget, jsonBody, parseJson } from './body.ts';
-export { actsFor, type Caller, callerOf, requireUser } from './caller.ts';
+export { actsFor, type Caller, callerOf, requireUser, requireValid } from './caller.ts';
 export { type CertificateFiles, readCertificate } from './certificate.ts';
 export { fields, notUnicode, parseBody, parseQuery } from './fields.ts';
 export { type Line, linesOf } from './lines.ts';
 export { mount } from './mount.ts';
+export { noteProblem } from './note-problem.ts';
 export { answerFields, type Content, expressPath, type Operation } from './operation.ts';
 export { type FieldError, Problem, presentProblem } from './problem.ts';
 export { problemOf } from './problem-of.ts';
 export { sendJson } from './routes.ts';
+export { createSlots, drained, type Slots } from './slots.ts';
 export { httpUrl } from './url.ts';

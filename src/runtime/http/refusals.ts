@@ -16,8 +16,14 @@ const unreadable = new Problem(400, 'bad_request', 'this is not an HTTP/1.1 requ
 export function answerRefusals(
   server: Server,
   app: RequestListener,
-  { maxBodyBytes, problemBaseUrl }: { readonly maxBodyBytes: number; readonly problemBaseUrl: string | null },
+  options: {
+    readonly maxBodyBytes: number;
+    readonly problemBaseUrl: string | null;
+    /** Paths whose bodies may be of any length. */
+    readonly longBodies: readonly string[];
+  },
 ): void {
+  const { maxBodyBytes, problemBaseUrl, longBodies } = options;
   server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
     if (!socket.writable || error.code === 'ECONNRESET') return void socket.destroy();
     const { status, body, headers } = rawAnswer(early[error.code ?? ''] ?? unreadable, problemBaseUrl);
@@ -36,7 +42,8 @@ export function answerRefusals(
   });
   server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     // A body that is too long by its declared length is refused before it is sent.
-    if (Number(request.headers['content-length']) > maxBodyBytes) {
+    const mayBeLong = longBodies.includes((request.url ?? '').split('?')[0] ?? '');
+    if (!mayBeLong && Number(request.headers['content-length']) > maxBodyBytes) {
       return refuse(response, new Problem(413, 'body_too_large', `the body is larger than ${maxBodyBytes} bytes`));
     }
     response.writeContinue();

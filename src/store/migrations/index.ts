@@ -11,6 +11,7 @@ import { MembersAsked1764200000002 } from './1764200000002-members-asked.ts';
 import { ChatSessions1764300000000 } from './1764300000000-chat-sessions.ts';
 import { ApiKeys1764500000000 } from './1764500000000-api-keys.ts';
 import { ClosedEvents1764500000001 } from './1764500000001-closed-events.ts';
+import { Webhooks1764500000002 } from './1764500000002-webhooks.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -29,4 +30,5 @@ export const migrations = [
   ChatSessions1764300000000,
   ApiKeys1764500000000,
   ClosedEvents1764500000001,
+  Webhooks1764500000002,
 ];

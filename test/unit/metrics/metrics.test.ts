@@ -21,6 +21,7 @@ beforeAll(() => {
         ? new Promise(() => {})
         : Promise.resolve(broker === 'up' ? [{ queue: 'main', messages: 5, consumers: 2 }] : null),
     hasAnalysers: true,
+    hasWebhooks: true,
     phonemes: () => ({ entries: 2, bytes: 500 }),
     sessions: async () => ({ sessions: 2, bytes: 300, oldest: new Date(Date.now() - 7_000) }),
     database: async () => {

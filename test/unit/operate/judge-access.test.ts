@@ -7,6 +7,7 @@ const well: AccessFacts = {
   keys: [{ name: 'app', expiresAt: inDays(90), hasOurSecret: true }],
   isPublished: true,
   allowsOpenApi: false,
+  hasTls: true,
   certificateEnds: inDays(60),
   plainHosts: [],
   readableFiles: [],

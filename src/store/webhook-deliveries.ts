@@ -1,0 +1,129 @@
+import type { NoticeType } from '../event/notice.ts';
+import type { EventView } from '../report/ports.ts';
+import type { Attempt, ClaimedDelivery, DueEndpoint, Verdict } from '../webhooks/ports.ts';
+import { inTransaction, withConnection } from './connection.ts';
+import { eventColumns, parsed } from './events.ts';
+import type { Store } from './open-store.ts';
+
+/** Longer than an attempt can take. */
+const leaseSeconds = 60;
+const keptAttempts = 10;
+
+type EndpointRow = {
+  endpoint_id: string;
+  url: string;
+  failing_since: Date | null;
+  secret: string;
+  old_secret: string | null;
+};
+
+/** Endpoints to which something is due. */
+export function findDueEndpoints(store: Store, deadlineMs: number): Promise<DueEndpoint[]> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    const rows = await connection.query<EndpointRow[]>(
+      `SELECT endpoint_id, url, failing_since, secret, IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old_secret
+       FROM webhook_endpoints w
+       WHERE state = 'enabled' AND EXISTS (SELECT 1 FROM webhook_deliveries d FORCE INDEX (ix_webhook_deliveries_due)
+         WHERE d.endpoint_id = w.endpoint_id AND d.next_attempt_at <= UTC_TIMESTAMP(3))`,
+    );
+    return rows.map((row) => ({
+      endpointId: row.endpoint_id,
+      url: row.url,
+      failingSince: row.failing_since,
+      secrets: [row.secret, ...(row.old_secret === null ? [] : [row.old_secret])],
+    }));
+  });
+}
+
+type ClaimedRow = EventView & {
+  delivery_id: number;
+  type: NoticeType;
+  attempt_count_of_delivery: number;
+  attempts: string | null;
+  created: Date;
+  detail: string | null;
+  found: string | null;
+};
+
+/**
+ * Claims deliveries that are due: no other process makes them for a minute. If this one ends before it has recorded
+ * them, they are made again.
+ * @param present  the event as callers see it.
+ */
+export function claimDeliveries(
+  store: Store,
+  endpointId: string,
+  options: { readonly limit: number; readonly deadlineMs: number; readonly present: (row: EventView) => object },
+): Promise<ClaimedDelivery[]> {
+  return inTransaction(store, options.deadlineMs, async (connection) => {
+    const due = await connection.query<{ delivery_id: number }[]>(
+      `SELECT delivery_id FROM webhook_deliveries FORCE INDEX (ix_webhook_deliveries_due)
+       WHERE endpoint_id = ? AND next_attempt_at <= UTC_TIMESTAMP(3)
+       ORDER BY next_attempt_at LIMIT ? FOR UPDATE SKIP LOCKED`,
+      [endpointId, options.limit],
+    );
+    if (due.length === 0) return [];
+    const ids = due.map((row) => row.delivery_id);
+    await connection.query(
+      `UPDATE webhook_deliveries SET attempt_count = attempt_count + 1,
+         next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ${leaseSeconds} SECOND WHERE delivery_id IN (?)`,
+      [ids],
+    );
+    const rows = await connection.query<ClaimedRow[]>(
+      `SELECT d.delivery_id, d.type, d.attempt_count AS attempt_count_of_delivery, d.attempts, d.created_at AS created,
+         d.detail, e.event_id AS found, ${eventColumns('e')}
+       FROM webhook_deliveries d LEFT JOIN conversation_events e ON e.event_id = d.event_id
+       WHERE d.delivery_id IN (?) ORDER BY d.delivery_id`,
+      [ids],
+    );
+    return rows.map(({ delivery_id, type, attempt_count_of_delivery, attempts, created, detail, found, ...row }) => ({
+      deliveryId: Number(delivery_id),
+      type,
+      attemptCount: attempt_count_of_delivery,
+      attempts: attemptsIn(attempts),
+      createdAt: created,
+      detail: detail === null ? null : (JSON.parse(detail) as Record<string, unknown>),
+      event: found === null ? null : (options.present(parsed(row)) as Record<string, unknown>),
+    }));
+  });
+}
+
+/** Records how an attempt was answered, and what becomes of the delivery and of its endpoint. */
+export function recordAttempt(
+  store: Store,
+  endpointId: string,
+  delivery: Pick<ClaimedDelivery, 'deliveryId' | 'attempts'>,
+  attempt: Attempt,
+  { verdict, deadlineMs }: { readonly verdict: Verdict; readonly deadlineMs: number },
+): Promise<void> {
+  const attempts = JSON.stringify([...delivery.attempts, attempt].slice(-keptAttempts));
+  const state = verdict.kind === 'delivered' ? 'DELIVERED' : verdict.kind === 'retry' ? 'PENDING' : 'FAILED';
+  const delay = verdict.kind === 'retry' ? verdict.delayMs * 1_000 : null;
+  return inTransaction(store, deadlineMs, async (connection) => {
+    await connection.query(
+      `UPDATE webhook_deliveries SET state = ?, attempts = ?, next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,
+         closed_at = IF(? = 'PENDING', NULL, UTC_TIMESTAMP(3)) WHERE delivery_id = ?`,
+      [state, attempts, delay, state, delivery.deliveryId],
+    );
+    if (verdict.kind === 'delivered')
+      await connection.query(
+        'UPDATE webhook_endpoints SET failing_since = NULL WHERE endpoint_id = ? AND failing_since IS NOT NULL',
+        [endpointId],
+      );
+    else if (verdict.kind === 'disable')
+      await connection.query(
+        `UPDATE webhook_endpoints SET state = 'disabled', disabled_why = ?, updated_at = UTC_TIMESTAMP(3)
+         WHERE endpoint_id = ? AND state = 'enabled'`,
+        [verdict.why, endpointId],
+      );
+    else
+      await connection.query(
+        'UPDATE webhook_endpoints SET failing_since = UTC_TIMESTAMP(3) WHERE endpoint_id = ? AND failing_since IS NULL',
+        [endpointId],
+      );
+  });
+}
+
+export function attemptsIn(text: string | null): Attempt[] {
+  return text === null ? [] : (JSON.parse(text) as Attempt[]);
+}

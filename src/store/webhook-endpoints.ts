@@ -1,0 +1,188 @@
+import type { NoticeType } from '../event/notice.ts';
+import type { Action } from '../operate/ports.ts';
+import type { Delivery, DeliveryState, Endpoint, EndpointState, EndpointStore } from '../webhooks/ports.ts';
+import { recordAction } from './actions.ts';
+import { type Connection, inTransaction, withConnection } from './connection.ts';
+import type { Store } from './open-store.ts';
+import { attemptsIn } from './webhook-deliveries.ts';
+
+type Row = {
+  endpoint_id: string;
+  url: string;
+  description: string | null;
+  types: string;
+  bound_to: string | null;
+  state: EndpointState;
+  disabled_why: string | null;
+  failing_since: Date | null;
+  created_at: Date;
+};
+
+const columns = 'endpoint_id, url, description, types, bound_to, state, disabled_why, failing_since, created_at';
+
+/** Endpoints are never deleted: their deliveries name them. */
+export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
+  const find = async (connection: Connection, id: string, lock = ''): Promise<Endpoint | null> => {
+    const [row] = await connection.query<Row[]>(
+      `SELECT ${columns} FROM webhook_endpoints WHERE endpoint_id = ? AND state <> 'deleted' ${lock}`,
+      [id],
+    );
+    return row === undefined ? null : endpointIn(row);
+  };
+  /** Does something to an endpoint that is there, and records it. */
+  const act = <T>(
+    id: string,
+    action: { readonly kind: Action['kind']; readonly value?: string; readonly actor: string },
+    work: (connection: Connection) => Promise<T>,
+  ): Promise<T | null> =>
+    inTransaction(store, deadlineMs, async (connection) => {
+      if ((await find(connection, id, 'FOR UPDATE')) === null) return null;
+      const result = await work(connection);
+      await recordAction(connection, { ...action, target: id, value: action.value ?? null });
+      return result;
+    });
+
+  return {
+    create: (given, actor) =>
+      inTransaction(store, deadlineMs, async (connection) => {
+        await connection.query(
+          `INSERT INTO webhook_endpoints
+             (endpoint_id, url, description, types, bound_to, secret, state, created_at, updated_at)
+           VALUES (?, ?, ?, ?, ?, ?, 'enabled', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))`,
+          [given.endpointId, given.url, given.description, given.types.join(','), given.boundTo, given.secret],
+        );
+        await recordAction(connection, { actor, kind: 'webhook-create', target: given.endpointId, value: given.url });
+        return (await find(connection, given.endpointId)) as Endpoint;
+      }),
+    list: () =>
+      withConnection(store, deadlineMs, async (connection) => {
+        const rows = await connection.query<Row[]>(
+          `SELECT ${columns} FROM webhook_endpoints WHERE state <> 'deleted' ORDER BY created_at, endpoint_id`,
+        );
+        return rows.map(endpointIn);
+      }),
+    find: (id) => withConnection(store, deadlineMs, (connection) => find(connection, id)),
+    change: (id, change, actor) =>
+      act(id, { kind: 'webhook-change', value: Object.keys(change).join(','), actor }, async (connection) => {
+        const { url, description, types, state } = change;
+        const set = [
+          ...(url === undefined ? [] : [['url = ?', url]]),
+          ...(description === undefined ? [] : [['description = ?', description]]),
+          ...(types === undefined ? [] : [['types = ?', types.join(',')]]),
+          ...(state === undefined ? [] : [['state = ?', state]]),
+        ];
+        // One that is enabled again begins anew; what is due is sent.
+        const anew = state === undefined ? '' : ', disabled_why = NULL, failing_since = NULL';
+        await connection.query(
+          `UPDATE webhook_endpoints SET updated_at = UTC_TIMESTAMP(3)${anew}${set.map(([sql]) => `, ${sql}`).join('')}
+           WHERE endpoint_id = ?`,
+          [...set.map(([, value]) => value), id],
+        );
+        return (await find(connection, id)) as Endpoint;
+      }),
+    remove: async (id, actor) =>
+      (await act(id, { kind: 'webhook-delete', actor }, async (connection) => {
+        await connection.query(
+          "UPDATE webhook_endpoints SET state = 'deleted', updated_at = UTC_TIMESTAMP(3) WHERE endpoint_id = ?",
+          [id],
+        );
+        await connection.query(
+          `UPDATE webhook_deliveries SET state = 'FAILED', next_attempt_at = NULL, closed_at = UTC_TIMESTAMP(3)
+           WHERE endpoint_id = ? AND state = 'PENDING'`,
+          [id],
+        );
+        return true;
+      })) ?? false,
+    rotate: async (id, secret, graceMs, actor) =>
+      (await act(id, { kind: 'webhook-rotate', actor }, async (connection) => {
+        await connection.query(
+          `UPDATE webhook_endpoints SET old_secret = secret, secret = ?, updated_at = UTC_TIMESTAMP(3),
+             old_secret_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE endpoint_id = ?`,
+          [secret, graceMs * 1_000, id],
+        );
+        return true;
+      })) ?? false,
+    secrets: (id) =>
+      withConnection(store, deadlineMs, async (connection) => {
+        const [row] = await connection.query<{ secret: string; old: string | null }[]>(
+          `SELECT secret, IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old FROM webhook_endpoints
+           WHERE endpoint_id = ? AND state <> 'deleted'`,
+          [id],
+        );
+        return row === undefined ? null : [row.secret, ...(row.old === null ? [] : [row.old])];
+      }),
+    deliveries: (id, { state, before }, limit) =>
+      withConnection(store, deadlineMs, async (connection) => {
+        const rows = await connection.query<DeliveryRow[]>(
+          `SELECT delivery_id, endpoint_id, event_id, type, state, attempt_count, next_attempt_at, attempts, created_at,
+             closed_at
+           FROM webhook_deliveries FORCE INDEX (ix_webhook_deliveries_endpoint)
+           WHERE endpoint_id = ? AND state IN (?) AND delivery_id < ? ORDER BY delivery_id DESC LIMIT ?`,
+          [id, state === undefined ? ['PENDING', 'DELIVERED', 'FAILED'] : [state], before ?? 2 ** 53 - 1, limit],
+        );
+        return rows.map(deliveryIn);
+      }),
+    replay: async (id, { ids, state, since, until }, limit, actor) =>
+      (await act(
+        id,
+        { kind: 'webhook-replay', value: state ?? `${ids?.length ?? 'since'}`, actor },
+        async (connection) => {
+          const conditions = [
+            ['state IN (?)', state === undefined ? ['DELIVERED', 'FAILED'] : [state]],
+            ...(ids === undefined ? [] : [['delivery_id IN (?)', ids]]),
+            ...(since === undefined ? [] : [['created_at >= ?', since]]),
+            ...(until === undefined ? [] : [['created_at < ?', until]]),
+          ];
+          const { affectedRows } = await connection.query<{ affectedRows: number }>(
+            `UPDATE webhook_deliveries SET state = 'PENDING', attempt_count = 0, next_attempt_at = UTC_TIMESTAMP(3),
+             closed_at = NULL
+           WHERE endpoint_id = ? AND ${conditions.map(([sql]) => sql).join(' AND ')} ORDER BY delivery_id LIMIT ?`,
+            [id, ...conditions.map(([, value]) => value), limit],
+          );
+          return affectedRows;
+        },
+      )) ?? 0,
+  };
+}
+
+type DeliveryRow = {
+  delivery_id: number;
+  endpoint_id: string;
+  event_id: string;
+  type: NoticeType;
+  state: DeliveryState;
+  attempt_count: number;
+  next_attempt_at: Date | null;
+  attempts: string | null;
+  created_at: Date;
+  closed_at: Date | null;
+};
+
+function endpointIn(row: Row): Endpoint {
+  return {
+    endpointId: row.endpoint_id,
+    url: row.url,
+    description: row.description,
+    types: row.types.split(',') as NoticeType[],
+    boundTo: row.bound_to,
+    state: row.state,
+    disabledWhy: row.disabled_why,
+    failingSince: row.failing_since,
+    createdAt: row.created_at,
+  };
+}
+
+function deliveryIn(row: DeliveryRow): Delivery {
+  return {
+    deliveryId: Number(row.delivery_id),
+    endpointId: row.endpoint_id,
+    eventId: row.event_id,
+    type: row.type,
+    state: row.state,
+    attemptCount: row.attempt_count,
+    nextAttemptAt: row.next_attempt_at,
+    attempts: attemptsIn(row.attempts),
+    createdAt: row.created_at,
+    closedAt: row.closed_at,
+  };
+}

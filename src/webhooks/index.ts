@@ -1,0 +1,6 @@
+export { createEndpoints, type Endpoints } from './endpoints.ts';
+export { webhookOperations } from './operations.ts';
+export { webhookRouter } from './router.ts';
+export { createSend } from './send.ts';
+export { startSender } from './sender.ts';
+export { presentDelivery, presentEndpoint } from './views.ts';

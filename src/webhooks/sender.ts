@@ -1,0 +1,101 @@
+import type { Gauge } from '../runtime/gauge.ts';
+import type { Logger } from '../runtime/log.ts';
+import { telemetry } from '../runtime/telemetry.ts';
+import { pause, settlesWithin } from '../runtime/wait.ts';
+import { judgeAttempt } from './judge.ts';
+import { bodyOf, messageId } from './message.ts';
+import type { ClaimDeliveries, ClaimedDelivery, DueEndpoint, FindDue, RecordAttempt } from './ports.ts';
+import type { Send } from './send.ts';
+
+/** To one endpoint at the same time, by this process. */
+const perEndpoint = 5;
+/** To one that fails: it must not take what others could use. */
+const perFailing = 1;
+const mostAtOnce = 200;
+const lookMs = 1_000;
+
+export type Sender = { readonly gauge: Gauge; close(withinMs: number): Promise<void> };
+
+/**
+ * Makes deliveries that are due, until it is closed. Each endpoint has its own few at a time, so that one that is dead
+ * or slow delays nobody. Several processes share the work: what one has claimed the others leave alone for a minute.
+ */
+export function startSender(options: {
+  readonly findDue: FindDue;
+  readonly claim: ClaimDeliveries;
+  readonly record: RecordAttempt;
+  readonly send: Send;
+  readonly log: Logger;
+}): Sender {
+  const { log } = options;
+  const inFlight = new Map<string, number>();
+  let total = 0;
+  const stop = new AbortController();
+  const making = new Set<Promise<void>>();
+
+  async function look(): Promise<boolean> {
+    let isMore = false;
+    for (const endpoint of await options.findDue()) {
+      const most = endpoint.failingSince === null ? perEndpoint : perFailing;
+      const room = Math.min(most - (inFlight.get(endpoint.endpointId) ?? 0), mostAtOnce - total);
+      if (room <= 0) continue;
+      const claimed = await options.claim(endpoint.endpointId, room);
+      isMore ||= claimed.length === room;
+      for (const delivery of claimed) begin(endpoint, delivery);
+    }
+    return isMore;
+  }
+
+  function begin(endpoint: DueEndpoint, delivery: ClaimedDelivery): void {
+    const { endpointId } = endpoint;
+    inFlight.set(endpointId, (inFlight.get(endpointId) ?? 0) + 1);
+    total++;
+    const made = make(endpoint, delivery)
+      // The lease ends, and somebody makes it again.
+      .catch((error: unknown) => log.warn({ err: error, endpoint: endpointId }, 'a webhook could not be recorded'))
+      .finally(() => {
+        const left = (inFlight.get(endpointId) ?? 1) - 1;
+        if (left === 0) inFlight.delete(endpointId);
+        else inFlight.set(endpointId, left);
+        total--;
+        making.delete(made);
+      });
+    making.add(made);
+  }
+
+  async function make(endpoint: DueEndpoint, delivery: ClaimedDelivery): Promise<void> {
+    const { endpointId, failingSince } = endpoint;
+    const at = new Date();
+    if (delivery.event === null) {
+      const attempt = { at: at.toISOString(), ms: 0, status: null, error: 'the conversation was erased' };
+      return options.record(endpointId, delivery, attempt, { kind: 'failed' });
+    }
+    const message = { id: messageId(delivery.deliveryId), body: bodyOf(delivery) };
+    const { retryAfterMs, ...outcome } = await options.send(endpoint, message);
+    const failingMs = failingSince === null ? 0 : at.getTime() - failingSince.getTime();
+    const verdict = judgeAttempt({ ...outcome, retryAfterMs }, delivery.attemptCount, failingMs);
+    telemetry.webhookSent.tell({ verdict: verdict.kind, ms: outcome.ms });
+    if (verdict.kind === 'disable')
+      log.warn({ endpoint: endpointId, why: verdict.why }, 'a webhook endpoint is disabled');
+    await options.record(endpointId, delivery, { at: at.toISOString(), ...outcome }, verdict);
+  }
+
+  const running = (async () => {
+    while (!stop.signal.aborted) {
+      const isMore = await look().catch((error: unknown) => {
+        log.debug({ err: error }, 'webhooks that are due cannot be read');
+        return false;
+      });
+      // With some randomness, so that processes started together do not look together.
+      await pause(isMore ? 20 : lookMs * (0.5 + Math.random()), stop.signal);
+    }
+  })();
+
+  return {
+    gauge: { name: 'webhooks', bound: mostAtOnce, held: () => total },
+    async close(withinMs) {
+      stop.abort();
+      await settlesWithin(Promise.all([running, ...making]), withinMs);
+    },
+  };
+}
