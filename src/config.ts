@@ -194,6 +194,7 @@ function toConfig(e: z.output<typeof environment>) {
     corsOrigins: e.CORS_ORIGINS,
     trustProxy: e.TRUST_PROXY ?? null,
     problemBaseUrl: e.PROBLEM_BASE_URL?.replace(/\/?$/, '/') ?? null,
+    hasEventStream: e.EVENT_STREAM === 'on',
     webhookAllow: e.WEBHOOK_ALLOW,
     metricsHost: e.METRICS_HOST,
     metricsPort: e.METRICS_PORT,

@@ -253,6 +253,10 @@ export const settings = {
     parse: z.url({ protocol: /^https?$/, error: 'must be a URL such as https://docs.example/problems/' }).optional(),
     help: 'URL before the code in the type of a problem document. Default: pages that the API serves itself.',
   },
+  EVENT_STREAM: {
+    parse: oneOf('off', 'on').default('off'),
+    help: 'on: workers number what they close, and APIs have /v1/events/stream. The same for all of them.',
+  },
   WEBHOOK_ALLOW: {
     parse: z
       .string()

@@ -210,7 +210,11 @@ export async function runApi(config: Config): Promise<void> {
     }),
     (m) => m.stop(),
   );
-  const operations = operationsOf({ sessions: sessions?.operations ?? [], hasDiagnostics: config.opsKey !== null });
+  const operations = operationsOf({
+    sessions: sessions?.operations ?? [],
+    hasDiagnostics: config.opsKey !== null,
+    hasStream: config.hasEventStream,
+  });
   const app = createApp(
     [
       closeWhileDraining(stop.signal),
@@ -233,7 +237,8 @@ export async function runApi(config: Config): Promise<void> {
       }),
       operateRouter({
         retryEvent: (id, actor) => retryEvent(store, id, { actor, deadlineMs: statementDeadlineMs }),
-        skipEvent: (id, reason, actor) => skipEvent(store, id, reason, { actor, deadlineMs: statementDeadlineMs }),
+        skipEvent: (id, reason, actor) =>
+          skipEvent(store, id, reason, { actor, deadlineMs: statementDeadlineMs, hasStream: config.hasEventStream }),
         retryFailed: async (filter, limit, actor) =>
           (await retryFailed(store, filter, { limit, actor, deadlineMs: statementDeadlineMs })).retried,
       }),
@@ -245,10 +250,12 @@ export async function runApi(config: Config): Promise<void> {
         closedWatch,
         exportEvents: (filter, limit) => exportEvents(store, filter, { limit, deadlineMs }),
         findTexts: (ids) => findTexts(store, ids, deadlineMs),
-        feed: createFeed({
-          readClosed: (after, limit) => readClosed(store, after, limit, deadlineMs),
-          readNewestClosed: (limit) => readNewestClosed(store, limit, deadlineMs),
-        }),
+        feed: config.hasEventStream
+          ? createFeed({
+              readClosed: (after, limit) => readClosed(store, after, limit, deadlineMs),
+              readNewestClosed: (limit) => readNewestClosed(store, limit, deadlineMs),
+            })
+          : null,
         ...{ exports, streams, log, stop: stop.signal },
         acceptDeadlineMs: config.acceptDeadlineMs,
         maxBodyBytes: config.maxBodyBytes,

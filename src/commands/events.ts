@@ -154,12 +154,19 @@ export async function runEventsSkip(
   options: { readonly reason: string; readonly json: boolean },
 ): Promise<number> {
   return withEvent(config, id, async (store, row) =>
-    tell(row, await skipEvent(store, row.conversation_id, options.reason, { actor: operatorName(), deadlineMs }), {
-      status: 'SKIPPED',
-      done: 'will never be scored',
-      rule: 'only PENDING events are skipped',
-      json: options.json,
-    }),
+    tell(
+      row,
+      await skipEvent(store, row.conversation_id, options.reason, {
+        ...{ actor: operatorName(), deadlineMs },
+        hasStream: config.hasEventStream,
+      }),
+      {
+        status: 'SKIPPED',
+        done: 'will never be scored',
+        rule: 'only PENDING events are skipped',
+        json: options.json,
+      },
+    ),
   );
 }
 

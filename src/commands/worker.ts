@@ -87,7 +87,11 @@ export async function runWorker(config: Config): Promise<void> {
   const hasListeners = await followEndpoints(store, stop.signal);
   const settler = createSettler({
     inTransaction: (work, locks) =>
-      settleTransaction(store, { deadlineMs: settleDeadlineMs, locks, hasListeners: hasListeners() }, work),
+      settleTransaction(
+        store,
+        { deadlineMs: settleDeadlineMs, locks, hasListeners: hasListeners(), hasStream: config.hasEventStream },
+        work,
+      ),
     policy: {
       maxAttempts: config.maxAttempts,
       delayMs: (attempt) => backoffMs(attempt, { baseMs: config.retryBaseMs, capMs: config.retryCapMs }),

@@ -30,7 +30,8 @@ export function reportRouter(options: {
   readonly exports: Slots;
   readonly acceptDeadlineMs: number;
   readonly maxBodyBytes: number;
-  readonly feed: Feed;
+  /** Null: there is no stream. */
+  readonly feed: Feed | null;
   readonly streams: Slots;
   /** Aborted when the process ends. */
   readonly stop: AbortSignal;
@@ -39,7 +40,8 @@ export function reportRouter(options: {
   const router = Router();
   const { reads } = options;
 
-  router.get('/v1/events/stream', streamHandler(options));
+  const { feed } = options;
+  if (feed !== null) router.get('/v1/events/stream', streamHandler({ ...options, feed }));
 
   // Before `:id`, so that "export" is not taken for an id.
   router.get('/v1/conversations/export', exportHandler(options));

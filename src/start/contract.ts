@@ -15,11 +15,12 @@ import { webhookOperations } from '../webhooks/index.ts';
 export function operationsOf(options: {
   readonly sessions: readonly Operation[];
   readonly hasDiagnostics: boolean;
+  readonly hasStream: boolean;
 }): Operation[] {
   return [
     ...acceptOperations,
     ...options.sessions,
-    ...reportOperations,
+    ...reportOperations.filter(({ id }) => options.hasStream || id !== 'streamEvents'),
     ...webhookOperations,
     ...pronunciationOperations,
     ...operateOperations,
@@ -33,5 +34,5 @@ export function operationsOf(options: {
 export async function everyOperation(): Promise<Operation[]> {
   const { sessionOperations } = await import('../sessions/index.ts');
   const sessions = sessionOperations({ body: accepted, headers: acceptedHeaders });
-  return operationsOf({ sessions, hasDiagnostics: true });
+  return operationsOf({ sessions, hasDiagnostics: true, hasStream: true });
 }

@@ -23,7 +23,12 @@ export function retryEvent(store: Store, conversationId: string, by: By): Promis
 }
 
 /** PENDING → SKIPPED: never scored. A delivery already on its way finds a closed row and is dropped as a duplicate. */
-export function skipEvent(store: Store, conversationId: string, reason: string, by: By): Promise<Operated> {
+export function skipEvent(
+  store: Store,
+  conversationId: string,
+  reason: string,
+  by: By & { readonly hasStream: boolean },
+): Promise<Operated> {
   return move(store, by, conversationId, 'PENDING', async (connection, eventId) => {
     await connection.query(
       `UPDATE conversation_events SET status = 'SKIPPED', next_attempt_at = NULL, error_code = 'SKIPPED',
@@ -32,7 +37,7 @@ export function skipEvent(store: Store, conversationId: string, reason: string, 
       [reason, eventId],
     );
     await recordAction(connection, { actor: by.actor, kind: 'skip', target: conversationId, value: reason });
-    await connection.query(...noteClosed([eventId]));
+    if (by.hasStream) await connection.query(...noteClosed([eventId]));
   });
 }
 

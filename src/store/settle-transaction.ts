@@ -27,14 +27,16 @@ export function settleTransaction<T>(
     readonly locks: 'wait' | 'nowait';
     /** Whether anybody wants to be told of what is closed. */
     readonly hasListeners: boolean;
+    /** `EVENT_STREAM`. */
+    readonly hasStream: boolean;
   },
   work: (tx: SettleTransaction) => Promise<T>,
 ): Promise<T> {
-  const { deadlineMs, locks, hasListeners } = options;
+  const { deadlineMs, locks, ...what } = options;
   return withConnection(store, deadlineMs, async (connection) => {
     const writes: Statement[] = [];
     const lock = locks === 'wait' ? 'FOR UPDATE' : 'FOR UPDATE NOWAIT';
-    const result = await work(steps(connection, writes, { lock, hasListeners }));
+    const result = await work(steps(connection, writes, lock, what));
     await connection.batch([...writes, ['COMMIT']]);
     return result;
   });
@@ -45,7 +47,8 @@ type Lock = 'FOR UPDATE' | 'FOR UPDATE NOWAIT';
 function steps(
   connection: Connection,
   writes: Statement[],
-  { lock, hasListeners }: { readonly lock: Lock; readonly hasListeners: boolean },
+  lock: Lock,
+  { hasListeners, hasStream }: { readonly hasListeners: boolean; readonly hasStream: boolean },
 ): SettleTransaction {
   return {
     async lock(ids, { userIds, topics }) {
@@ -94,7 +97,7 @@ function steps(
       writes.push(...events.filter((w) => w.kind !== 'processed').map(writeUnsuccessful));
       if (hasListeners) writes.push(...tellListeners(events));
       const closed = events.filter((w) => w.kind !== 'retry').map((w) => w.eventId);
-      if (closed.length > 0) writes.push(noteClosed(closed));
+      if (hasStream && closed.length > 0) writes.push(noteClosed(closed));
     },
   };
 }

@@ -21,7 +21,8 @@ type EndpointRow = {
 export function findDueEndpoints(store: Store, deadlineMs: number): Promise<DueEndpoint[]> {
   return withConnection(store, deadlineMs, async (connection) => {
     const rows = await connection.query<EndpointRow[]>(
-      `SELECT endpoint_id, url, failing_since, secret, IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old_secret
+      `SELECT endpoint_id, url, failing_since, secret,
+         IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old_secret
        FROM webhook_endpoints w
        WHERE state = 'enabled' AND EXISTS (SELECT 1 FROM webhook_deliveries d FORCE INDEX (ix_webhook_deliveries_due)
          WHERE d.endpoint_id = w.endpoint_id AND d.next_attempt_at <= UTC_TIMESTAMP(3))`,
@@ -101,7 +102,8 @@ export function recordAttempt(
   const delay = verdict.kind === 'retry' ? verdict.delayMs * 1_000 : null;
   return inTransaction(store, deadlineMs, async (connection) => {
     await connection.query(
-      `UPDATE webhook_deliveries SET state = ?, attempts = ?, next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,
+      `UPDATE webhook_deliveries SET state = ?, attempts = ?,
+         next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,
          closed_at = IF(? = 'PENDING', NULL, UTC_TIMESTAMP(3)) WHERE delivery_id = ?`,
       [state, attempts, delay, state, delivery.deliveryId],
     );

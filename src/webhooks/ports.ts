@@ -87,7 +87,10 @@ export type ReplaySelection = {
   readonly until?: Date;
 };
 
-/** The endpoints, as operators see and change them. `actor`: who is recorded to have done it. Null, false: there is none. */
+/**
+ * The endpoints, as operators see and change them. `actor`: who is recorded to have done it. Null, false: there is no
+ * such endpoint.
+ */
 export type EndpointStore = {
   create(endpoint: NewEndpoint, actor: string): Promise<Endpoint>;
   list(): Promise<readonly Endpoint[]>;

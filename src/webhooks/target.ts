@@ -11,8 +11,8 @@ export class TargetError extends Error {
 }
 
 /**
- * Whether requests may be sent there: only the internet, unless it is allowed. Addresses of this machine and its network,
- * among them those where clouds keep secrets, are not, in whatever way they are written.
+ * Whether requests may be sent there: only the internet, unless it is allowed. Addresses of this machine and its
+ * network, among them those where clouds keep secrets, are not, in whatever way they are written.
  */
 export function isAllowedAddress(text: string, allowed: Allowed): boolean {
   if (!ipaddr.isValid(text)) return false;
@@ -33,7 +33,7 @@ function contains(subnet: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
 }
 
 /**
- * Checks a URL as it is registered and before each attempt. Names are resolved, and checked, when they are connected to.
+ * Checks a URL as it is registered and before each attempt. Names are resolved and checked when they are connected to.
  * @throws {TargetError}
  */
 export function checkUrl(text: string, allowed: Allowed): URL {

@@ -17,7 +17,7 @@ let keys: Record<'submit' | 'read' | 'operate' | 'admin' | 'both' | 'bound' | 't
 beforeAll(async () => {
   space = await createNamespace(
     { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
-    { API_KEY_SECRET: secret, REDIS_URL: inject('redisUrl') },
+    { API_KEY_SECRET: secret, REDIS_URL: inject('redisUrl'), EVENT_STREAM: 'on' },
   );
   const create = (name: string, ...options: string[]) => createKey(space.env, name, ...options);
   keys = {

@@ -249,7 +249,7 @@ describe('every hot or operator query reads an index range', () => {
     [
       'settle',
       (store) =>
-        settleTransaction(store, { deadlineMs, locks: 'wait', hasListeners: true }, async (tx) => {
+        settleTransaction(store, { deadlineMs, locks: 'wait', hasListeners: true, hasStream: true }, async (tx) => {
           const users = [['user_1', 'user_2'], [{ userId: 'user_1', topicId: 't' }]] as const;
           const { events, friendships } = await tx.lock([newEvent(1).eventId, newEvent(2).eventId], {
             userIds: users[0],
@@ -289,7 +289,7 @@ describe('every hot or operator query reads an index range', () => {
     ['texts', (store) => findTexts(store, [id], deadlineMs)],
     ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
     ['retry one', (store) => retryEvent(store, 'conv_1_1', by)],
-    ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', by)],
+    ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', { ...by, hasStream: true })],
     [
       'retry many',
       (store) => retryFailed(store, { errorCode: 'X', before: new Date(), after: id }, { limit: 100, ...by }),

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
-import { call, conversation, post, postAll } from '../support/client.ts';
+import { call, conversation, post, postAll, rows } from '../support/client.ts';
 import { bearer, createKey } from '../support/keys.ts';
 import { type Member, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
@@ -14,7 +14,10 @@ let api: Member;
 let other: Member;
 let worker: Member;
 beforeAll(async () => {
-  space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  space = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    { EVENT_STREAM: 'on' },
+  );
   [api, other, worker] = await Promise.all([
     startMember('api', space.env),
     startMember('api', space.env),
@@ -27,7 +30,7 @@ afterAll(async () => {
 });
 
 const idsIn = (stream: StreamClient) => stream.seen.map(({ data }) => data.conversation_id);
-const waitFor = (check: () => void) => vi.waitFor(check, { timeout: 30_000, interval: 20 });
+const waitFor = (check: () => void | Promise<void>) => vi.waitFor(check, { timeout: 30_000, interval: 20 });
 
 test('each conversation comes when it is closed, as its status shows it', async () => {
   await using stream = await openStream(api.url);
@@ -142,7 +145,10 @@ test('text that could end a line or an event of the stream does not', async () =
 });
 
 test('a key for one user streams this user', async () => {
-  const own = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  const own = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    { EVENT_STREAM: 'on' },
+  );
   const [all, bound] = [await createKey(own.env, 'all'), await createKey(own.env, 'bound', '--user', 'user_1')];
   const members = await Promise.all([startMember('api', own.env), startMember('worker', own.env)]);
   const { url } = members[0];
@@ -153,6 +159,24 @@ test('a key for one user streams this user', async () => {
   await waitFor(() => expect(idsIn(everything)).toEqual([foreign.conversation_id]));
   await post(url, mine, bearer(all));
   await waitFor(() => expect(idsIn(stream)).toEqual([mine.conversation_id]));
+  expect(await Promise.all(members.map((member) => member.stop()))).toEqual([0, 0]);
+  await own.dispose();
+});
+
+test('without EVENT_STREAM there is no stream, and closing costs no line', async () => {
+  const own = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
+  const members = await Promise.all([startMember('api', own.env), startMember('worker', own.env)]);
+  const { url } = members[0];
+  expect(await call(url, 'GET', '/v1/events/stream')).toMatchObject({
+    status: 404,
+    body: { code: 'no_such_endpoint' },
+  });
+  const body = conversation();
+  await post(url, body);
+  await waitFor(async () =>
+    expect((await call(url, 'GET', `/v1/conversations/${body.conversation_id}`)).body.status).toBe('PROCESSED'),
+  );
+  expect(await rows(own.database, 'SELECT seq FROM closed_events')).toEqual([]);
   expect(await Promise.all(members.map((member) => member.stop()))).toEqual([0, 0]);
   await own.dispose();
 });

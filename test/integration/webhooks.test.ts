@@ -65,7 +65,8 @@ const toldOf = (id: string, from = receiver) =>
 /** As if time had passed. */
 const pass = (hours: number) =>
   space.database.query(
-    `UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - INTERVAL ${hours * 3_600} SECOND WHERE next_attempt_at IS NOT NULL`,
+    `UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - INTERVAL ${hours * 3_600} SECOND
+     WHERE next_attempt_at IS NOT NULL`,
   );
 
 test('a conversation that is processed is told once, signed so that the official library verifies it', async () => {
@@ -96,7 +97,8 @@ test('what fails and what changes a level is told, too, to who wants to know it'
   const onlyFailed = await call(api.url, 'POST', '/v1/webhooks', { url: receiver.url, types: ['conversation.failed'] });
   const failing = conversation({ metadata: { act: 'throw' } });
   await space.database.query(
-    `INSERT INTO friendship_status (user_id, friendship_score, updated_at) VALUES ('user_rising', 499, UTC_TIMESTAMP(3))`,
+    `INSERT INTO friendship_status (user_id, friendship_score, updated_at)
+     VALUES ('user_rising', 499, UTC_TIMESTAMP(3))`,
   );
   const rising = conversation({ user_id: 'user_rising' });
   for (const body of [failing, rising]) await post(api.url, body);
@@ -133,7 +135,7 @@ test('an endpoint for some users is told of them only', async () => {
   expect((await deliveriesOf(id)).every(({ state }) => state === 'DELIVERED')).toBe(true);
 });
 
-test('a receiver that fails for an hour gets everything afterwards, each message under the id it always had', async () => {
+test('a receiver that fails for an hour gets everything afterwards, each message under its old id', async () => {
   const { id } = await register();
   receiver.behave((response) => response.writeHead(503, { 'retry-after': '1' }).end());
   const bodies = Array.from({ length: 20 }, () => conversation());
