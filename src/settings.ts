@@ -260,8 +260,8 @@ export const settings = {
   WEBHOOK_ALLOW: {
     parse: z
       .string()
-      .transform((text) => text.split(',').map((part) => part.trim()))
-      .pipe(z.array(z.string().regex(/^[\w.:-]+(?:\/\d{1,3})?$/, 'must be hosts, addresses or subnets')))
+      .transform((text) => text.split(',').map((part) => part.trim().toLowerCase()))
+      .pipe(z.array(z.string().refine(isHostOrSubnet, 'must be hosts, addresses or subnets')))
       .default([]),
     help:
       'Hosts, addresses and subnets that webhooks may be sent to although they are not on the internet, ' +
@@ -428,6 +428,10 @@ function weight() {
     .regex(/^-?\d+(\.\d+)?$/, message)
     .transform(Number)
     .pipe(z.number().min(-1_000, message).max(1_000, message));
+}
+
+function isHostOrSubnet(text: string): boolean {
+  return text.includes('/') ? isAddress(text) : /^[\w.:-]+$/.test(text);
 }
 
 /** Or a subnet. */

@@ -61,6 +61,8 @@ export function batchHandler(options: {
     mayTakeLong(request);
     response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8' });
     response.flushHeaders();
+    // The request forgets it when nobody reads on.
+    const { socket } = request;
     const queue = createQueue(response);
     const reading = (async () => {
       for await (const line of linesOf(request, maxBodyBytes)) {
@@ -78,7 +80,7 @@ export function batchHandler(options: {
       response.destroy();
     } finally {
       reading.catch(() => {});
-      if (!request.complete) response.once('finish', () => request.destroy());
+      if (!request.complete) response.once('finish', () => socket.destroy());
     }
   };
 }

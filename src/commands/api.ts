@@ -252,8 +252,8 @@ export async function runApi(config: Config): Promise<void> {
         findTexts: (ids) => findTexts(store, ids, deadlineMs),
         feed: config.hasEventStream
           ? createFeed({
-              readClosed: (after, limit) => readClosed(store, after, limit, deadlineMs),
-              readNewestClosed: (limit) => readNewestClosed(store, limit, deadlineMs),
+              readClosed: (after, limit) => reads.bounded(() => readClosed(store, after, limit, deadlineMs)),
+              readNewestClosed: (limit) => reads.bounded(() => readNewestClosed(store, limit, deadlineMs)),
             })
           : null,
         ...{ exports, streams, log, stop: stop.signal },

@@ -1,13 +1,13 @@
 import type { Config } from '../config.ts';
 import type { NoticeType } from '../event/notice.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
-import { Problem } from '../runtime/http/problem.ts';
+import { Problem, parseBody } from '../runtime/http/index.ts';
 import { UsageError } from '../runtime/start-error.ts';
 import { operatorName } from '../start/operator-name.ts';
 import { openToolStore } from '../start/tool.ts';
 import { openEndpoints } from '../start/webhooks.ts';
 import { plain, printJson, printLine, printTable } from '../terminal/print.ts';
-import { type Endpoints, presentDelivery, presentEndpoint } from '../webhooks/index.ts';
+import { type Endpoints, mostReplayed, newEndpoint, presentDelivery, presentEndpoint } from '../webhooks/index.ts';
 
 const graceMs = 86_400_000;
 
@@ -23,8 +23,11 @@ export async function runWebhooksCreate(
 ): Promise<number> {
   return withEndpoints(config, async (endpoints) => {
     const { types, user, description } = options;
-    const given = { url, types, boundTo: user ?? null, description: description ?? null };
-    const { endpoint, secret } = await endpoints.create(given, operatorName());
+    const given = parseBody(newEndpoint, { url, types, user, description });
+    const { endpoint, secret } = await endpoints.create(
+      { url, types, boundTo: given.user ?? null, description: given.description ?? null },
+      operatorName(),
+    );
     if (options.json) printJson({ ...presentEndpoint(endpoint), secret });
     else tellSecret(endpoint.endpointId, secret);
     return exitCodes.ok;
@@ -157,7 +160,11 @@ export async function runWebhooksReplay(
     };
     const replayed = await endpoints.replay(id, selection, operatorName());
     if (options.json) printJson({ replayed });
-    else printLine(`${replayed} ${replayed === 1 ? 'delivery is' : 'deliveries are'} due again`);
+    else
+      printLine(
+        `${replayed} ${replayed === 1 ? 'delivery is' : 'deliveries are'} due again` +
+          (replayed === mostReplayed ? ' (the most at once: the oldest)' : ''),
+      );
     return exitCodes.ok;
   });
 }
@@ -177,8 +184,11 @@ async function withEndpoints(config: Config, work: (endpoints: Endpoints) => Pro
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     const [first] = error.errors ?? [];
-    throw new UsageError(first === undefined ? error.message : `${error.message}: it ${first.detail}`, {
-      cause: error,
-    });
+    throw new UsageError(
+      first === undefined ? error.message : `${error.message}: ${first.pointer || 'it'} ${first.detail}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

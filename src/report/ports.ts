@@ -77,8 +77,6 @@ export type ClosedLine = {
   readonly seq: number;
   /** Milliseconds since it was written, by the database's clock. */
   readonly ageMs: number;
-  /** Numbers are so far apart (`auto_increment_increment`). */
-  readonly step: number;
   /** As it is now; null: it was erased. */
   readonly event: EventView | null;
 };

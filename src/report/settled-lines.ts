@@ -11,8 +11,8 @@ const holdMs = 30_000;
  */
 export function settledLines(lines: readonly ClosedLine[], position: number): readonly ClosedLine[] {
   let last = position;
-  for (const [i, { seq, ageMs, step }] of lines.entries()) {
-    if (seq - last > step && ageMs < holdMs) return lines.slice(0, i);
+  for (const [i, { seq, ageMs }] of lines.entries()) {
+    if (seq - last > 1 && ageMs < holdMs) return lines.slice(0, i);
     last = seq;
   }
   return lines;

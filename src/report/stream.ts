@@ -35,9 +35,10 @@ export function streamHandler(options: {
       actsFor(caller, event.user_id) &&
       (userId === undefined || event.user_id === userId) &&
       (status === undefined || event.status === status);
-    let position = await feed.begin(positionIn(request.get('last-event-id')));
-    if (response.destroyed) return;
+    const seen = positionIn(request.get('last-event-id'));
     options.streams.take(response);
+    let position = await feed.begin(seen);
+    if (response.destroyed) return;
     response.setTimeout(0);
     response.writeHead(200, {
       'content-type': 'text/event-stream; charset=utf-8',
@@ -52,13 +53,16 @@ export function streamHandler(options: {
     const end = AbortSignal.any([gone.signal, options.stop]);
     const breath = setInterval(() => {
       if (caller.isValid()) response.write(': \n\n');
-      else response.end();
+      // Ended in the middle of whatever it is that the client does not take.
+      else response.destroy();
     }, breathMs);
+    response.on('error', () => {}); // it is closed, too
     try {
       while (!end.aborted && caller.isValid()) {
         const lines = await feed.after(position, end).catch(() => 'away' as const);
         if (lines === 'away') await delay(afterErrorMs);
-        else if (lines !== null) position = await send(response, lines, isWanted, position);
+        else if (lines !== null && caller.isValid() && !response.destroyed)
+          position = await send(response, lines, isWanted, position);
       }
     } finally {
       clearInterval(breath);

@@ -18,8 +18,8 @@ export function startWebhooks(config: Config, store: Store, log: Logger): Webhoo
     findDue: () => findDueEndpoints(store, deadlineMs),
     claim: (endpointId, limit) =>
       claimDeliveries(store, endpointId, { limit, deadlineMs, present: (row) => presentEvent(row) }),
-    record: (endpointId, delivery, attempt, verdict) =>
-      recordAttempt(store, endpointId, delivery, attempt, { verdict, deadlineMs }),
+    record: (endpoint, delivery, attempt, verdict) =>
+      recordAttempt(store, endpoint, delivery, attempt, { verdict, deadlineMs }),
     send,
     log,
   });

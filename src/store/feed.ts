@@ -11,10 +11,10 @@ export function noteClosed(eventIds: readonly string[]): Statement {
   ];
 }
 
-type LineRow = EventView & { seq: number; age_ms: number; step: number; found: string | null };
+type LineRow = EventView & { seq: number; age_ms: number; found: string | null };
 
 const line = `c.seq, TIMESTAMPDIFF(MICROSECOND, c.closed_at, UTC_TIMESTAMP(3)) / 1000 AS age_ms,
-  @@auto_increment_increment AS step, e.event_id AS found`;
+  e.event_id AS found`;
 
 /** Lines after one, in order. */
 export async function readClosed(
@@ -45,7 +45,7 @@ export async function readNewestClosed(store: Store, limit: number, deadlineMs: 
   return rows.map(toLine).reverse();
 }
 
-function toLine({ seq, age_ms, step, found, ...row }: LineRow): ClosedLine {
+function toLine({ seq, age_ms, found, ...row }: LineRow): ClosedLine {
   const event = found === null ? null : parsed(row);
-  return { seq: Number(seq), ageMs: Number(age_ms), step: Number(step), event };
+  return { seq: Number(seq), ageMs: Number(age_ms), event };
 }

@@ -89,11 +89,14 @@ export function claimDeliveries(
   });
 }
 
-/** Records how an attempt was answered, and what becomes of the delivery and of its endpoint. */
+/**
+ * Records how an attempt was answered, and what becomes of the delivery and of its endpoint: first of the endpoint, as
+ * operators lock them, and only if it changes. Nothing is recorded if the claim has been lost meanwhile.
+ */
 export function recordAttempt(
   store: Store,
-  endpointId: string,
-  delivery: Pick<ClaimedDelivery, 'deliveryId' | 'attempts'>,
+  { endpointId, failingSince }: Pick<DueEndpoint, 'endpointId' | 'failingSince'>,
+  delivery: Pick<ClaimedDelivery, 'deliveryId' | 'attempts' | 'attemptCount'>,
   attempt: Attempt,
   { verdict, deadlineMs }: { readonly verdict: Verdict; readonly deadlineMs: number },
 ): Promise<void> {
@@ -101,28 +104,26 @@ export function recordAttempt(
   const state = verdict.kind === 'delivered' ? 'DELIVERED' : verdict.kind === 'retry' ? 'PENDING' : 'FAILED';
   const delay = verdict.kind === 'retry' ? verdict.delayMs * 1_000 : null;
   return inTransaction(store, deadlineMs, async (connection) => {
-    await connection.query(
-      `UPDATE webhook_deliveries SET state = ?, attempts = ?,
-         next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,
-         closed_at = IF(? = 'PENDING', NULL, UTC_TIMESTAMP(3)) WHERE delivery_id = ?`,
-      [state, attempts, delay, state, delivery.deliveryId],
-    );
-    if (verdict.kind === 'delivered')
-      await connection.query(
-        'UPDATE webhook_endpoints SET failing_since = NULL WHERE endpoint_id = ? AND failing_since IS NOT NULL',
-        [endpointId],
-      );
-    else if (verdict.kind === 'disable')
+    if (verdict.kind === 'disable')
       await connection.query(
         `UPDATE webhook_endpoints SET state = 'disabled', disabled_why = ?, updated_at = UTC_TIMESTAMP(3)
          WHERE endpoint_id = ? AND state = 'enabled'`,
         [verdict.why, endpointId],
       );
-    else
+    else if (verdict.kind === 'delivered' && failingSince !== null)
+      await connection.query('UPDATE webhook_endpoints SET failing_since = NULL WHERE endpoint_id = ?', [endpointId]);
+    else if ((verdict.kind === 'retry' || verdict.kind === 'failed') && failingSince === null)
       await connection.query(
-        'UPDATE webhook_endpoints SET failing_since = UTC_TIMESTAMP(3) WHERE endpoint_id = ? AND failing_since IS NULL',
+        'UPDATE webhook_endpoints SET failing_since = COALESCE(failing_since, UTC_TIMESTAMP(3)) WHERE endpoint_id = ?',
         [endpointId],
       );
+    await connection.query(
+      `UPDATE webhook_deliveries SET state = ?, attempts = ?,
+         next_attempt_at = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,
+         closed_at = IF(? = 'PENDING', NULL, UTC_TIMESTAMP(3))
+       WHERE delivery_id = ? AND state = 'PENDING' AND attempt_count = ?`,
+      [state, attempts, delay, state, delivery.deliveryId, delivery.attemptCount],
+    );
   });
 }
 

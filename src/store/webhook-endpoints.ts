@@ -34,9 +34,10 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
     id: string,
     action: { readonly kind: Action['kind']; readonly value?: string; readonly actor: string },
     work: (connection: Connection) => Promise<T>,
+    lock: 'FOR UPDATE' | '' = 'FOR UPDATE',
   ): Promise<T | null> =>
     inTransaction(store, deadlineMs, async (connection) => {
-      if ((await find(connection, id, 'FOR UPDATE')) === null) return null;
+      if ((await find(connection, id, lock)) === null) return null;
       const result = await work(connection);
       await recordAction(connection, { ...action, target: id, value: action.value ?? null });
       return result;
@@ -51,7 +52,12 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
            VALUES (?, ?, ?, ?, ?, ?, 'enabled', UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))`,
           [given.endpointId, given.url, given.description, given.types.join(','), given.boundTo, given.secret],
         );
-        await recordAction(connection, { actor, kind: 'webhook-create', target: given.endpointId, value: given.url });
+        await recordAction(connection, {
+          actor,
+          kind: 'webhook-create',
+          target: given.endpointId,
+          value: new URL(given.url).origin,
+        });
         return (await find(connection, given.endpointId)) as Endpoint;
       }),
     list: () =>
@@ -82,13 +88,10 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
       }),
     remove: async (id, actor) =>
       (await act(id, { kind: 'webhook-delete', actor }, async (connection) => {
+        // What is due to it stays so, and nobody sends it.
         await connection.query(
-          "UPDATE webhook_endpoints SET state = 'deleted', updated_at = UTC_TIMESTAMP(3) WHERE endpoint_id = ?",
-          [id],
-        );
-        await connection.query(
-          `UPDATE webhook_deliveries SET state = 'FAILED', next_attempt_at = NULL, closed_at = UTC_TIMESTAMP(3)
-           WHERE endpoint_id = ? AND state = 'PENDING'`,
+          `UPDATE webhook_endpoints SET state = 'deleted', secret = '', old_secret = NULL, updated_at = UTC_TIMESTAMP(3)
+           WHERE endpoint_id = ?`,
           [id],
         );
         return true;
@@ -116,9 +119,11 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
         const rows = await connection.query<DeliveryRow[]>(
           `SELECT delivery_id, endpoint_id, event_id, type, state, attempt_count, next_attempt_at, attempts, created_at,
              closed_at
-           FROM webhook_deliveries FORCE INDEX (ix_webhook_deliveries_endpoint)
-           WHERE endpoint_id = ? AND state IN (?) AND delivery_id < ? ORDER BY delivery_id DESC LIMIT ?`,
-          [id, state === undefined ? ['PENDING', 'DELIVERED', 'FAILED'] : [state], before ?? 2 ** 53 - 1, limit],
+           FROM webhook_deliveries
+             FORCE INDEX (${state === undefined ? 'ix_webhook_deliveries_list' : 'ix_webhook_deliveries_state'})
+           WHERE endpoint_id = ? ${state === undefined ? '' : 'AND state = ?'} AND delivery_id < ?
+           ORDER BY delivery_id DESC LIMIT ?`,
+          [id, ...(state === undefined ? [] : [state]), before ?? 2 ** 53 - 1, limit],
         );
         return rows.map(deliveryIn);
       }),
@@ -141,6 +146,8 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
           );
           return affectedRows;
         },
+        // Attempts change the endpoint meanwhile, and should not wait for ten thousand rows.
+        '',
       )) ?? 0,
   };
 }

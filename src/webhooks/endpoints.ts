@@ -5,7 +5,10 @@ import { newEndpointId, newSecret } from './sign.ts';
 import { type Allowed, checkUrl, TargetError } from './target.ts';
 
 /** Deliveries that one replay makes due at most. */
-const mostReplayed = 10_000;
+export const mostReplayed = 10_000;
+/** Each is written for each event that is closed, in the transaction that closes it. */
+const mostEndpoints = 100;
+const endpointId = /^ep_[A-Za-z0-9]{12}$/;
 
 /** What operators do with endpoints, by the API and from a shell. Everything throws {Problem}. */
 export function createEndpoints(options: {
@@ -30,39 +33,48 @@ export function createEndpoints(options: {
     return found;
   };
 
+  const known = async (id: string) => there(endpointId.test(id) && (await store.find(id)));
+
   return {
     async create(given: Pick<Endpoint, 'url' | 'description' | 'types' | 'boundTo'>, actor: string) {
       requireUrl(given.url);
+      if ((await store.list()).length >= mostEndpoints)
+        throw new Problem(422, 'too_many_webhooks', `there are ${mostEndpoints} endpoints already: delete one first`);
       const secret = newSecret();
       const endpoint = await store.create({ ...given, endpointId: newEndpointId(), secret }, actor);
       return { endpoint, secret };
     },
     list: () => store.list(),
-    find: async (id: string) => there(await store.find(id)),
+    find: (id: string) => known(id),
     async change(id: string, change: EndpointChange, actor: string) {
       if (change.url !== undefined) requireUrl(change.url);
+      await known(id);
       return there(await store.change(id, change, actor));
     },
-    remove: async (id: string, actor: string) => void there(await store.remove(id, actor)),
+    async remove(id: string, actor: string) {
+      await known(id);
+      there(await store.remove(id, actor));
+    },
     async rotate(id: string, graceMs: number, actor: string) {
+      await known(id);
       const secret = newSecret();
       there(await store.rotate(id, secret, graceMs, actor));
       return secret;
     },
     /** Sends a message now, and says how it was answered. It is not kept. */
     async test(id: string): Promise<Outcome> {
-      const { url } = there(await store.find(id));
+      const { url } = await known(id);
       const secrets = there(await store.secrets(id));
       const at = new Date();
       const body = JSON.stringify({ type: 'webhook.test', timestamp: at.toISOString(), data: { endpoint_id: id } });
       return options.send({ url, secrets }, { id: `msg_test_${at.getTime()}`, body });
     },
     async deliveries(id: string, filter: Parameters<EndpointStore['deliveries']>[1], limit: number) {
-      there(await store.find(id));
+      await known(id);
       return store.deliveries(id, filter, limit);
     },
     async replay(id: string, selection: ReplaySelection, actor: string): Promise<number> {
-      there(await store.find(id));
+      await known(id);
       if (selection.ids === undefined && selection.state === undefined && selection.since === undefined)
         throw new Problem(422, 'invalid_request', 'nothing is selected', {
           errors: [{ pointer: '', detail: 'must have ids, state or since' }],

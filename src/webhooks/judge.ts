@@ -22,7 +22,7 @@ export function judgeAttempt(
   attempts: number,
   failingMs: number,
   random: () => number = Math.random,
-): Verdict {
+): Exclude<Verdict, { readonly kind: 'erased' }> {
   const { status } = outcome;
   if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
   if (status === gone) return { kind: 'disable', why: 'the receiver answered 410 Gone' };

@@ -64,7 +64,7 @@ export const webhookOperations: readonly Operation[] = [
         headers: z.object({ Location: z.string() }),
       },
     },
-    problems: { 422: ['invalid_request'] },
+    problems: { 422: ['invalid_request', 'too_many_webhooks'] },
   },
   {
     id: 'listWebhooks',

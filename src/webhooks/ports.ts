@@ -59,12 +59,14 @@ export type Verdict =
   | { readonly kind: 'delivered' }
   | { readonly kind: 'retry'; readonly delayMs: number }
   | { readonly kind: 'failed' }
+  /** There is nothing to tell any more, which says nothing about the endpoint. */
+  | { readonly kind: 'erased' }
   | { readonly kind: 'disable'; readonly why: string };
 
 export type FindDue = () => Promise<readonly DueEndpoint[]>;
 export type ClaimDeliveries = (endpointId: string, limit: number) => Promise<readonly ClaimedDelivery[]>;
 export type RecordAttempt = (
-  endpointId: string,
+  endpoint: DueEndpoint,
   delivery: ClaimedDelivery,
   attempt: Attempt,
   verdict: Verdict,

@@ -33,17 +33,28 @@ export function startSender(options: {
   const stop = new AbortController();
   const making = new Set<Promise<void>>();
 
-  async function look(): Promise<boolean> {
-    let isMore = false;
+  /** Some endpoint has more due than it had room for: worth a look as soon as there is room. */
+  let isMore = false;
+  let room = Promise.withResolvers<void>();
+
+  async function look(): Promise<void> {
+    isMore = false;
     for (const endpoint of await options.findDue()) {
-      const most = endpoint.failingSince === null ? perEndpoint : perFailing;
-      const room = Math.min(most - (inFlight.get(endpoint.endpointId) ?? 0), mostAtOnce - total);
-      if (room <= 0) continue;
-      const claimed = await options.claim(endpoint.endpointId, room);
-      isMore ||= claimed.length === room;
-      for (const delivery of claimed) begin(endpoint, delivery);
+      if (stop.signal.aborted) return;
+      const { endpointId } = endpoint;
+      // One whose deliveries cannot be claimed must not keep the others from theirs.
+      await claimFor(endpoint).catch((error: unknown) =>
+        log.warn({ err: error, endpoint: endpointId }, 'webhooks of an endpoint cannot be claimed'),
+      );
     }
-    return isMore;
+  }
+
+  async function claimFor(endpoint: DueEndpoint): Promise<void> {
+    const most = endpoint.failingSince === null ? perEndpoint : perFailing;
+    const free = Math.min(most - (inFlight.get(endpoint.endpointId) ?? 0), mostAtOnce - total);
+    const claimed = free <= 0 ? [] : await options.claim(endpoint.endpointId, free);
+    isMore ||= claimed.length >= free;
+    for (const delivery of claimed) begin(endpoint, delivery);
   }
 
   function begin(endpoint: DueEndpoint, delivery: ClaimedDelivery): void {
@@ -59,6 +70,7 @@ export function startSender(options: {
         else inFlight.set(endpointId, left);
         total--;
         making.delete(made);
+        room.resolve();
       });
     making.add(made);
   }
@@ -68,26 +80,27 @@ export function startSender(options: {
     const at = new Date();
     if (delivery.event === null) {
       const attempt = { at: at.toISOString(), ms: 0, status: null, error: 'the conversation was erased' };
-      return options.record(endpointId, delivery, attempt, { kind: 'failed' });
+      return options.record(endpoint, delivery, attempt, { kind: 'erased' });
     }
     const message = { id: messageId(delivery.deliveryId), body: bodyOf(delivery) };
     const { retryAfterMs, ...outcome } = await options.send(endpoint, message);
+    // Cut off by our own end: the lease ends, and another process makes it.
+    if (stop.signal.aborted && outcome.status === null) return;
     const failingMs = failingSince === null ? 0 : at.getTime() - failingSince.getTime();
     const verdict = judgeAttempt({ ...outcome, retryAfterMs }, delivery.attemptCount, failingMs);
     telemetry.webhookSent.tell({ verdict: verdict.kind, ms: outcome.ms });
     if (verdict.kind === 'disable')
       log.warn({ endpoint: endpointId, why: verdict.why }, 'a webhook endpoint is disabled');
-    await options.record(endpointId, delivery, { at: at.toISOString(), ...outcome }, verdict);
+    await options.record(endpoint, delivery, { at: at.toISOString(), ...outcome }, verdict);
   }
 
   const running = (async () => {
     while (!stop.signal.aborted) {
-      const isMore = await look().catch((error: unknown) => {
-        log.debug({ err: error }, 'webhooks that are due cannot be read');
-        return false;
-      });
+      room = Promise.withResolvers();
+      await look().catch((error: unknown) => log.debug({ err: error }, 'webhooks that are due cannot be read'));
       // With some randomness, so that processes started together do not look together.
-      await pause(isMore ? 20 : lookMs * (0.5 + Math.random()), stop.signal);
+      const waited = pause(lookMs * (0.5 + Math.random()), stop.signal);
+      await (isMore ? Promise.race([waited, room.promise]) : waited);
     }
   })();
 
@@ -95,7 +108,10 @@ export function startSender(options: {
     gauge: { name: 'webhooks', bound: mostAtOnce, held: () => total },
     async close(withinMs) {
       stop.abort();
-      await settlesWithin(Promise.all([running, ...making]), withinMs);
+      await settlesWithin(
+        running.then(() => Promise.all(making)),
+        withinMs,
+      );
     },
   };
 }

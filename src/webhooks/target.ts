@@ -1,9 +1,13 @@
-import { lookup as systemLookup } from 'node:dns';
+import type { LookupAddress } from 'node:dns';
+import { lookup } from 'node:dns/promises';
 import type { LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** What an operator allows beyond the internet: names of hosts, addresses and subnets (`WEBHOOK_ALLOW`). */
 export type Allowed = readonly string[];
+
+/** Public by their range, and not by what they are: IPv4 within IPv6, and Azure's own services. */
+const special = ['::/96', '168.63.129.16'];
 
 /** Why an address or a URL is not used, for its owner. */
 export class TargetError extends Error {
@@ -18,7 +22,7 @@ export function isAllowedAddress(text: string, allowed: Allowed): boolean {
   if (!ipaddr.isValid(text)) return false;
   const address = ipaddr.process(text);
   if (allowed.some((one) => contains(one, address))) return true;
-  return address.range() === 'unicast';
+  return address.range() === 'unicast' && !special.some((one) => contains(one, address));
 }
 
 function contains(subnet: string, address: ipaddr.IPv4 | ipaddr.IPv6): boolean {
@@ -67,15 +71,29 @@ function hostOf({ hostname }: URL): string {
  * connected to, so that a name cannot lead elsewhere in between.
  */
 export function checkedLookup(allowed: Allowed): LookupFunction {
+  /** One for each name: many that wait for a silent name server would take the threads that look up others. */
+  const pending = new Map<string, Promise<LookupAddress[]>>();
+
+  function resolve(hostname: string): Promise<LookupAddress[]> {
+    let shared = pending.get(hostname);
+    if (shared === undefined) {
+      shared = lookup(hostname, { all: true }).finally(() => pending.delete(hostname));
+      pending.set(hostname, shared);
+    }
+    return shared;
+  }
+
   return (hostname, options, callback) => {
-    systemLookup(hostname, { ...options, all: true }, (error, addresses) => {
-      if (error) return callback(error, '', 0);
-      const isNamed = allowed.includes(hostname.replace(/\.$/, ''));
-      if (!isNamed && !addresses.every(({ address }) => isAllowedAddress(address, allowed)))
-        return callback(new TargetError(`${hostname} leads to a private address`), '', 0);
-      const [first] = addresses;
-      if (options.all) return (callback as (e: null, a: typeof addresses) => void)(null, addresses);
-      callback(null, first?.address ?? '', first?.family ?? 0);
-    });
+    const isNamed = allowed.includes(hostname.replace(/\.$/, ''));
+    resolve(hostname).then(
+      (addresses) => {
+        if (!isNamed && !addresses.every(({ address }) => isAllowedAddress(address, allowed)))
+          return callback(new TargetError(`${hostname} leads to a private address`), '', 0);
+        const [first] = addresses;
+        if (options.all) return (callback as (e: null, a: LookupAddress[]) => void)(null, addresses);
+        callback(null, first?.address ?? '', first?.family ?? 0);
+      },
+      (error: NodeJS.ErrnoException) => callback(error, '', 0),
+    );
   };
 }

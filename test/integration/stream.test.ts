@@ -3,8 +3,9 @@ import mysql from 'mysql2/promise';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { call, conversation, post, postAll, rows } from '../support/client.ts';
 import { bearer, createKey } from '../support/keys.ts';
-import { type Member, startMember } from '../support/member.ts';
+import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { openRaw } from '../support/raw-http.ts';
 import { openStream, type StreamClient } from '../support/stream.ts';
 
 /** `GET /v1/events/stream`: conversations as they are closed, without gaps. */
@@ -142,6 +143,35 @@ test('text that could end a line or an event of the stream does not', async () =
   await waitFor(() => expect(idsIn(stream)).toEqual([body.conversation_id]));
   expect(stream.seen[0]?.data).toMatchObject({ bot_name: body.bot_name, bot_id: body.bot_id });
   expect(stream.seen.map(({ type }) => type)).toEqual(['conversation.processed']);
+});
+
+test('a key that is revoked ends its streams, also one whose client takes nothing', async () => {
+  const own = await createNamespace(
+    { database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') },
+    { EVENT_STREAM: 'on' },
+  );
+  const key = await createKey(own.env, 'leaving');
+  const admin = await createKey(own.env, 'admin', '--scope', 'admin');
+  const members = await Promise.all([startMember('api', own.env), startMember('worker', own.env)]);
+  const { url } = members[0];
+  const deaf = await openRaw(url);
+  deaf.write(`GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+  expect(await deaf.statuses(1)).toEqual([200]);
+  deaf.socket.pause();
+  await using stream = await openStream(url, { headers: bearer(key) });
+  expect((await runCommand(['keys', 'revoke', 'leaving'], own.env)).code).toBe(0);
+  await vi.waitFor(
+    async () => expect((await call(url, 'GET', '/v1/conversations', undefined, bearer(key))).status).toBe(401),
+    { timeout: 10_000, interval: 100 },
+  );
+  const body = conversation();
+  await post(url, body, bearer(admin));
+  await stream.ended;
+  expect(idsIn(stream)).toEqual([]);
+  deaf.socket.resume();
+  await deaf.ended;
+  expect(await Promise.all(members.map((member) => member.stop()))).toEqual([0, 0]);
+  await own.dispose();
 });
 
 test('a key for one user streams this user', async () => {

@@ -238,6 +238,36 @@ test('an API that dies with messages on their way: another makes them again, and
   expect(counts).toEqual([]);
 });
 
+test('a receiver that takes its time gets the next message as soon as there is room', async () => {
+  await register();
+  receiver.behave((response) => void setTimeout(() => response.writeHead(204).end(), 200));
+  const bodies = Array.from({ length: 100 }, () => conversation());
+  await postAll(api.url, bodies);
+  // A look a second, five at a time, would take twenty seconds.
+  await waitFor(() => {
+    for (const { conversation_id } of bodies) expect(toldOf(conversation_id)).toHaveLength(1);
+  }, 15_000);
+});
+
+test('an API that is told to stop counts no attempt that it cut off itself', async () => {
+  const own = await startMember('api', { ...space.env, DRAIN_MS: '100' });
+  const { id } = await register();
+  receiver.behave(() => {}); // takes them, and never answers
+  const body = conversation();
+  await post(api.url, body);
+  await waitFor(() => expect(toldOf(body.conversation_id)).toHaveLength(1));
+  expect(await own.stop()).toBe(0);
+  expect(await api.stop()).toBe(0);
+  const [row] = await rows<{ state: string; attempts: string | null }>(
+    space.database,
+    `SELECT state, attempts FROM webhook_deliveries d JOIN conversation_events e USING (event_id)
+     WHERE conversation_id = ? AND endpoint_id = ?`,
+    [body.conversation_id, id],
+  );
+  expect(row).toEqual({ state: 'PENDING', attempts: null });
+  api = await startMember('api', space.env);
+});
+
 test('during a rotation both secrets sign', async () => {
   const { id, secret } = await register();
   const next = (await call(api.url, 'POST', `/v1/webhooks/${id}/rotate`)).body.secret as string;

@@ -38,7 +38,8 @@ export class Webhooks1764500000002 implements MigrationInterface {
         closed_at DATETIME(3) NULL,
         PRIMARY KEY (delivery_id),
         KEY ix_webhook_deliveries_due (endpoint_id, next_attempt_at),
-        KEY ix_webhook_deliveries_endpoint (endpoint_id, state, delivery_id),
+        KEY ix_webhook_deliveries_state (endpoint_id, state, delivery_id),
+        KEY ix_webhook_deliveries_list (endpoint_id, delivery_id),
         CONSTRAINT ck_webhook_deliveries_state CHECK (state IN ('PENDING', 'DELIVERED', 'FAILED'))
       ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin
     `);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { settledLines } from '../../../src/report/settled-lines.ts';
 
-const line = (seq: number, ageMs = 100, step = 1) => ({ seq, ageMs, step, event: null });
+const line = (seq: number, ageMs = 100) => ({ seq, ageMs, event: null });
 const seqs = (lines: Parameters<typeof settledLines>[0], position: number) =>
   settledLines(lines, position).map(({ seq }) => seq);
 
@@ -19,9 +19,4 @@ test('a number that is missing for longer than a transaction can take does not c
   expect(seqs([line(4), line(6, 31_000), line(7)], 3)).toEqual([4, 6, 7]);
   // The young one after the next hole still waits.
   expect(seqs([line(5, 31_000), line(6, 40_000), line(9)], 3)).toEqual([5, 6]);
-});
-
-test('numbers of a cluster are further apart', () => {
-  expect(seqs([line(4, 100, 3), line(7, 100, 3), line(9, 100, 3)], 1)).toEqual([4, 7, 9]);
-  expect(seqs([line(4, 100, 3), line(10, 100, 3)], 1)).toEqual([4]);
 });

@@ -23,6 +23,8 @@ test.each([
   ['mapped, private', '::ffff:10.0.0.1'],
   ['translated (NAT64)', '64:ff9b::7f00:1'],
   ['6to4 of a private one', '2002:7f00:1::'],
+  ['IPv4 within IPv6', '::7f00:1'],
+  ['the platform of Azure', '168.63.129.16'],
   ['Teredo', '2001:0:4136:e378:8000:63bf:3fff:fdd2'],
   ['multicast', '224.0.0.1'],
   ['multicast, IPv6', 'ff02::1'],
