@@ -85,6 +85,7 @@ export const acceptOperations: readonly Operation[] = [
       404: ['session_not_found'],
       409: ['conversation_exists', 'session_ended'],
       422: ['invalid_request', 'no_sessions', 'not_storable'],
+      503: ['redis_unavailable', 'redis_restarted', 'session_not_closed', 'session_not_stored'],
     },
   },
   {
@@ -121,6 +122,10 @@ export const acceptOperations: readonly Operation[] = [
     answers: {
       200: { what: 'What `score_calculation_details` would be.', content: { schema: answerFields.object } },
     },
-    problems: { 422: ['invalid_request'], 500: ['scorer_failed'] },
+    problems: {
+      422: ['invalid_request'],
+      500: ['scorer_failed'],
+      503: ['no_threads', 'pool_closed', 'thread_ended', 'phonemes_unavailable'],
+    },
   },
 ];

@@ -37,7 +37,12 @@ const ofKeys: Codes = {
   403: ['scope_missing', 'other_user'],
 };
 const ofLimits: Codes = { 429: ['rate_limited'] };
-const ofServers: Codes = { 503: ['database_unavailable', 'database_timeout', 'deadline', 'overloaded'] };
+const ofServers: Codes = {
+  503: [
+    ...['database_unavailable', 'database_timeout', 'database_locked', 'database_deadlock', 'database_error'],
+    ...['row_vanished', 'deadline', 'overloaded'],
+  ],
+};
 const ofBodies: Codes = {
   400: ['empty_body', 'invalid_json', 'invalid_utf8', 'incomplete_body', 'bad_encoding'],
   408: ['too_slow'],

@@ -42,7 +42,9 @@ const answered = z
   .union([z.object({ ...taken, ...reply }), z.object({ messages: z.array(z.object(taken)), ...reply })])
   .meta({ id: 'MessagesTaken' });
 const location = z.object({ Location: z.string() });
-const notFound = { 404: ['session_not_found'] } as const;
+/** While Redis is away, or has just come back. */
+const away = ['redis_unavailable', 'redis_restarted', 'session_not_closed', 'session_not_stored'] as const;
+const notFound = { 404: ['session_not_found'], 503: away } as const;
 
 const example = { user_id: 'user_example', bot_type: 'TALK', bot_id: 'talk_a', bot_name: 'Pika' };
 
@@ -61,7 +63,7 @@ export function sessionOperations(accepted: { readonly body: z.ZodType; readonly
         200: { what: 'It had begun before.', content: { schema: begun }, headers: location },
         201: { what: 'It has begun.', content: { schema: begun }, headers: location },
       },
-      problems: { 409: ['session_exists'], 422: ['invalid_request'] },
+      problems: { 409: ['session_exists'], 422: ['invalid_request'], 503: away },
     },
     {
       id: 'sendMessages',
@@ -80,6 +82,7 @@ export function sessionOperations(accepted: { readonly body: z.ZodType; readonly
         409: ['session_ended', 'session_full'],
         422: ['invalid_request', 'too_many_messages_at_once'],
         429: ['too_many_messages'],
+        503: [...away, 'too_much_pending'],
       },
     },
     {
@@ -166,6 +169,7 @@ export function sessionOperations(accepted: { readonly body: z.ZodType; readonly
       tag: 'Operations',
       summary: 'Write all pending messages to the database now',
       answers: { 200: { what: 'How many were written.', content: { schema: z.object({ synced: z.int() }) } } },
+      problems: { 503: away },
     },
     {
       id: 'syncNow',
@@ -182,6 +186,7 @@ export function sessionOperations(accepted: { readonly body: z.ZodType; readonly
           headers: z.object({ Deprecation: z.string(), Link: z.string() }),
         },
       },
+      problems: { 503: away },
     },
   ];
 }
