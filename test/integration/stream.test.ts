@@ -155,7 +155,7 @@ test('a key that is revoked ends its streams, also one whose client takes nothin
   const members = await Promise.all([startMember('api', own.env), startMember('worker', own.env)]);
   const { url } = members[0];
   const deaf = await openRaw(url);
-  deaf.write(`GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${key}\r\n\r\n`);
+  deaf.write(`GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer ${key}\r\n\r\n`);
   expect(await deaf.statuses(1)).toEqual([200]);
   deaf.socket.pause();
   await using stream = await openStream(url, { headers: bearer(key) });
