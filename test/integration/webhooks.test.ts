@@ -141,11 +141,11 @@ test('a receiver that fails for an hour gets everything afterwards, each message
   const bodies = Array.from({ length: 20 }, () => conversation());
   await postAll(api.url, bodies);
   const pending = () => deliveriesOf(id, '&state=PENDING');
-  await waitFor(async () => expect((await pending()).filter((one) => one.attempt_count >= 1)).toHaveLength(20));
+  await waitFor(async () => expect((await pending()).filter((one) => one.attempts.length >= 1)).toHaveLength(20));
   // The first repeats come after five seconds, five minutes and half an hour.
   for (const attempts of [2, 3, 4]) {
     await pass(1);
-    await waitFor(async () => expect((await pending()).every((one) => one.attempt_count >= attempts)).toBe(true));
+    await waitFor(async () => expect((await pending()).every((one) => one.attempts.length >= attempts)).toBe(true));
   }
   const { body: endpoint } = await call(api.url, 'GET', `/v1/webhooks/${id}`);
   expect(endpoint).toMatchObject({ state: 'enabled', failing_since: expect.any(String) });
