@@ -77,10 +77,11 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
           ...(types === undefined ? [] : [['types = ?', types.join(',')]]),
           ...(state === undefined ? [] : [['state = ?', state]]),
         ];
-        // One that is enabled again begins anew; what is due is sent.
-        const anew = state === undefined ? '' : ', disabled_why = NULL, failing_since = NULL';
+        // Enabling an endpoint forgets why it was disabled; what is due is sent.
+        const forgotten = state === undefined ? '' : ', disabled_why = NULL, failing_since = NULL';
+        const changes = set.map(([sql]) => `, ${sql}`).join('');
         await connection.query(
-          `UPDATE webhook_endpoints SET updated_at = UTC_TIMESTAMP(3)${anew}${set.map(([sql]) => `, ${sql}`).join('')}
+          `UPDATE webhook_endpoints SET updated_at = UTC_TIMESTAMP(3)${forgotten}${changes}
            WHERE endpoint_id = ?`,
           [...set.map(([, value]) => value), id],
         );
