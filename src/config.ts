@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
 import { exitCodes } from './runtime/exit-codes.ts';
@@ -244,6 +245,9 @@ function contradictions(e: z.output<typeof environment>): string[] {
   const tls = [...new URL(e.DATABASE_URL).searchParams].find(([name]) => name.toLowerCase() === 'tls');
   if (tls !== undefined && (tls[0] !== 'tls' || tls[1] !== 'true'))
     problems.push('DATABASE_URL: for TLS, write ?tls=true; anything else would not be encrypted');
+  // The driver would check the certificate of an address against the name localhost.
+  if (tls !== undefined && isIP(new URL(e.DATABASE_URL).hostname.replace(/^\[(.*)\]$/, '$1')) !== 0)
+    problems.push('DATABASE_URL: with ?tls=true, name the host instead of its address: certificates are for names');
   if ((e.TLS_CERT_FILE === undefined) !== (e.TLS_KEY_FILE === undefined))
     problems.push('TLS_CERT_FILE and TLS_KEY_FILE belong together: set both or neither');
   if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)

@@ -28,8 +28,14 @@ type ClusterNode = {
 /**
  * A private RabbitMQ with its own data, cookie and name resolution (epmd) in `folder`, on loopback only, on its own
  * ports. We start epmd too, also on a leash: one that RabbitMQ starts would outlive it.
+ *
+ * @param options.settings  more lines of `rabbitmq.conf`.
  */
-export async function startPrivateBroker(folder: string, password: string, node?: ClusterNode): Promise<Broker> {
+export async function startPrivateBroker(
+  folder: string,
+  password: string,
+  { node, settings: more = [] }: { readonly node?: ClusterNode; readonly settings?: readonly string[] } = {},
+): Promise<Broker> {
   const program = await findBrokerProgram();
   const epmdProgram = await findProgram('epmd');
   if (program === null || epmdProgram === null) throw new Error('rabbitmq-server is not installed');
@@ -45,6 +51,7 @@ export async function startPrivateBroker(folder: string, password: string, node?
     `listeners.tcp.1 = 127.0.0.1:${port}`,
     `load_definitions = ${definitions}`,
     'loopback_users.afterword = true',
+    ...more,
   ];
   // Loaded at every start, so that existing data get this password too.
   const user = { name: 'afterword', password, tags: '' };

@@ -18,8 +18,15 @@ export function findDatabaseProgram(): Promise<string | null> {
 /**
  * A private MariaDB or MySQL: its data in `folder`, on loopback only, on its own port, run by an ordinary user. The
  * port is stored with the data, so that a restart uses the same address if it is free.
+ *
+ * @param more  arguments for the server.
  */
-export async function startPrivateDatabase(folder: string, password: string, rights: Rights): Promise<Server> {
+export async function startPrivateDatabase(
+  folder: string,
+  password: string,
+  rights: Rights,
+  more: readonly string[] = [],
+): Promise<Server> {
   const program = await findDatabaseProgram();
   if (program === null) throw new Error('neither mariadbd nor mysqld is installed');
   const data = join(folder, 'data');
@@ -70,6 +77,7 @@ export async function startPrivateDatabase(folder: string, password: string, rig
         '--innodb-buffer-pool-size=512M',
         '--innodb-log-file-size=256M',
         ...(program?.endsWith('mysqld') ? ['--mysqlx=OFF'] : []),
+        ...more,
       ],
       { env, logFd: openSync(logPath, 'a') },
     );

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { type ChannelModel, connect } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import { certificateProblem } from '../runtime/certificate-problem.ts';
 
 const connectTimeoutMs = 10_000;
 const heartbeatSeconds = 15;
@@ -9,8 +10,8 @@ const heartbeatSeconds = 15;
  * Opens a connection with the settings that every role uses. A `heartbeat` in the URL overrides ours.
  *
  * @param name  shown in the broker's list of connections.
- * @throws {PipelineError} `LOGIN_REFUSED` (permanent) or `VHOST_REFUSED` (transient, because a broker that is starting
- *   refuses every virtual host); amqplib's error if the broker cannot be reached.
+ * @throws {PipelineError} `LOGIN_REFUSED` or `CERTIFICATE_REFUSED` (permanent) or `VHOST_REFUSED` (transient, because a
+ *   broker that is starting refuses every virtual host); amqplib's error if the broker cannot be reached.
  */
 export async function connectBroker(url: string, name: string): Promise<ChannelModel> {
   const parsed = new URL(url);
@@ -29,8 +30,13 @@ export async function connectBroker(url: string, name: string): Promise<ChannelM
 }
 
 /** amqplib distinguishes these refusals only in its error messages. */
-function refusal({ username, pathname }: URL, cause: unknown): PipelineError | null {
+function refusal({ protocol, username, pathname, host }: URL, cause: unknown): PipelineError | null {
   const { message } = cause as Error;
+  const untrusted = protocol === 'amqps:' ? certificateProblem(cause) : null;
+  if (untrusted !== null)
+    return new PipelineError('permanent', 'CERTIFICATE_REFUSED', `cannot use the broker at ${host}: ${untrusted}`, {
+      cause,
+    });
   if (message.includes('ACCESS-REFUSED')) {
     const user = decodeURIComponent(username) || 'guest';
     return new PipelineError(

@@ -1,4 +1,5 @@
 import { type Config, maskUrl } from '../config.ts';
+import { certificateProblem } from '../runtime/certificate-problem.ts';
 import type { Logger } from '../runtime/log.ts';
 import { StartError, StoppedError } from '../runtime/start-error.ts';
 import { createBackoff, pause } from '../runtime/wait.ts';
@@ -30,11 +31,13 @@ export async function openDatabase(
       return store;
     } catch (error) {
       const { code, errno } = error as { code?: string; errno?: number };
+      const untrusted = certificateProblem(error);
+      const hasNoTls = code === 'HANDSHAKE_NO_SSL_SUPPORT';
       // Wrong password, unknown database: waiting does not help.
-      const hopeless = errno === 1044 || errno === 1045 || errno === 1049;
+      const hopeless = errno === 1044 || errno === 1045 || errno === 1049 || untrusted !== null || hasNoTls;
       if (stop.aborted) throw new StoppedError('stopped while waiting for the database', { cause: error });
       if (hopeless || performance.now() > until) {
-        throw new StartError(databaseHelp(url, code ?? String(error)), { cause: error, mayPass: !hopeless });
+        throw new StartError(databaseHelp(url, code ?? String(error), untrusted), { cause: error, mayPass: !hopeless });
       }
       const waitMs = backoff.next();
       log.warn({ err: error, waitMs }, 'database not reachable yet');
@@ -43,7 +46,10 @@ export async function openDatabase(
   }
 }
 
-function databaseHelp(url: string, code: string): string {
+function databaseHelp(url: string, code: string, untrusted: string | null): string {
+  if (untrusted !== null) return `cannot use the database ${url}: ${untrusted}`;
+  if (code === 'HANDSHAKE_NO_SSL_SUPPORT')
+    return `cannot use the database ${url}: it has no TLS. Give it a certificate, or remove tls=true from DATABASE_URL`;
   return (
     `cannot use the database ${url} (${code})\n` +
     'Is the server running, and are host, port, user, password and database name in DATABASE_URL right?\n' +

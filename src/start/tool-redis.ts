@@ -1,4 +1,5 @@
 import { type Config, maskUrl } from '../config.ts';
+import { certificateProblem } from '../runtime/certificate-problem.ts';
 import { StartError } from '../runtime/start-error.ts';
 import type { LiveSessions } from '../sessions/index.ts';
 import { quiet } from './tool.ts';
@@ -29,11 +30,11 @@ export async function openToolRedis(config: Config & { readonly redisUrl: string
     await arrived.promise;
   } catch (error) {
     await link.close();
-    throw new StartError(
-      `cannot use Redis at ${maskUrl(config.redisUrl)} (${(error as Error).message})\n` +
-        'Is it running, and are host, port and password in REDIS_URL right?',
-      { cause: error, mayPass: true },
-    );
+    const why =
+      certificateProblem(error) ??
+      `${(error as Error).message}
+Is it running, and are host, port and password in REDIS_URL right?`;
+    throw new StartError(`cannot use Redis at ${maskUrl(config.redisUrl)}: ${why}`, { cause: error, mayPass: true });
   } finally {
     clearTimeout(timer);
   }

@@ -25,7 +25,7 @@ async function asProcesses(): Promise<Cluster> {
   for (const [i, name] of names.entries()) {
     const folder = join(home, name);
     await mkdir(folder);
-    nodes.push(await startPrivateBroker(folder, password, { name, home, epmdPort, bringsEpmd: i === 0 }));
+    nodes.push(await startPrivateBroker(folder, password, { node: { name, home, epmdPort, bringsEpmd: i === 0 } }));
   }
   await joinAll(nodes, 'one@localhost');
   return {
