@@ -25,6 +25,9 @@ export const maxBatches = 16;
 /** Answers that are ready go out together, at most this long. */
 const maxWriteBytes = 65_536;
 
+/** For a client that still sends, to read its answers. */
+const lingerMs = 2_000;
+
 const mediaTypes = /^application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines|jsonlines)\s*(?:;|$)/i;
 
 /**
@@ -42,10 +45,10 @@ export function batchHandler(options: {
 
   async function answer({ number, bytes }: Line, response: Response): Promise<string> {
     try {
-      if (bytes === null) throw new Problem(413, 'body_too_large', `the line is longer than ${maxBodyBytes} bytes`);
       const caller = callerOf(response);
       requireValid(caller);
       await caller.charge?.(1);
+      if (bytes === null) throw new Problem(413, 'body_too_large', `the line is longer than ${maxBodyBytes} bytes`);
       const taken = await take(parseJson(bytes), response);
       return lineOf({ line: number, status: 202, replayed: taken.replayed, body: presentTaken(taken) });
     } catch (error) {
@@ -61,11 +64,10 @@ export function batchHandler(options: {
     mayTakeLong(request);
     response.writeHead(200, { 'content-type': 'application/x-ndjson; charset=utf-8' });
     response.flushHeaders();
-    // The request forgets it when nobody reads on.
-    const { socket } = request;
     const queue = createQueue(response);
     const reading = (async () => {
-      for await (const line of linesOf(request, maxBodyBytes)) {
+      // Not destroyed with the loop: the answers that are still to come need its connection.
+      for await (const line of linesOf(request.iterator({ destroyOnReturn: false }), maxBodyBytes)) {
         if (stop.aborted || response.destroyed) break;
         await queue.add(answer(line, response), line.bytes?.length ?? 0);
       }
@@ -80,9 +82,23 @@ export function batchHandler(options: {
       response.destroy();
     } finally {
       reading.catch(() => {});
-      if (!request.complete) response.once('finish', () => socket.destroy());
+      if (!request.complete) endInOrder(request, response);
     }
   };
+}
+
+/**
+ * Ends a connection whose client still sends: closed with unread bytes, it would be reset, and what the client has not
+ * read yet would be lost.
+ */
+function endInOrder(request: Request, response: Response): void {
+  // The request forgets it when nobody reads on.
+  const { socket } = request;
+  request.on('error', () => {}).resume();
+  response.once('finish', () => {
+    socket.end();
+    setTimeout(() => socket.destroy(), lingerMs).unref();
+  });
 }
 
 /** Resolves when the process is to end. */

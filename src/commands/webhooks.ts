@@ -7,7 +7,13 @@ import { operatorName } from '../start/operator-name.ts';
 import { openToolStore } from '../start/tool.ts';
 import { openEndpoints } from '../start/webhooks.ts';
 import { plain, printJson, printLine, printTable } from '../terminal/print.ts';
-import { type Endpoints, mostReplayed, newEndpoint, presentDelivery, presentEndpoint } from '../webhooks/index.ts';
+import {
+  type Endpoints,
+  newEndpoint,
+  presentDelivery,
+  presentEndpoint,
+  type ReplayPosition,
+} from '../webhooks/index.ts';
 
 const graceMs = 86_400_000;
 
@@ -25,7 +31,7 @@ export async function runWebhooksCreate(
     const { types, user, description } = options;
     const given = parseBody(newEndpoint, { url, types, user, description });
     const { endpoint, secret } = await endpoints.create(
-      { url, types, boundTo: given.user ?? null, description: given.description ?? null },
+      { url, types: given.types, boundTo: given.user ?? null, description: given.description ?? null },
       operatorName(),
     );
     if (options.json) printJson({ ...presentEndpoint(endpoint), secret });
@@ -158,13 +164,17 @@ export async function runWebhooksReplay(
       ...(since && { since }),
       ...(until && { until }),
     };
-    const replayed = await endpoints.replay(id, selection, operatorName());
+    let replayed = 0;
+    // What fails again meanwhile, or is closed only now, is not taken twice.
+    const end = until ?? new Date();
+    for (let after: ReplayPosition | null | undefined; after !== null; ) {
+      const given = { ...selection, ...(deliveries.length === 0 && { until: end }), ...(after && { after }) };
+      const done = await endpoints.replay(id, given, operatorName());
+      replayed += done.replayed;
+      after = done.next;
+    }
     if (options.json) printJson({ replayed });
-    else
-      printLine(
-        `${replayed} ${replayed === 1 ? 'delivery is' : 'deliveries are'} due again` +
-          (replayed === mostReplayed ? ' (the most at once: the oldest)' : ''),
-      );
+    else printLine(`${replayed} ${replayed === 1 ? 'delivery is' : 'deliveries are'} due again`);
     return exitCodes.ok;
   });
 }

@@ -17,6 +17,8 @@ export type Feed = {
 
 const pollMs = 250;
 const maxLines = 200;
+/** For a beginning: more than are closed in the time for which a number may still be missing. */
+const maxNumbers = 20_000;
 
 /** Reads which events were closed, in order and without gaps. */
 export function createFeed(options: {
@@ -56,7 +58,7 @@ export function createFeed(options: {
 
   return {
     async begin(seen) {
-      const lines = await options.readNewestClosed(maxLines);
+      const lines = await options.readNewestClosed(seen === null ? maxNumbers : 1);
       const first = lines[0];
       if (first === undefined) return 0;
       // What is above every number was seen in another database, or never.

@@ -72,16 +72,15 @@ export type ExportEvents = (
 ) => Promise<readonly EventView[]>;
 /** Of those events that have a text. */
 export type FindTexts = (eventIds: readonly string[]) => Promise<ReadonlyMap<string, TextView>>;
+/** Of a line; `ageMs`: since it was written, by the database's clock. */
+export type ClosedNumber = { readonly seq: number; readonly ageMs: number };
 /** That an event was closed. */
-export type ClosedLine = {
-  readonly seq: number;
-  /** Milliseconds since it was written, by the database's clock. */
-  readonly ageMs: number;
+export type ClosedLine = ClosedNumber & {
   /** As it is now; null: it was erased. */
   readonly event: EventView | null;
 };
 /** In order, after a number. */
 export type ReadClosed = (after: number, limit: number) => Promise<readonly ClosedLine[]>;
 /** The newest, in order. */
-export type ReadNewestClosed = (limit: number) => Promise<readonly ClosedLine[]>;
+export type ReadNewestClosed = (limit: number) => Promise<readonly ClosedNumber[]>;
 export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;

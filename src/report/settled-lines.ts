@@ -1,4 +1,4 @@
-import type { ClosedLine } from './ports.ts';
+import type { ClosedNumber } from './ports.ts';
 
 /** Longer than any transaction that closes events can live. */
 const holdMs = 30_000;
@@ -9,7 +9,7 @@ const holdMs = 30_000;
  *
  * @param lines  after `position`, in order. @returns those that nothing can come before any more.
  */
-export function settledLines(lines: readonly ClosedLine[], position: number): readonly ClosedLine[] {
+export function settledLines<T extends ClosedNumber>(lines: readonly T[], position: number): readonly T[] {
   let last = position;
   for (const [i, { seq, ageMs }] of lines.entries()) {
     if (seq - last > 1 && ageMs < holdMs) return lines.slice(0, i);

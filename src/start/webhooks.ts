@@ -2,7 +2,14 @@ import type { Config } from '../config.ts';
 import { presentEvent } from '../report/index.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
-import { claimDeliveries, endpointStore, findDueEndpoints, recordAttempt, type Store } from '../store/index.ts';
+import {
+  claimDeliveries,
+  endpointStore,
+  findDueEndpoints,
+  recordAttempt,
+  returnDelivery,
+  type Store,
+} from '../store/index.ts';
 import { version } from '../version.ts';
 import { createEndpoints, createSend, type Endpoints, startSender } from '../webhooks/index.ts';
 import { statementDeadlineMs as deadlineMs } from './limits.ts';
@@ -20,6 +27,7 @@ export function startWebhooks(config: Config, store: Store, log: Logger): Webhoo
       claimDeliveries(store, endpointId, { limit, deadlineMs, present: (row) => presentEvent(row) }),
     record: (endpoint, delivery, attempt, verdict) =>
       recordAttempt(store, endpoint, delivery, attempt, { verdict, deadlineMs }),
+    giveBack: (delivery) => returnDelivery(store, delivery, deadlineMs),
     send,
     log,
   });

@@ -1,4 +1,4 @@
-import type { ClosedLine, EventView } from '../report/ports.ts';
+import type { ClosedLine, ClosedNumber, EventView } from '../report/ports.ts';
 import { type Statement, withConnection } from './connection.ts';
 import { eventColumns, parsed } from './events.ts';
 import type { Store } from './open-store.ts';
@@ -13,8 +13,8 @@ export function noteClosed(eventIds: readonly string[]): Statement {
 
 type LineRow = EventView & { seq: number; age_ms: number; found: string | null };
 
-const line = `c.seq, TIMESTAMPDIFF(MICROSECOND, c.closed_at, UTC_TIMESTAMP(3)) / 1000 AS age_ms,
-  e.event_id AS found`;
+const age = 'TIMESTAMPDIFF(MICROSECOND, c.closed_at, UTC_TIMESTAMP(3)) / 1000';
+const line = `c.seq, ${age} AS age_ms, e.event_id AS found`;
 
 /** Lines after one, in order. */
 export async function readClosed(
@@ -33,16 +33,15 @@ export async function readClosed(
   return rows.map(toLine);
 }
 
-/** The newest lines, in order. */
-export async function readNewestClosed(store: Store, limit: number, deadlineMs: number): Promise<ClosedLine[]> {
+/** The numbers of the newest lines, in order. */
+export async function readNewestClosed(store: Store, limit: number, deadlineMs: number): Promise<ClosedNumber[]> {
   const rows = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<LineRow[]>(
-      `SELECT ${line}, ${eventColumns('e')} FROM closed_events c LEFT JOIN conversation_events e USING (event_id)
-       WHERE c.seq > 0 ORDER BY c.seq DESC LIMIT ?`,
+    connection.query<Pick<LineRow, 'seq' | 'age_ms'>[]>(
+      `SELECT c.seq, ${age} AS age_ms FROM closed_events c WHERE c.seq > 0 ORDER BY c.seq DESC LIMIT ?`,
       [limit],
     ),
   );
-  return rows.map(toLine).reverse();
+  return rows.map(({ seq, age_ms }) => ({ seq: Number(seq), ageMs: Number(age_ms) })).reverse();
 }
 
 function toLine({ seq, age_ms, found, ...row }: LineRow): ClosedLine {

@@ -46,6 +46,6 @@ export {
 } from './profiles.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';
-export { claimDeliveries, findDueEndpoints, recordAttempt } from './webhook-deliveries.ts';
+export { claimDeliveries, findDueEndpoints, recordAttempt, returnDelivery } from './webhook-deliveries.ts';
 export { endpointStore } from './webhook-endpoints.ts';
 export { hasEndpoints } from './webhook-notices.ts';

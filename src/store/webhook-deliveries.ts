@@ -14,16 +14,22 @@ type EndpointRow = {
   url: string;
   failing_since: Date | null;
   secret: string;
-  old_secret: string | null;
+  old_secrets: string | null;
 };
+
+export type OldSecret = { readonly secret: string; readonly until: number };
+
+/** Those that still sign, newest first. */
+export function oldSecretsIn(text: string | null): OldSecret[] {
+  const all = text === null ? [] : (JSON.parse(text) as OldSecret[]);
+  return all.filter(({ until }) => until > Date.now());
+}
 
 /** Endpoints to which something is due. */
 export function findDueEndpoints(store: Store, deadlineMs: number): Promise<DueEndpoint[]> {
   return withConnection(store, deadlineMs, async (connection) => {
     const rows = await connection.query<EndpointRow[]>(
-      `SELECT endpoint_id, url, failing_since, secret,
-         IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old_secret
-       FROM webhook_endpoints w
+      `SELECT endpoint_id, url, failing_since, secret, old_secrets FROM webhook_endpoints w
        WHERE state = 'enabled' AND EXISTS (SELECT 1 FROM webhook_deliveries d FORCE INDEX (ix_webhook_deliveries_due)
          WHERE d.endpoint_id = w.endpoint_id AND d.next_attempt_at <= UTC_TIMESTAMP(3))`,
     );
@@ -31,7 +37,7 @@ export function findDueEndpoints(store: Store, deadlineMs: number): Promise<DueE
       endpointId: row.endpoint_id,
       url: row.url,
       failingSince: row.failing_since,
-      secrets: [row.secret, ...(row.old_secret === null ? [] : [row.old_secret])],
+      secrets: [row.secret, ...oldSecretsIn(row.old_secrets).map(({ secret }) => secret)],
     }));
   });
 }
@@ -101,8 +107,10 @@ export function recordAttempt(
   { verdict, deadlineMs }: { readonly verdict: Verdict; readonly deadlineMs: number },
 ): Promise<void> {
   const attempts = JSON.stringify([...delivery.attempts, attempt].slice(-keptAttempts));
-  const state = verdict.kind === 'delivered' ? 'DELIVERED' : verdict.kind === 'retry' ? 'PENDING' : 'FAILED';
-  const delay = verdict.kind === 'retry' ? verdict.delayMs * 1_000 : null;
+  // What disables an endpoint waits with the others until it is enabled.
+  const waits = verdict.kind === 'retry' || verdict.kind === 'disable';
+  const state = verdict.kind === 'delivered' ? 'DELIVERED' : waits ? 'PENDING' : 'FAILED';
+  const delay = waits ? (verdict.kind === 'retry' ? verdict.delayMs * 1_000 : 0) : null;
   return inTransaction(store, deadlineMs, async (connection) => {
     if (verdict.kind === 'disable')
       await connection.query(
@@ -123,6 +131,21 @@ export function recordAttempt(
          closed_at = IF(? = 'PENDING', NULL, UTC_TIMESTAMP(3))
        WHERE delivery_id = ? AND state = 'PENDING' AND attempt_count = ?`,
       [state, attempts, delay, state, delivery.deliveryId, delivery.attemptCount],
+    );
+  });
+}
+
+/** Undoes a claim, unless it has been lost meanwhile. */
+export function returnDelivery(
+  store: Store,
+  { deliveryId, attemptCount }: Pick<ClaimedDelivery, 'deliveryId' | 'attemptCount'>,
+  deadlineMs: number,
+): Promise<void> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    await connection.query(
+      `UPDATE webhook_deliveries SET attempt_count = attempt_count - 1, next_attempt_at = UTC_TIMESTAMP(3)
+       WHERE delivery_id = ? AND state = 'PENDING' AND attempt_count = ?`,
+      [deliveryId, attemptCount],
     );
   });
 }

@@ -1,10 +1,18 @@
 import type { NoticeType } from '../event/notice.ts';
 import type { Action } from '../operate/ports.ts';
-import type { Delivery, DeliveryState, Endpoint, EndpointState, EndpointStore } from '../webhooks/ports.ts';
+import type {
+  Delivery,
+  DeliveryState,
+  Endpoint,
+  EndpointState,
+  EndpointStore,
+  Replayed,
+  ReplaySelection,
+} from '../webhooks/ports.ts';
 import { recordAction } from './actions.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
-import { attemptsIn } from './webhook-deliveries.ts';
+import { attemptsIn, oldSecretsIn } from './webhook-deliveries.ts';
 
 type Row = {
   endpoint_id: string;
@@ -19,6 +27,8 @@ type Row = {
 };
 
 const columns = 'endpoint_id, url, description, types, bound_to, state, disabled_why, failing_since, created_at';
+
+const mostOldSecrets = 4;
 
 /** Endpoints are never deleted: their deliveries name them. */
 export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
@@ -91,7 +101,7 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
       (await act(id, { kind: 'webhook-delete', actor }, async (connection) => {
         // What is due to it stays so, and nobody sends it.
         await connection.query(
-          `UPDATE webhook_endpoints SET state = 'deleted', secret = '', old_secret = NULL, updated_at = UTC_TIMESTAMP(3)
+          `UPDATE webhook_endpoints SET state = 'deleted', secret = '', old_secrets = NULL, updated_at = UTC_TIMESTAMP(3)
            WHERE endpoint_id = ?`,
           [id],
         );
@@ -99,21 +109,27 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
       })) ?? false,
     rotate: async (id, secret, graceMs, actor) =>
       (await act(id, { kind: 'webhook-rotate', actor }, async (connection) => {
+        const [row] = await connection.query<SecretsRow[]>(
+          'SELECT secret, old_secrets FROM webhook_endpoints WHERE endpoint_id = ?',
+          [id],
+        );
+        const before = row === undefined ? [] : [{ secret: row.secret, until: Date.now() + graceMs }];
+        // A rotation whose answer was lost is repeated: the secret that the receiver knows must go on signing.
+        const old = [...before, ...oldSecretsIn(row?.old_secrets ?? null)].slice(0, mostOldSecrets);
         await connection.query(
-          `UPDATE webhook_endpoints SET old_secret = secret, secret = ?, updated_at = UTC_TIMESTAMP(3),
-             old_secret_until = UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND WHERE endpoint_id = ?`,
-          [secret, graceMs * 1_000, id],
+          `UPDATE webhook_endpoints SET secret = ?, old_secrets = ?, updated_at = UTC_TIMESTAMP(3)
+           WHERE endpoint_id = ?`,
+          [secret, graceMs === 0 ? null : JSON.stringify(old), id],
         );
         return true;
       })) ?? false,
     secrets: (id) =>
       withConnection(store, deadlineMs, async (connection) => {
-        const [row] = await connection.query<{ secret: string; old: string | null }[]>(
-          `SELECT secret, IF(old_secret_until > UTC_TIMESTAMP(3), old_secret, NULL) AS old FROM webhook_endpoints
-           WHERE endpoint_id = ? AND state <> 'deleted'`,
+        const [row] = await connection.query<SecretsRow[]>(
+          "SELECT secret, old_secrets FROM webhook_endpoints WHERE endpoint_id = ? AND state <> 'deleted'",
           [id],
         );
-        return row === undefined ? null : [row.secret, ...(row.old === null ? [] : [row.old])];
+        return row === undefined ? null : [row.secret, ...oldSecretsIn(row.old_secrets).map((old) => old.secret)];
       }),
     deliveries: (id, { state, before }, limit) =>
       withConnection(store, deadlineMs, async (connection) => {
@@ -128,30 +144,61 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
         );
         return rows.map(deliveryIn);
       }),
-    replay: async (id, { ids, state, since, until }, limit, actor) =>
-      (await act(
+    replay: (id, selection, limit, actor) =>
+      act(
         id,
-        { kind: 'webhook-replay', value: state ?? `${ids?.length ?? 'since'}`, actor },
-        async (connection) => {
-          const conditions = [
-            ['state IN (?)', state === undefined ? ['DELIVERED', 'FAILED'] : [state]],
-            ...(ids === undefined ? [] : [['delivery_id IN (?)', ids]]),
-            ...(since === undefined ? [] : [['created_at >= ?', since]]),
-            ...(until === undefined ? [] : [['created_at < ?', until]]),
-          ];
-          const { affectedRows } = await connection.query<{ affectedRows: number }>(
-            `UPDATE webhook_deliveries SET state = 'PENDING', attempt_count = 0, next_attempt_at = UTC_TIMESTAMP(3),
-             closed_at = NULL
-           WHERE endpoint_id = ? AND ${conditions.map(([sql]) => sql).join(' AND ')} ORDER BY delivery_id LIMIT ?`,
-            [id, ...conditions.map(([, value]) => value), limit],
-          );
-          return affectedRows;
-        },
+        { kind: 'webhook-replay', value: selection.state ?? `${selection.ids?.length ?? 'since'}`, actor },
+        (connection) => replay(connection, id, selection, limit),
         // Attempts change the endpoint meanwhile, and should not wait for ten thousand rows.
         '',
-      )) ?? 0,
+      ),
   };
 }
+
+/** In the order of their time, so that a long past is not read for a short present; or else of their ids. */
+async function replay(
+  connection: Connection,
+  endpointId: string,
+  { ids, state, since, until, after }: ReplaySelection,
+  limit: number,
+): Promise<Replayed> {
+  const states = state === undefined ? ['DELIVERED', 'FAILED'] : [state];
+  const isByTime = since !== undefined;
+  const from = isByTime && after !== undefined && after.createdAt > since ? after.createdAt : since;
+  const conditions: [string, unknown[]][] = [
+    ['state IN (?)', [states]],
+    ...(ids === undefined ? [] : [['delivery_id IN (?)', [ids]] satisfies [string, unknown[]]]),
+    ...(from === undefined ? [] : [['created_at >= ?', [from]] satisfies [string, unknown[]]]),
+    ...(until === undefined ? [] : [['created_at < ?', [until]] satisfies [string, unknown[]]]),
+    ...(after === undefined
+      ? []
+      : [
+          (isByTime
+            ? ['(created_at > ? OR delivery_id > ?)', [after.createdAt, after.deliveryId]]
+            : ['delivery_id > ?', [after.deliveryId]]) satisfies [string, unknown[]],
+        ]),
+  ];
+  const index =
+    ids !== undefined ? 'PRIMARY' : isByTime ? 'ix_webhook_deliveries_created' : 'ix_webhook_deliveries_state';
+  const found = await connection.query<{ delivery_id: number; created_at: Date }[]>(
+    `SELECT delivery_id, created_at FROM webhook_deliveries FORCE INDEX (${index})
+     WHERE endpoint_id = ? AND ${conditions.map(([sql]) => sql).join(' AND ')}
+     ORDER BY ${isByTime ? 'created_at, delivery_id' : 'delivery_id'} LIMIT ?`,
+    [endpointId, ...conditions.flatMap(([, values]) => values), limit],
+  );
+  const last = found.at(-1);
+  if (last === undefined) return { replayed: 0, next: null };
+  const { affectedRows } = await connection.query<{ affectedRows: number }>(
+    `UPDATE webhook_deliveries SET state = 'PENDING', attempt_count = 0, next_attempt_at = UTC_TIMESTAMP(3),
+       closed_at = NULL
+     WHERE delivery_id IN (?) AND state IN (?)`,
+    [found.map((row) => row.delivery_id), states],
+  );
+  const next = found.length < limit ? null : { createdAt: last.created_at, deliveryId: Number(last.delivery_id) };
+  return { replayed: affectedRows, next };
+}
+
+type SecretsRow = { secret: string; old_secrets: string | null };
 
 type DeliveryRow = {
   delivery_id: number;

@@ -1,13 +1,13 @@
 import { Problem } from '../runtime/http/problem.ts';
-import type { Endpoint, EndpointChange, EndpointStore, ReplaySelection } from './ports.ts';
+import type { Endpoint, EndpointChange, EndpointStore, Replayed, ReplaySelection } from './ports.ts';
 import type { Outcome, Send } from './send.ts';
 import { newEndpointId, newSecret } from './sign.ts';
 import { type Allowed, checkUrl, TargetError } from './target.ts';
 
 /** Deliveries that one replay makes due at most. */
-export const mostReplayed = 10_000;
+const mostReplayed = 10_000;
 /** Each is written for each event that is closed, in the transaction that closes it. */
-const mostEndpoints = 100;
+export const mostEndpoints = 100;
 const endpointId = /^ep_[A-Za-z0-9]{12}$/;
 
 /** What operators do with endpoints, by the API and from a shell. Everything throws {Problem}. */
@@ -38,7 +38,16 @@ export function createEndpoints(options: {
   return {
     async create(given: Pick<Endpoint, 'url' | 'description' | 'types' | 'boundTo'>, actor: string) {
       requireUrl(given.url);
-      if ((await store.list()).length >= mostEndpoints)
+      const all = await store.list();
+      const same = all.find((one) => one.url === given.url && one.boundTo === given.boundTo && isSame(one, given));
+      // Also a repeat whose first answer was lost: two would be told everything twice.
+      if (same !== undefined)
+        throw new Problem(
+          409,
+          'webhook_exists',
+          `${same.endpointId} has this URL, these types and these users already; rotate its secret if you do not have it`,
+        );
+      if (all.length >= mostEndpoints)
         throw new Problem(422, 'too_many_webhooks', `there are ${mostEndpoints} endpoints already: delete one first`);
       const secret = newSecret();
       const endpoint = await store.create({ ...given, endpointId: newEndpointId(), secret }, actor);
@@ -73,15 +82,19 @@ export function createEndpoints(options: {
       await known(id);
       return store.deliveries(id, filter, limit);
     },
-    async replay(id: string, selection: ReplaySelection, actor: string): Promise<number> {
+    async replay(id: string, selection: ReplaySelection, actor: string): Promise<Replayed> {
       await known(id);
       if (selection.ids === undefined && selection.state === undefined && selection.since === undefined)
         throw new Problem(422, 'invalid_request', 'nothing is selected', {
           errors: [{ pointer: '', detail: 'must have ids, state or since' }],
         });
-      return store.replay(id, selection, mostReplayed, actor);
+      return there(await store.replay(id, selection, mostReplayed, actor));
     },
   };
+}
+
+function isSame(one: Pick<Endpoint, 'types'>, other: Pick<Endpoint, 'types'>): boolean {
+  return one.types.toSorted().join() === other.types.toSorted().join();
 }
 
 export type Endpoints = ReturnType<typeof createEndpoints>;

@@ -1,5 +1,6 @@
-export { createEndpoints, type Endpoints, mostReplayed } from './endpoints.ts';
+export { createEndpoints, type Endpoints } from './endpoints.ts';
 export { webhookOperations } from './operations.ts';
+export type { ReplayPosition } from './ports.ts';
 export { newEndpoint } from './request.ts';
 export { webhookRouter } from './router.ts';
 export { createSend } from './send.ts';

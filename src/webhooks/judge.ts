@@ -8,7 +8,7 @@ const waits = [5 * second, 5 * minute, 30 * minute, 2 * hour, 5 * hour, 10 * hou
 export const maxAttempts = waits.length + 1;
 const jitter = 0.1;
 const longestWait = 24 * hour;
-/** An endpoint that has failed for so long, and has done nothing else, is disabled. */
+/** An endpoint that has failed for so long is disabled when the next delivery has had all its attempts. */
 export const disableAfterMs = 120 * hour;
 const gone = 410;
 
@@ -26,9 +26,11 @@ export function judgeAttempt(
   const { status } = outcome;
   if (status !== null && status >= 200 && status < 300) return { kind: 'delivered' };
   if (status === gone) return { kind: 'disable', why: 'the receiver answered 410 Gone' };
-  if (failingMs >= disableAfterMs) return { kind: 'disable', why: 'every attempt has failed for five days' };
   const wait = waits[attempts - 1];
-  if (wait === undefined) return { kind: 'failed' };
+  if (wait === undefined)
+    return failingMs >= disableAfterMs
+      ? { kind: 'disable', why: 'every attempt has failed for five days' }
+      : { kind: 'failed' };
   const delayMs = Math.max(wait * (1 + jitter * random()), Math.min(outcome.retryAfterMs, longestWait));
   return { kind: 'retry', delayMs: Math.round(delayMs) };
 }

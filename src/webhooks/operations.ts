@@ -64,7 +64,7 @@ export const webhookOperations: readonly Operation[] = [
         headers: z.object({ Location: z.string() }),
       },
     },
-    problems: { 422: ['invalid_request', 'too_many_webhooks'] },
+    problems: { 409: ['webhook_exists'], 422: ['invalid_request', 'too_many_webhooks'] },
   },
   {
     id: 'listWebhooks',
@@ -162,8 +162,14 @@ export const webhookOperations: readonly Operation[] = [
     scope,
     tag,
     summary: 'Make deliveries again: by id, by state, or of a time',
+    description: 'Ten thousand at once; the rest with the same selection and the `next_cursor` as `cursor`.',
     body: { schema: replay, examples: { failed: { state: 'FAILED' } } },
-    answers: { 202: { what: 'How many are due.', content: { schema: z.object({ replayed: z.int() }) } } },
+    answers: {
+      202: {
+        what: 'How many are due.',
+        content: { schema: z.object({ replayed: z.int(), next_cursor: z.string().nullable() }) },
+      },
+    },
     problems: invalid,
   },
 ];

@@ -17,7 +17,7 @@ export type Endpoint = {
   readonly createdAt: Date;
 };
 
-/** In the order in which they sign: during a rotation, there are two. */
+/** In the order in which they sign: during a rotation, there are several. */
 export type Secrets = readonly string[];
 
 export type Attempt = {
@@ -72,6 +72,9 @@ export type RecordAttempt = (
   verdict: Verdict,
 ) => Promise<void>;
 
+/** Undoes a claim, so that the attempt does not count and another process makes it at once. */
+export type ReturnDelivery = (delivery: ClaimedDelivery) => Promise<void>;
+
 type NewEndpoint = Pick<Endpoint, 'endpointId' | 'url' | 'description' | 'types' | 'boundTo'> & {
   readonly secret: string;
 };
@@ -87,7 +90,12 @@ export type ReplaySelection = {
   readonly state?: 'FAILED' | 'DELIVERED';
   readonly since?: Date;
   readonly until?: Date;
+  /** Those after this one, as `Replayed` says. */
+  readonly after?: ReplayPosition;
 };
+export type ReplayPosition = { readonly createdAt: Date; readonly deliveryId: number };
+/** `next`: where to go on; null: everything that was selected is due. */
+export type Replayed = { readonly replayed: number; readonly next: ReplayPosition | null };
 
 /**
  * The endpoints, as operators see and change them. `actor`: who is recorded to have done it. Null, false: there is no
@@ -99,7 +107,7 @@ export type EndpointStore = {
   find(endpointId: string): Promise<Endpoint | null>;
   change(endpointId: string, change: EndpointChange, actor: string): Promise<Endpoint | null>;
   remove(endpointId: string, actor: string): Promise<boolean>;
-  /** The old secret signs, too, until `graceMs` from now. */
+  /** The old secret signs, too, until `graceMs` from now, and so do those before it until their end; 0: none does. */
   rotate(endpointId: string, secret: string, graceMs: number, actor: string): Promise<boolean>;
   secrets(endpointId: string): Promise<Secrets | null>;
   /** Newest first, older than `before`. */
@@ -108,6 +116,6 @@ export type EndpointStore = {
     filter: { readonly state?: DeliveryState; readonly before?: number },
     limit: number,
   ): Promise<readonly Delivery[]>;
-  /** @returns how many are due again, at most `limit`. */
-  replay(endpointId: string, selection: ReplaySelection, limit: number, actor: string): Promise<number>;
+  /** Makes at most `limit` due again. */
+  replay(endpointId: string, selection: ReplaySelection, limit: number, actor: string): Promise<Replayed | null>;
 };

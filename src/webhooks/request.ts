@@ -9,10 +9,7 @@ const types = z
   .transform((list) => noticeTypes.filter((type) => list.includes(type)))
   .meta({ override: { type: 'array', minItems: 1, items: { type: 'string', enum: [...noticeTypes] } } });
 const description = fields.text(0, 255).nullish();
-const user = z
-  .string('must be a string')
-  .max(256, 'must have at most 256 characters')
-  .regex(/^[^*]+\*?$/, 'must be the id of a user, or the beginning of ids followed by *');
+const user = fields.text(1, 256).regex(/^[^*]+\*?$/, 'must be the id of a user, or the beginning of ids followed by *');
 
 export const newEndpoint = z.strictObject(
   { url, types, description, user: user.nullish() },
@@ -35,6 +32,10 @@ export const replay = z.strictObject(
     state: z.enum(['FAILED', 'DELIVERED'], 'must be FAILED or DELIVERED').optional(),
     since: fields.time.optional(),
     until: fields.time.optional(),
+    cursor: z
+      .string('must be a string')
+      .regex(/^\d{1,15}_\d{1,15}$/, 'must be the next_cursor of an earlier answer')
+      .optional(),
   },
   { error: (issue) => unknownFields(issue) ?? 'must be an object' },
 );

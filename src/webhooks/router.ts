@@ -1,6 +1,7 @@
 import { Router } from 'express';
 import { callerOf, jsonBody, parseBody, parseQuery, sendJson } from '../runtime/http/index.ts';
 import type { Endpoints } from './endpoints.ts';
+import type { ReplayPosition } from './ports.ts';
 import { deliveryQuery, endpointChange, newEndpoint, replay, rotation } from './request.ts';
 import { presentDelivery, presentEndpoint } from './views.ts';
 
@@ -67,10 +68,24 @@ export function webhookRouter(endpoints: Endpoints): Router {
   });
 
   router.post('/v1/webhooks/:id/replay', ...body, async (request, response) => {
-    const given = Object.entries(parseBody(replay, request.body)).filter(([, value]) => value !== undefined);
-    const replayed = await endpoints.replay(idOf(request), Object.fromEntries(given), callerOf(response).name);
-    sendJson(response, 202, { replayed });
+    const { cursor, ...selection } = parseBody(replay, request.body);
+    const given = Object.entries(selection).filter(([, value]) => value !== undefined);
+    const { replayed, next } = await endpoints.replay(
+      idOf(request),
+      { ...Object.fromEntries(given), ...(cursor !== undefined && { after: positionIn(cursor) }) },
+      callerOf(response).name,
+    );
+    sendJson(response, 202, { replayed, next_cursor: next && cursorOf(next) });
   });
 
   return router;
+}
+
+function cursorOf({ createdAt, deliveryId }: ReplayPosition): string {
+  return `${createdAt.getTime()}_${deliveryId}`;
+}
+
+function positionIn(cursor: string): ReplayPosition {
+  const [ms, id] = cursor.split('_');
+  return { createdAt: new Date(Number(ms)), deliveryId: Number(id) };
 }

@@ -7,6 +7,7 @@ const connectMs = 5_000;
 const answerMs = 15_000;
 /** Of the answer, which is not looked at. */
 const maxAnswerBytes = 16_384;
+const dumpMs = 1_000;
 
 export type Outcome = Pick<Attempt, 'status' | 'error' | 'ms'> & { readonly retryAfterMs: number };
 export type Send = (
@@ -47,7 +48,8 @@ export function createSend(allowed: Allowed, version: string): { readonly send: 
           body,
           signal: AbortSignal.timeout(answerMs),
         });
-        await answer.body.dump({ limit: maxAnswerBytes });
+        // The status is the answer: what follows it may fail, or never end.
+        answer.body.dump({ limit: maxAnswerBytes, signal: AbortSignal.timeout(dumpMs) }).catch(() => {});
         const isSuccess = answer.statusCode >= 200 && answer.statusCode < 300;
         return ended(answer.statusCode, isSuccess ? null : 'not a success', msOf(answer.headers['retry-after']));
       } catch (error) {

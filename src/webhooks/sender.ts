@@ -2,17 +2,21 @@ import type { Gauge } from '../runtime/gauge.ts';
 import type { Logger } from '../runtime/log.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { pause, settlesWithin } from '../runtime/wait.ts';
+import { mostEndpoints } from './endpoints.ts';
 import { judgeAttempt } from './judge.ts';
 import { bodyOf, messageId } from './message.ts';
-import type { ClaimDeliveries, ClaimedDelivery, DueEndpoint, FindDue, RecordAttempt } from './ports.ts';
+import type { ClaimDeliveries, ClaimedDelivery, DueEndpoint, FindDue, RecordAttempt, ReturnDelivery } from './ports.ts';
 import type { Send } from './send.ts';
 
 /** To one endpoint at the same time, by this process. */
 const perEndpoint = 5;
 /** To one that fails: it must not take what others could use. */
 const perFailing = 1;
-const mostAtOnce = 200;
+/** Enough for every endpoint: slow ones must not take the places of others. */
+const mostAtOnce = perEndpoint * mostEndpoints;
 const lookMs = 1_000;
+/** One that fails again is left alone for so long, however much is due to it. */
+const restMs = 1_000;
 
 export type Sender = { readonly gauge: Gauge; close(withinMs: number): Promise<void> };
 
@@ -24,11 +28,14 @@ export function startSender(options: {
   readonly findDue: FindDue;
   readonly claim: ClaimDeliveries;
   readonly record: RecordAttempt;
+  readonly giveBack: ReturnDelivery;
   readonly send: Send;
   readonly log: Logger;
 }): Sender {
   const { log } = options;
   const inFlight = new Map<string, number>();
+  /** Until when, of `performance.now()`, an endpoint that failed is left alone. */
+  const resting = new Map<string, number>();
   let total = 0;
   const stop = new AbortController();
   const making = new Set<Promise<void>>();
@@ -39,6 +46,8 @@ export function startSender(options: {
 
   async function look(): Promise<void> {
     isMore = false;
+    const now = performance.now();
+    for (const [endpointId, until] of resting) if (until <= now) resting.delete(endpointId);
     for (const endpoint of await options.findDue()) {
       if (stop.signal.aborted) return;
       const { endpointId } = endpoint;
@@ -50,6 +59,7 @@ export function startSender(options: {
   }
 
   async function claimFor(endpoint: DueEndpoint): Promise<void> {
+    if (resting.has(endpoint.endpointId)) return;
     const most = endpoint.failingSince === null ? perEndpoint : perFailing;
     const free = Math.min(most - (inFlight.get(endpoint.endpointId) ?? 0), mostAtOnce - total);
     const claimed = free <= 0 ? [] : await options.claim(endpoint.endpointId, free);
@@ -84,11 +94,12 @@ export function startSender(options: {
     }
     const message = { id: messageId(delivery.deliveryId), body: bodyOf(delivery) };
     const { retryAfterMs, ...outcome } = await options.send(endpoint, message);
-    // Cut off by our own end: the lease ends, and another process makes it.
-    if (stop.signal.aborted && outcome.status === null) return;
+    // Cut off by our own end: another process makes it.
+    if (stop.signal.aborted && outcome.status === null) return options.giveBack(delivery);
     const failingMs = failingSince === null ? 0 : at.getTime() - failingSince.getTime();
     const verdict = judgeAttempt({ ...outcome, retryAfterMs }, delivery.attemptCount, failingMs);
     telemetry.webhookSent.tell({ verdict: verdict.kind, ms: outcome.ms });
+    if (verdict.kind !== 'delivered' && failingSince !== null) resting.set(endpointId, performance.now() + restMs);
     if (verdict.kind === 'disable')
       log.warn({ endpoint: endpointId, why: verdict.why }, 'a webhook endpoint is disabled');
     await options.record(endpoint, delivery, { at: at.toISOString(), ...outcome }, verdict);

@@ -116,6 +116,16 @@ test('bodies that exceed the buffer are refused midway with 503; the API then ac
   expect((await post(api.url, conversation())).status).toBe(202);
 });
 
+test('a body in pieces of one byte counts as what the pieces take, not as what they say', async () => {
+  const client = await openRaw(api.url);
+  client.write(rawPost(null, { 'transfer-encoding': 'chunked' }));
+  // Of 4 MiB, these would take three times as much.
+  for (let i = 0; i < 20; i++) client.write('1\r\nx\r\n'.repeat(1_000));
+  expect(await client.statuses(1)).toEqual([503]);
+  await client.ended;
+  expect((await post(api.url, conversation())).status).toBe(202);
+});
+
 test('a client that never finishes its body is disconnected, and a drain does not wait for it', async () => {
   const own = await startMember('api', { ...space.env, DRAIN_MS: '500' });
   const client = await openRaw(own.url);

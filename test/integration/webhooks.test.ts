@@ -138,10 +138,10 @@ test('an endpoint for some users is told of them only', async () => {
 test('a receiver that fails for an hour gets everything afterwards, each message under its old id', async () => {
   const { id } = await register();
   receiver.behave((response) => response.writeHead(503, { 'retry-after': '1' }).end());
-  const bodies = Array.from({ length: 20 }, () => conversation());
+  const bodies = Array.from({ length: 6 }, () => conversation());
   await postAll(api.url, bodies);
   const pending = () => deliveriesOf(id, '&state=PENDING');
-  await waitFor(async () => expect((await pending()).filter((one) => one.attempts.length >= 1)).toHaveLength(20));
+  await waitFor(async () => expect((await pending()).filter((one) => one.attempts.length >= 1)).toHaveLength(6));
   // The first repeats come after five seconds, five minutes and half an hour.
   for (const attempts of [2, 3, 4]) {
     await pass(1);
@@ -180,12 +180,13 @@ test('one that is dead, silent or redirects delays nobody, and is not followed',
   }, 12_000);
   expect(silent.mostAtOnce).toBeLessThanOrEqual(5);
   const [, redirected, dead] = ids;
-  await waitFor(async () => expect((await deliveriesOf(dead ?? ''))[0]?.attempts[0]?.error).toBe('cannot be reached'));
+  const errorsOf = async (id = '') => (await deliveriesOf(id)).map(({ attempts }) => attempts[0]?.error);
+  await waitFor(async () => expect(await errorsOf(dead)).toContain('cannot be reached'));
   expect((await deliveriesOf(redirected ?? '')).every(({ state }) => state === 'PENDING')).toBe(true);
   await Promise.all([silent, redirecting].map((one) => one[Symbol.asyncDispose]()));
 });
 
-test('410 disables an endpoint; enabled again, it gets what is replayed', async () => {
+test('410 disables an endpoint; enabled again, it gets what has waited, and what is replayed', async () => {
   const { id } = await register();
   receiver.behave((response) => response.writeHead(410).end());
   const body = conversation();
@@ -202,14 +203,17 @@ test('410 disables an endpoint; enabled again, it gets what is replayed', async 
     state: 'enabled',
     disabled_why: null,
   });
-  const replayed = await call(api.url, 'POST', `/v1/webhooks/${id}/replay`, { state: 'FAILED' });
-  expect(replayed).toMatchObject({ status: 202, body: { replayed: 1 } });
+  // What disabled it has waited, and is sent.
   await waitFor(() => expect(toldOf(body.conversation_id)).toHaveLength(before + 1));
-  // By its id, too; and by a time.
+  await waitFor(async () => expect(await deliveriesOf(id, '&state=PENDING')).toEqual([]));
+  // By its id, and by a time.
   const [last] = await deliveriesOf(id);
   for (const selection of [{ ids: [last.delivery_id] }, { since: last.created_at }]) {
     const already = toldOf(body.conversation_id).length;
-    expect((await call(api.url, 'POST', `/v1/webhooks/${id}/replay`, selection)).body).toEqual({ replayed: 1 });
+    expect((await call(api.url, 'POST', `/v1/webhooks/${id}/replay`, selection)).body).toEqual({
+      replayed: 1,
+      next_cursor: null,
+    });
     await waitFor(() => expect(toldOf(body.conversation_id)).toHaveLength(already + 1));
   }
   expect((await call(api.url, 'POST', `/v1/webhooks/${id}/replay`, {})).status).toBe(422);
@@ -268,8 +272,56 @@ test('an API that is told to stop counts no attempt that it cut off itself', asy
   api = await startMember('api', space.env);
 });
 
-test('during a rotation both secrets sign', async () => {
+test('a replay takes ten thousand at once, the oldest first, and goes on where it ended', async () => {
+  const { id } = await register();
+  await call(api.url, 'PATCH', `/v1/webhooks/${id}`, { state: 'disabled' });
+  const since = new Date(Date.now() - 3_600_000);
+  await space.database.query(
+    `INSERT INTO webhook_deliveries (endpoint_id, event_id, type, state, created_at, closed_at)
+     WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 999)
+     SELECT ?, (SELECT event_id FROM conversation_events LIMIT 1), 'conversation.processed', 'DELIVERED',
+       ? + INTERVAL n.i SECOND, UTC_TIMESTAMP(3) FROM n
+       CROSS JOIN (WITH RECURSIVE m AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM m WHERE i < 12) SELECT i FROM m) m`,
+    [id, since],
+  );
+  const replay = async (body: object) => (await call(api.url, 'POST', `/v1/webhooks/${id}/replay`, body)).body;
+  const selection = { since: since.toISOString(), until: new Date(since.getTime() + 1_800_000).toISOString() };
+  const first = await replay(selection);
+  expect(first).toEqual({ replayed: 10_000, next_cursor: expect.any(String) });
+  expect(await replay({ ...selection, cursor: first.next_cursor })).toEqual({ replayed: 1_988, next_cursor: null });
+  const [left] = await rows<{ n: number }>(
+    space.database,
+    `SELECT COUNT(*) AS n FROM webhook_deliveries WHERE endpoint_id = ? AND state <> 'PENDING'
+     AND created_at BETWEEN ? AND ?`,
+    [id, since, new Date(since.getTime() + 1_800_000)],
+  );
+  expect(left?.n).toBe(0);
+});
+
+test('one receiver is not registered twice for the same: a repeated request is told so', async () => {
+  const body = { url: receiver.url, types: ['conversation.failed', 'conversation.processed'] };
+  const { body: first } = await call(api.url, 'POST', '/v1/webhooks', body);
+  expect(await call(api.url, 'POST', '/v1/webhooks', { ...body, types: body.types.toReversed() })).toMatchObject({
+    status: 409,
+    body: { code: 'webhook_exists', detail: expect.stringContaining(first.endpoint_id) },
+  });
+  expect((await call(api.url, 'POST', '/v1/webhooks', { ...body, user: 'acme-*' })).status).toBe(201);
+});
+
+test('an answer counts as soon as its status is there', async () => {
+  const { id } = await register();
+  receiver.behave((response) => void response.writeHead(200).write('and so on'));
+  const body = conversation();
+  await post(api.url, body);
+  await waitFor(() => expect(toldOf(body.conversation_id)).toHaveLength(1));
+  await waitFor(async () => expect(await deliveriesOf(id, '&state=PENDING')).toEqual([]), 10_000);
+  expect(toldOf(body.conversation_id)).toHaveLength(1);
+});
+
+test('during rotations all secrets sign that anybody may know', async () => {
   const { id, secret } = await register();
+  // The answer of the first is lost, and it is made again.
+  await call(api.url, 'POST', `/v1/webhooks/${id}/rotate`);
   const next = (await call(api.url, 'POST', `/v1/webhooks/${id}/rotate`)).body.secret as string;
   const body = conversation();
   await post(api.url, body);
@@ -277,6 +329,15 @@ test('during a rotation both secrets sign', async () => {
   const [told] = toldOf(body.conversation_id);
   for (const key of [secret, next])
     expect(new Webhook(key).verify(told?.body ?? '', told?.headers as Record<string, string>)).toBeTruthy();
+  // Without a time in which both sign, the others end at once.
+  const { body: last } = await call(api.url, 'POST', `/v1/webhooks/${id}/rotate`, { grace_seconds: 0 });
+  const other = conversation();
+  await post(api.url, other);
+  await waitFor(() => expect(toldOf(other.conversation_id)).toHaveLength(1));
+  const [after] = toldOf(other.conversation_id);
+  const verify = (key: string) => new Webhook(key).verify(after?.body ?? '', after?.headers as Record<string, string>);
+  expect(verify(last.secret)).toBeTruthy();
+  for (const key of [secret, next]) expect(() => verify(key)).toThrow(WebhookVerificationError);
 });
 
 test('a test message says how it was answered, and is signed', async () => {
@@ -320,6 +381,7 @@ test.each([
   { url: 'https://example.com/', types: [] },
   { url: 'https://example.com/', types: ['everything'] },
   { url: 'https://example.com/', types: ['conversation.failed'], user: '*' },
+  { url: 'https://example.com/', types: ['conversation.failed'], user: 'half \ud83d' },
   { url: 'https://example.com/', types: ['conversation.failed'], secret: 'mine' },
 ])('%j is refused', async (body) => {
   expect((await call(api.url, 'POST', '/v1/webhooks', body)).status).toBe(422);

@@ -62,6 +62,9 @@ export function parseJson(bytes: Buffer): unknown {
   }
 }
 
+/** What a chunk takes at least, in bytes: a body may come in pieces of one byte, which are kept until it is whole. */
+const leastPerChunk = 640;
+
 export type BodyBudget = { readonly handler: RequestHandler; readonly gauge: Gauge };
 
 /**
@@ -80,8 +83,9 @@ export function createBodyBudget(budgetBytes: number, maxBytes: number): BodyBud
       held += cost;
       request.on('data', (chunk: Buffer) => {
         if (over) return; // the rest of a body that was refused
-        cost += chunk.length;
-        held += chunk.length;
+        const taken = Math.max(chunk.length, leastPerChunk);
+        cost += taken;
+        held += taken;
         if (held <= budgetBytes || response.headersSent) return;
         // The rest is never read: the connection ends with the answer, and the part that arrived is discarded.
         response.setHeader('Connection', 'close');

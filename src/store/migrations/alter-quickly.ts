@@ -37,3 +37,13 @@ export async function hasColumn(runner: QueryRunner, table: string, column: stri
   )) as unknown[];
   return found.length > 0;
 }
+
+/** The same for indexes. */
+export async function hasIndex(runner: QueryRunner, table: string, index: string): Promise<boolean> {
+  const found = (await runner.query(
+    `SELECT 1 FROM information_schema.statistics
+     WHERE table_schema = DATABASE() AND table_name = ? AND index_name = ?`,
+    [table, index],
+  )) as unknown[];
+  return found.length > 0;
+}

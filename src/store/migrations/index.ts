@@ -12,6 +12,8 @@ import { ChatSessions1764300000000 } from './1764300000000-chat-sessions.ts';
 import { ApiKeys1764500000000 } from './1764500000000-api-keys.ts';
 import { ClosedEvents1764500000001 } from './1764500000001-closed-events.ts';
 import { Webhooks1764500000002 } from './1764500000002-webhooks.ts';
+import { WebhookOldSecrets1764600000000 } from './1764600000000-webhook-old-secrets.ts';
+import { WebhookDeliveriesCreated1764600000001 } from './1764600000001-webhook-deliveries-created.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -31,4 +33,6 @@ export const migrations = [
   ApiKeys1764500000000,
   ClosedEvents1764500000001,
   Webhooks1764500000002,
+  WebhookOldSecrets1764600000000,
+  WebhookDeliveriesCreated1764600000001,
 ];
