@@ -101,7 +101,8 @@ export function endpointStore(store: Store, deadlineMs: number): EndpointStore {
       (await act(id, { kind: 'webhook-delete', actor }, async (connection) => {
         // What is due to it stays so, and nobody sends it.
         await connection.query(
-          `UPDATE webhook_endpoints SET state = 'deleted', secret = '', old_secrets = NULL, updated_at = UTC_TIMESTAMP(3)
+          `UPDATE webhook_endpoints
+           SET state = 'deleted', secret = '', old_secrets = NULL, updated_at = UTC_TIMESTAMP(3)
            WHERE endpoint_id = ?`,
           [id],
         );

@@ -45,7 +45,7 @@ export function createEndpoints(options: {
         throw new Problem(
           409,
           'webhook_exists',
-          `${same.endpointId} has this URL, these types and these users already; rotate its secret if you do not have it`,
+          `${same.endpointId} tells this URL the same already; rotate its secret if you do not have it`,
         );
       if (all.length >= mostEndpoints)
         throw new Problem(422, 'too_many_webhooks', `there are ${mostEndpoints} endpoints already: delete one first`);

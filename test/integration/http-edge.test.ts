@@ -130,7 +130,7 @@ test('a client that never finishes its body is disconnected, and a drain does no
   const own = await startMember('api', { ...space.env, DRAIN_MS: '500' });
   const client = await openRaw(own.url);
   client.write(rawPost('{"a"', { 'content-length': 500 }));
-  await vi.waitFor(async () => expect(await held('request_body_bytes', own.url)).toBe(4), { timeout: 10_000 });
+  await vi.waitFor(async () => expect(await held('request_body_bytes', own.url)).toBe(640), { timeout: 10_000 });
   expect(await own.stop()).toBe(0);
   await client.ended;
 });

@@ -27,7 +27,7 @@ test.each([null, 100, 199, 300, 301, 307, 308, 400, 401, 404, 429, 500, 503])('%
 
 test('410 disables at once', () => expect(judge(1, { status: 410 })).toMatchObject({ kind: 'disable' }));
 
-test('an endpoint that has failed for five days is disabled, but not before a delivery has had all its attempts', () => {
+test('failing for five days disables an endpoint, but not before a delivery has had all its attempts', () => {
   // Its last failure may be long ago, and nothing has come since.
   expect(judge(1, {}, 2 * disableAfterMs).kind).toBe('retry');
   expect(judge(maxAttempts, {}, disableAfterMs - 1)).toEqual({ kind: 'failed' });
