@@ -33,6 +33,7 @@ import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
 import { waitingSubjects } from './measures/waiting.ts';
+import { webhookSubjects } from './measures/webhooks.ts';
 import { type Report, shown, toHtml } from './report.ts';
 import { losses, reached, tableOf, targets } from './targets.ts';
 
@@ -63,6 +64,7 @@ const measures = [
   'pronunciation',
   'analysers',
   'access',
+  'webhooks',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -193,6 +195,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       ...(await rounds('access', accessSubjects(urls, seconds), n, say)),
       ...(await rounds('access', [millionLines(urls)], 1, say)),
     ],
+    webhooks: () => rounds('webhooks', webhookSubjects(ours, seconds), n, say),
     analysers: () => rounds('analysers', analyserSubjects(urls), n, say),
     pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),
   };
