@@ -96,6 +96,7 @@ const memberSpecific: ReadonlySet<string> = new Set([
   'logLevel',
   'logFormat',
   'workerReplicas',
+  'workerLanes',
 ]);
 
 /** Two members with the same digest are configured alike, passwords aside. */
@@ -137,6 +138,10 @@ function toConfig(e: z.output<typeof environment>) {
     queueType: e.RABBITMQ_QUEUE_TYPE,
     queueMaxLength: e.RABBITMQ_QUEUE_MAX_LENGTH,
     concurrency: e.MESSAGE_CONCURRENCY_PER_WORKER,
+    laneWeights: e.LANE_WEIGHTS,
+    workerLanes: e.WORKER_LANES,
+    laneRules: e.LANE_RULES,
+    fairRate: e.FAIR_RATE,
     workerReplicas: e.WORKER_REPLICAS,
     scoringThreads: e.SCORING_THREADS ?? Math.min(availableParallelism(), e.MESSAGE_CONCURRENCY_PER_WORKER),
     scoringThreadMemoryMb: e.SCORING_THREAD_MEMORY_MB,

@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
 import * as z from 'zod';
+import { lanes } from './event/lane.ts';
+import { laneList, laneRules, laneWeights } from './lane-settings.ts';
 import { languageTag } from './runtime/language-tag.ts';
 
 /**
@@ -38,6 +40,26 @@ export const settings = {
   MESSAGE_CONCURRENCY_PER_WORKER: {
     parse: int(1, 1_000).default(10),
     help: 'Prefetch: the most unsettled deliveries per worker, and so the most scorings that it runs concurrently.',
+  },
+  LANE_WEIGHTS: {
+    parse: laneWeights().default({ high: 6, normal: 3, low: 1 }),
+    help:
+      'How the slots of a worker are divided while every lane has something to do (docs/lanes.md); what one does not ' +
+      'use goes to the others. Default: high:6,normal:3,low:1.',
+  },
+  WORKER_LANES: {
+    parse: laneList().default([...lanes]),
+    help: 'Lanes that a worker serves, for workers that are kept for some of them. Default: high,normal,low.',
+  },
+  LANE_RULES: {
+    parse: laneRules().default([]),
+    help:
+      'Lanes of conversations that come without a priority, by bot_type, bot_id or agent_tag: ' +
+      'bot_type=STORY:low,bot_id=exam-*:high. The first that matches counts. Default: none.',
+  },
+  FAIR_RATE: {
+    parse: int(0, 100_000_000).default(0),
+    help: 'Conversations of a user, or of an API key, per minute; those beyond it go to the low lane. 0: no limit.',
   },
   WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers started by compose and by the local fleet.' },
   SCORING_THREADS: {

@@ -1,10 +1,12 @@
 import { type EventId, type NewEvent, newEventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
+import type { Lane, LaneRule } from '../event/lane.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { createGroupCommit } from '../runtime/group-commit/group-commit.ts';
 import { Problem } from '../runtime/http/index.ts';
 import { spans } from '../runtime/spans.ts';
 import { msSince, telemetry } from '../runtime/telemetry.ts';
+import { chooseLane } from './choose-lane.ts';
 import { requestDigest } from './digest.ts';
 import type { Stored, StoreEvents } from './ports.ts';
 import type { ConversationRequest } from './request.ts';
@@ -14,9 +16,10 @@ type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
 export type Acceptor = {
   /**
    * Resolves when the event is committed; `publish` has by then been called for it, if it is new.
+   * @param options.isNoisy  its user or caller sends too much: it goes to the low lane.
    * @throws {Problem} 409 or 422. @throws {PipelineError} transient, within the deadline.
    */
-  accept(request: ConversationRequest): Promise<Accepted>;
+  accept(request: ConversationRequest, options?: { readonly isNoisy: boolean }): Promise<Accepted>;
   /** Resolves when no accept is waiting or being committed. */
   idle(): Promise<void>;
   readonly gauge: Gauge;
@@ -44,6 +47,7 @@ export function createAcceptor(options: {
   readonly publish: (event: NewEvent) => void;
   readonly deadlineMs: number;
   readonly maxBatchesInFlight: number;
+  readonly laneRules: readonly LaneRule[];
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
     name: 'accept',
@@ -55,8 +59,9 @@ export function createAcceptor(options: {
   });
 
   return {
-    async accept(request) {
-      const event = toNewEvent(request);
+    async accept(request, { isNoisy } = { isNoisy: false }) {
+      const { lane, why } = chooseLane(request, options.laneRules, isNoisy);
+      const event = toNewEvent(request, lane);
       const began = performance.now();
       const stored = await spans.accept.around(event, () =>
         group.submit(event, options.deadlineMs).catch((error: unknown) => {
@@ -66,6 +71,7 @@ export function createAcceptor(options: {
       telemetry.accepted.tell({ result: stored.kind, ms: msSince(began) });
       switch (stored.kind) {
         case 'new':
+          telemetry.laned.tell({ lane, why });
           options.publish(event);
           return { eventId: stored.eventId, replayed: false };
         case 'replay':
@@ -88,8 +94,8 @@ function bytesOf({ logJson, metadataJson }: NewEvent): number {
 }
 
 /** `traceparent`: null until a listener has set it. */
-function toNewEvent(request: ConversationRequest): NewEvent & { traceparent: string | null } {
-  const { turns, metadata, ...fields } = request;
+function toNewEvent(request: ConversationRequest, lane: Lane): NewEvent & { traceparent: string | null } {
+  const { turns, metadata, priority: _, ...fields } = request;
   const logJson = JSON.stringify(turns);
   return {
     ...fields,
@@ -98,6 +104,7 @@ function toNewEvent(request: ConversationRequest): NewEvent & { traceparent: str
     metadataJson: metadata === null ? null : JSON.stringify(metadata),
     digest: requestDigest(request, logJson),
     traceparent: null,
+    lane,
   };
 }
 

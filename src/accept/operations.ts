@@ -24,6 +24,9 @@ const conversation = conversationBody
   .extend({
     conversation_log: log.optional().meta({ description: '[] for a conversation in which nothing was said.' }),
     conversation_logs: log.optional().meta({ description: 'Another name of conversation_log.' }),
+    priority: conversationBody.shape.priority.meta({
+      description: 'Its lane. Default: as the service is configured, or normal.',
+    }),
   })
   .meta({ id: 'ConversationEnd' });
 

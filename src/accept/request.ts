@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Conversation, Turn } from '../event/conversation.ts';
+import { type Lane, lanes } from '../event/lane.ts';
 import { type FieldError, fields, notUnicode, Problem } from '../runtime/http/index.ts';
 import { parseTime } from '../runtime/parse-time.ts';
 import { normaliseLog } from './normalise-log.ts';
@@ -16,6 +17,8 @@ export type ConversationRequest = {
   readonly endTime: Date;
   readonly turns: readonly Turn[];
   readonly metadata: Readonly<Record<string, unknown>> | null;
+  /** The lane that the caller asks for; null: none. Not part of what makes two requests the same. */
+  readonly priority: Lane | null;
 };
 
 export const maxLogItems = 2_000;
@@ -67,6 +70,7 @@ export const conversationBody = z.object(
     conversation_log: items.nullish(),
     conversation_logs: items.nullish(),
     metadata: metadata.nullish(),
+    priority: z.enum(lanes, `must be ${lanes.join(', ')}`).nullish(),
   },
   'must be an object',
 );
@@ -118,6 +122,7 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
     endTime: b.end_time,
     turns: log.turns,
     metadata: b.metadata ?? null,
+    priority: b.priority ?? null,
   };
 }
 

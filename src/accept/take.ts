@@ -20,6 +20,8 @@ export function createTake(options: {
   readonly acceptor: Acceptor;
   /** Ends a live session with the fields of the body; null: there are no live sessions. */
   readonly endSession: ((body: SessionEnd, caller: Caller) => Promise<Taken>) | null;
+  /** Counts a conversation of a user, sent by a caller, and says whether there are too many; null: never. */
+  readonly isNoisy: ((userId: string, caller: Caller) => Promise<boolean>) | null;
 }): Take {
   return async (body, caller, allow) => {
     if (isSessionEnd(body)) {
@@ -30,7 +32,9 @@ export function createTake(options: {
     const conversation = parseConversationRequest(body);
     requireUser(caller, conversation.userId);
     await allow(conversation.userId);
-    return { conversationId: conversation.conversationId, ...(await options.acceptor.accept(conversation)) };
+    const isNoisy = (await options.isNoisy?.(conversation.userId, caller)) ?? false;
+    const accepted = await options.acceptor.accept(conversation, { isNoisy });
+    return { conversationId: conversation.conversationId, ...accepted };
   };
 }
 

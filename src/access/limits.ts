@@ -12,7 +12,7 @@ const shareAtOnce = 0.05;
 const maxLeases = 50_000;
 
 /** Whose requests are counted. */
-type Of = 'key' | 'user';
+type Of = 'key' | 'user' | 'fair-key' | 'fair-user';
 
 export type Limits = {
   /**
@@ -20,7 +20,9 @@ export type Limits = {
    * @param perMinute  0: no limit. @param cost  how many requests it is.
    * @throws {Problem} 429
    */
-  take(response: Response, of: Of, name: string, perMinute: number, cost?: number): Promise<void>;
+  take(response: Response, of: 'key' | 'user', name: string, perMinute: number, cost?: number): Promise<void>;
+  /** Counts one against a limit that nobody is told of. @returns whether there are more than the limit. */
+  exceeds(of: 'fair-key' | 'fair-user', name: string, perMinute: number): Promise<boolean>;
 };
 
 /** What this process has taken from a limit and not used yet. */
@@ -91,19 +93,25 @@ export function createLimits(options: { readonly redis: object | null; readonly 
     }
   }
 
+  async function count(of: Of, name: string, perMinute: number, cost: number) {
+    const id = `${of}:${perMinute}:${name}`;
+    const lease = leaseOf(id);
+    renew(lease);
+    const isTaken =
+      (lease.waiting === 0 && spend(lease, cost)) ||
+      (await inTurn(lease, async () => {
+        renew(lease);
+        while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
+        return spend(lease, cost);
+      }));
+    return { isTaken, lease };
+  }
+
   return {
+    exceeds: async (of, name, perMinute) => !(await count(of, name, perMinute, 1)).isTaken,
     async take(response, of, name, perMinute, cost = 1) {
       if (perMinute === 0) return;
-      const id = `${of}:${perMinute}:${name}`;
-      const lease = leaseOf(id);
-      renew(lease);
-      const isTaken =
-        (lease.waiting === 0 && spend(lease, cost)) ||
-        (await inTurn(lease, async () => {
-          renew(lease);
-          while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
-          return spend(lease, cost);
-        }));
+      const { isTaken, lease } = await count(of, name, perMinute, cost);
       const seconds = Math.max(1, Math.ceil((lease.endsAt - performance.now()) / 1_000));
       // Without Redis, this API has its share only.
       const quota = options.redis === null ? Math.max(1, Math.ceil(perMinute / options.apis())) : perMinute;
@@ -145,7 +153,7 @@ function take(lease: Lease, { remainingPoints, msBeforeNext }: RateLimiterRes, p
 /** The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota in a window of seconds, and what is left of it. */
 function tell(
   response: Response,
-  of: Of,
+  of: 'key' | 'user',
   quota: number,
   { left, seconds }: { readonly left: number; readonly seconds: number },
 ): void {

@@ -1,8 +1,10 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Delivery } from '../consume/ports.ts';
+import type { Lane, LaneWeights } from '../event/lane.ts';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { type Acks, createAcks } from './acks.ts';
+import { createLaneConsumers, type LaneConsumers, type LaneSlots } from './lanes/lane-consumers.ts';
 import { createLink } from './link.ts';
 import { declareTopology, type TopologyOptions } from './topology.ts';
 
@@ -12,9 +14,11 @@ export type Consumer = {
   /** Nothing new arrives until `resume`, also after a reconnect. What was delivered is processed and answered. */
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** From now on at most `prefetch` deliveries, in addition to those that are held now. */
+  /** From now on at most `prefetch` deliveries; those that are held now and are more are finished. */
   setPrefetch(prefetch: number): Promise<void>;
   readonly isPaused: boolean;
+  /** How its slots are divided at this moment. */
+  readonly slots: readonly LaneSlots[];
   /** Deliveries arrive, or would if there were any. */
   readonly isConsuming: boolean;
   /** See `Link.firstSession`. */
@@ -26,7 +30,7 @@ export type Consumer = {
 /** One channel and what is to be answered on it. */
 type Session = {
   readonly channel: Channel;
-  readonly queue: string;
+  readonly lanes: LaneConsumers;
   readonly acks: Acks;
   readonly restart: (reason: string) => void;
   isOpen: boolean;
@@ -41,13 +45,11 @@ type State =
   | { readonly kind: 'draining'; readonly session: Session | null }
   | { readonly kind: 'closed' };
 
-/** Chosen here, so that a consumer can be cancelled before the broker has answered. Unique on its channel. */
-const consumerTag = 'afterword';
 /** A broker that does not answer must not hold up a drain. */
 const farewellMs = 2_000;
 
 /**
- * Consumes the main queue, on a new channel after every loss of one.
+ * Consumes the queues of its lanes, on a new channel after every loss of one.
  *
  * `connecting` ⇄ `consuming` with the broker's comings and goings; from either to `paused` and back by `pause` and
  * `resume`, from any of them to `draining` by `stopTaking`, and from any to `closed` by `close`.
@@ -61,7 +63,10 @@ export function createConsumer(options: {
   readonly topology: TopologyOptions;
   /** See `Link.firstSession`. */
   readonly startDeadlineMs: number;
+  /** The most deliveries that are held at the same time, of all lanes. */
   readonly prefetch: number;
+  readonly lanes: readonly Lane[];
+  readonly weights: LaneWeights;
   /** Begins paused. */
   readonly isPaused: boolean;
   readonly onDelivery: (delivery: Delivery) => void;
@@ -86,9 +91,16 @@ export function createConsumer(options: {
   });
 
   async function open(model: ChannelModel, restart: (reason: string) => void): Promise<void> {
-    const { queue } = await declareTopology(model, options.topology);
+    const { queues } = await declareTopology(model, options.topology);
     const channel = await model.createChannel();
-    const session: Session = { channel, queue, acks: createAcks(channel), restart, isOpen: true };
+    const onMessage = (message: ConsumeMessage | null) => {
+      // null: the broker cancelled the consumer, because the queue was deleted or moved.
+      if (message === null) restart('consumer cancelled by the broker');
+      else options.onDelivery(toDelivery(session, message));
+    };
+    const { lanes: names, weights } = options;
+    const lanes = createLaneConsumers({ channel, model, queues, lanes: names, weights, capacity: prefetch, onMessage });
+    const session: Session = { channel, lanes, acks: createAcks(channel), restart, isOpen: true };
     channel.on('error', (error) => log.warn({ err: error }, 'consume channel failed'));
     channel.on('close', () => {
       session.isOpen = false;
@@ -102,10 +114,6 @@ export function createConsumer(options: {
   }
 
   async function consume(session: Session): Promise<void> {
-    for (let asked = 0; asked !== prefetch; ) {
-      asked = prefetch; // which may be changed meanwhile
-      await session.channel.prefetch(asked);
-    }
     if (state.kind === 'draining' || state.kind === 'closed' || !session.isOpen) return;
     if (state.kind === 'paused') {
       state = { kind: 'paused', session };
@@ -113,12 +121,8 @@ export function createConsumer(options: {
     }
     // Before the broker's answer: a delivery may arrive in the same packet.
     state = { kind: 'consuming', session };
-    const onMessage = (message: ConsumeMessage | null) => {
-      // null: the broker cancelled the consumer, because the queue was deleted or moved.
-      if (message === null) session.restart('consumer cancelled by the broker');
-      else options.onDelivery(toDelivery(session, message));
-    };
-    await session.channel.consume(session.queue, onMessage, { consumerTag });
+    await session.lanes.begin();
+    await session.lanes.setCapacity(prefetch); // which may have been changed meanwhile
   }
 
   /** A channel that closes meanwhile is noticed where channels are. */
@@ -135,7 +139,9 @@ export function createConsumer(options: {
   function toDelivery(session: Session, message: ConsumeMessage): Delivery {
     const { acks } = session;
     acks.opened(message);
+    const answered = session.lanes.took(message);
     const answer = (act: () => void) => {
+      answered();
       if (current() !== session) return; // invariant 1
       try {
         act();
@@ -163,14 +169,14 @@ export function createConsumer(options: {
       if (state.kind === 'draining' || state.kind === 'closed') return;
       const session = current();
       state = { kind: 'draining', session };
-      await withinFarewell(session?.channel.cancel(consumerTag));
+      await withinFarewell(session?.lanes.end());
     },
     pause: () =>
       inOrder(async () => {
         if (state.kind !== 'connecting' && state.kind !== 'consuming') return;
         const session = current();
         state = { kind: 'paused', session };
-        await withinFarewell(session?.channel.cancel(consumerTag));
+        await withinFarewell(session?.lanes.end());
       }),
     resume: () =>
       inOrder(async () => {
@@ -183,14 +189,13 @@ export function createConsumer(options: {
     setPrefetch: (wanted) =>
       inOrder(async () => {
         prefetch = wanted;
-        if (state.kind !== 'consuming') return;
-        const { session } = state;
-        // A prefetch applies to consumers that begin after it. What this one holds stays with the channel.
-        await withinFarewell(session.channel.cancel(consumerTag));
-        if (state.kind === 'consuming' && state.session === session) await consume(session);
+        if (state.kind === 'consuming') await withinFarewell(state.session.lanes.setCapacity(wanted));
       }),
     get isPaused() {
       return state.kind === 'paused';
+    },
+    get slots() {
+      return current()?.lanes.slots ?? [];
     },
     get isConsuming() {
       return state.kind === 'consuming';

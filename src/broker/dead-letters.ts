@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel, GetMessage } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import { lanes } from '../event/lane.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
 import { topologyNames } from './topology.ts';
@@ -11,6 +12,8 @@ export type DeadLetter = {
   readonly contentType: string | undefined;
   /** Why it was dead-lettered: `rejected`, `delivery_limit`, `expired` or `maxlen`; null if put there by hand. */
   readonly reason: string | null;
+  /** From which it came; null if put there by hand. */
+  readonly queue: string | null;
   readonly diedAt: Date | null;
 };
 
@@ -47,7 +50,7 @@ export async function openDeadLetters(options: {
 }): Promise<DeadLetters> {
   const model = await connectBroker(options.url, options.name);
   model.on('error', () => {}); // the pending calls fail with the same error
-  const { queue, deadQueue } = topologyNames(options.queueName);
+  const { queues, deadQueue } = topologyNames(options.queueName);
   try {
     await claim(model, `${deadQueue}_open`);
   } catch (error) {
@@ -95,7 +98,9 @@ export async function openDeadLetters(options: {
       channel.on('return', () => {
         returned = true;
       });
-      channel.publish('', queue, letter.body, {
+      // Back to where it came from; a letter of others goes to the normal lane.
+      const own = lanes.find((lane) => queues[lane] === letter.queue) ?? 'normal';
+      channel.publish('', queues[own], letter.body, {
         persistent: true,
         mandatory: true,
         ...(letter.messageId !== undefined && { messageId: letter.messageId }),
@@ -175,7 +180,7 @@ function toLetter(message: GetMessage): DeadLetter {
   const { messageId, contentType, headers } = message.properties as {
     messageId?: unknown;
     contentType?: unknown;
-    headers?: { 'x-death'?: { reason?: unknown; time?: { value?: unknown } }[] };
+    headers?: { 'x-death'?: { reason?: unknown; queue?: unknown; time?: { value?: unknown } }[] };
   };
   const death = headers?.['x-death']?.[0];
   const seconds = Number(death?.time?.value);
@@ -184,6 +189,7 @@ function toLetter(message: GetMessage): DeadLetter {
     contentType: typeof contentType === 'string' ? contentType : undefined,
     body: message.content,
     reason: typeof death?.reason === 'string' ? death.reason : null,
+    queue: typeof death?.queue === 'string' ? death.queue : null,
     diedAt: Number.isFinite(seconds) ? new Date(seconds * 1_000) : null,
   };
 }

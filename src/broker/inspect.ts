@@ -1,5 +1,6 @@
 import type { ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import { lanes } from '../event/lane.ts';
 import type { BrokerFacts, QueueFacts } from '../operate/ports.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { connectBroker } from './connect.ts';
@@ -25,14 +26,18 @@ export async function inspectBroker(options: {
   model.on('error', () => {});
   try {
     const names = topologyNames(options.topology.queueName);
-    const queue = await look(model, names.queue);
+    const queues: QueueFacts[] = [];
+    for (const lane of lanes) {
+      const queue = await look(model, names.queues[lane]);
+      if (queue !== null) queues.push(queue);
+    }
     const deadQueue = await look(model, names.deadQueue);
     // Declaring what already exists with the same arguments changes nothing; the broker names any difference.
-    const mismatch = queue === null && deadQueue === null ? null : await difference(model, options.topology);
+    const mismatch = queues.length === 0 && deadQueue === null ? null : await difference(model, options.topology);
     const confirmMs = await probe(model);
     const { product, version } = (model.connection as unknown as { serverProperties: Record<string, unknown> })
       .serverProperties;
-    return { product: String(product), version: String(version), queue, deadQueue, mismatch, confirmMs, blocked };
+    return { product: String(product), version: String(version), queues, deadQueue, mismatch, confirmMs, blocked };
   } finally {
     await settlesWithin(
       model.close().catch(() => {}),

@@ -1,3 +1,4 @@
+import { lanes } from '../event/lane.ts';
 import { connectBroker } from './connect.ts';
 import { declareTopology, type TopologyOptions, topologyNames } from './topology.ts';
 
@@ -25,10 +26,10 @@ export async function createOwnQueue(url: string, options: TopologyOptions, name
   const channel = await model.createChannel();
   channel.on('error', () => {});
   return {
-    depth: async () => (await channel.checkQueue(names.queue)).messageCount,
+    depth: async () => (await channel.checkQueue(names.queues.normal)).messageCount,
     async empty() {
       // Not a purge: it leaves delivered messages, which the broker requeues some time after their channel closes.
-      await channel.deleteQueue(names.queue);
+      for (const lane of lanes) await channel.deleteQueue(names.queues[lane]);
       await declareTopology(model, options);
     },
     async remove() {
@@ -37,7 +38,7 @@ export async function createOwnQueue(url: string, options: TopologyOptions, name
       const last = await connectBroker(url, name);
       try {
         const deleting = await last.createChannel();
-        await deleting.deleteQueue(names.queue);
+        for (const lane of lanes) await deleting.deleteQueue(names.queues[lane]);
         await deleting.deleteQueue(names.deadQueue);
         await deleting.deleteExchange(names.deadExchange);
       } finally {

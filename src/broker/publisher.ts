@@ -1,5 +1,6 @@
 import type { ChannelModel, ConfirmChannel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import type { Lane } from '../event/lane.ts';
 import type { Message } from '../event/message.ts';
 import type { QueueCounts } from '../outbox/ports.ts';
 import type { Gauge } from '../runtime/gauge.ts';
@@ -9,16 +10,16 @@ import { declareTopology, type TopologyOptions, topologyNames } from './topology
 
 export type Publisher = {
   /**
-   * Publishes persistent and mandatory; resolves when the broker has confirmed that the message is in the queue.
+   * Publishes persistent and mandatory; resolves when the broker has confirmed that the message is in the lane's queue.
    * Never waits for a broker that is away: it fails at once, and the caller's outbox keeps the event.
    *
    * @throws {PipelineError} transient. After `CHANNEL_LOST` the broker may still have the message.
    */
-  publish(message: Message): Promise<void>;
+  publish(message: Message, lane: Lane): Promise<void>;
   /** False while disconnected, blocked by an alarm, or full: publishing would fail. */
   readonly ready: boolean;
-  /** The broker's counts for the queue; null while the connection is down or blocked. */
-  countQueue(queue?: 'main' | 'dead'): Promise<QueueCounts | null>;
+  /** The broker's counts for the queue of a lane, or of dead letters; null while the connection is down or blocked. */
+  countQueue(queue: Lane | 'dead'): Promise<QueueCounts | null>;
   /** See `Link.firstSession`. */
   readonly firstSession: Promise<void>;
   readonly gauges: readonly Gauge[];
@@ -31,7 +32,7 @@ const maxUnconfirmedBytes = 64 * 1_024 * 1_024;
 /** Bytes amqplib may buffer before `publish` asks for a pause until `drain`. */
 const highWaterMark = 1_024 * 1_024;
 
-type Entry = { readonly message: Message; readonly answer: (error: PipelineError | null) => void };
+type Entry = { readonly message: Message; readonly lane: Lane; readonly answer: (error: PipelineError | null) => void };
 
 /** One connection with its confirm channel. */
 type Session = {
@@ -51,7 +52,7 @@ type State =
   | { readonly kind: 'blocked'; readonly session: Session };
 
 /**
- * Publishes to the main queue, on a new channel after every loss of one.
+ * Publishes to the queues of the lanes, on a new channel after every loss of one.
  *
  * `connecting` ⇄ `open` with the broker's comings and goings, `open` ⇄ `blocked` with its alarms.
  *
@@ -122,11 +123,11 @@ export function createPublisher(options: {
     }
   }
 
-  function send(session: Session, { message, answer }: Entry): void {
+  function send(session: Session, { message, lane, answer }: Entry): void {
     try {
       session.isWritable = session.channel.publish(
         '',
-        options.topology.queueName,
+        names.queues[lane],
         message.body,
         {
           persistent: true,
@@ -157,7 +158,7 @@ export function createPublisher(options: {
   }
 
   return {
-    publish(message) {
+    publish(message, lane) {
       const refusal = whyNot();
       if (refusal !== null || state.kind !== 'open') return Promise.reject(refusal);
       const { session } = state;
@@ -170,17 +171,19 @@ export function createPublisher(options: {
           if (error) reject(error);
           else resolve();
         };
-        if (session.isWritable) send(session, { message, answer });
-        else session.waiting.push({ message, answer });
+        if (session.isWritable) send(session, { message, lane, answer });
+        else session.waiting.push({ message, lane, answer });
       });
     },
-    async countQueue(queue = 'main') {
+    async countQueue(queue) {
       // A broker that blocks a connection does not read it: no answer would come before the alarm ends.
       if (state.kind !== 'open') return null;
       // A channel of its own: a queue that is gone closes the channel that asks for it.
       const asking = await state.session.model.createChannel();
       asking.on('error', () => {});
-      const { messageCount, consumerCount } = await asking.checkQueue(queue === 'main' ? names.queue : names.deadQueue);
+      const { messageCount, consumerCount } = await asking.checkQueue(
+        queue === 'dead' ? names.deadQueue : names.queues[queue],
+      );
       await asking.close();
       return { messages: messageCount, consumers: consumerCount };
     },

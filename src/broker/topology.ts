@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { PipelineError } from '../event/fault.ts';
+import { type Lane, lanes } from '../event/lane.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 
 export type TopologyOptions = {
@@ -9,11 +10,20 @@ export type TopologyOptions = {
 };
 
 /** Names of everything that is declared; the dead-letter names derive from the queue's. */
-type Topology = { readonly queue: string; readonly deadExchange: string; readonly deadQueue: string };
+type Topology = {
+  /** By lane; the normal one has the configured name. */
+  readonly queues: Readonly<Record<Lane, string>>;
+  readonly deadExchange: string;
+  readonly deadQueue: string;
+};
 
 export function topologyNames(queueName: string): Topology {
   const base = queueName.replace(/_processing$/, '');
-  return { queue: queueName, deadExchange: `${base}_dlx`, deadQueue: `${base}_dead` };
+  return {
+    queues: { high: `${queueName}_high`, normal: queueName, low: `${queueName}_low` },
+    deadExchange: `${base}_dlx`,
+    deadQueue: `${base}_dead`,
+  };
 }
 
 /**
@@ -41,19 +51,20 @@ export async function declareTopology(model: ChannelModel, options: TopologyOpti
       arguments: { 'x-queue-type': options.queueType, ...(quorum && { 'x-delivery-limit': deliveryLimit }) },
     }),
   );
-  await declare(model, names.queue, (channel) =>
-    channel.assertQueue(names.queue, {
-      durable: true,
-      arguments: {
-        'x-queue-type': options.queueType,
-        'x-dead-letter-exchange': names.deadExchange,
-        // A full queue refuses the publish; the database keeps the event until there is room.
-        'x-overflow': 'reject-publish',
-        'x-max-length': options.maxLength,
-        ...(quorum && { 'x-delivery-limit': deliveryLimit, 'x-dead-letter-strategy': 'at-least-once' }),
-      },
-    }),
-  );
+  for (const lane of lanes)
+    await declare(model, names.queues[lane], (channel) =>
+      channel.assertQueue(names.queues[lane], {
+        durable: true,
+        arguments: {
+          'x-queue-type': options.queueType,
+          'x-dead-letter-exchange': names.deadExchange,
+          // A full queue refuses the publish; the database keeps the event until there is room.
+          'x-overflow': 'reject-publish',
+          'x-max-length': options.maxLength,
+          ...(quorum && { 'x-delivery-limit': deliveryLimit, 'x-dead-letter-strategy': 'at-least-once' }),
+        },
+      }),
+    );
   await declare(model, names.deadQueue, (channel) => channel.bindQueue(names.deadQueue, names.deadExchange, ''));
   return names;
 }

@@ -1,7 +1,7 @@
 import { type Response, Router } from 'express';
 import { acceptRouter, createAcceptor, createTake, maxBatches } from '../accept/index.ts';
 import type { Limits } from '../access/index.ts';
-import { createPublisher, type Publisher } from '../broker/index.ts';
+import { createPublisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
 import { contractRouter } from '../contract/index.ts';
 import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
@@ -14,6 +14,7 @@ import { pronunciationRouter } from '../pronunciation/router.ts';
 import { createClosedWatch, createFeed, createReads, maxExports, maxStreams, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
+  type Caller,
   type CertificateFiles,
   createApp,
   createBodyBudget,
@@ -28,7 +29,7 @@ import { settlesWithin } from '../runtime/wait.ts';
 import { createDryRun } from '../score/index.ts';
 import { openAccess } from '../start/access.ts';
 import { openAnalysers } from '../start/analysers.ts';
-import { topologyOf } from '../start/broker.ts';
+import { countByLane, countQueues, topologyOf } from '../start/broker.ts';
 import { operationsOf } from '../start/contract.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
@@ -99,6 +100,7 @@ export async function runApi(config: Config): Promise<void> {
     publish: (event) => outbox.publishNew(event),
     deadlineMs: config.acceptDeadlineMs,
     maxBatchesInFlight: acceptBatches(config),
+    laneRules: config.laneRules,
   });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   let analysers: ReturnType<typeof openAnalysers> | null = null;
@@ -180,7 +182,7 @@ export async function runApi(config: Config): Promise<void> {
       gauges,
       connections,
       askDatabase: () => glance(store, deadlineMs),
-      countMessages: async () => (await publisher.countQueue())?.messages ?? null,
+      countMessages: () => countByLane(publisher),
       ...(sessions !== null && { askRedis: sessions.backlog }),
     }),
   ];
@@ -222,7 +224,11 @@ export async function runApi(config: Config): Promise<void> {
       // Callers reach this port, maybe through a proxy that does not say so: only with a key.
       mount(config.opsKey === null ? routes : [...routes, ...diagnostics]),
       acceptRouter({
-        take: createTake({ acceptor, endSession: sessions?.end ?? null }),
+        take: createTake({
+          acceptor,
+          endSession: sessions?.end ?? null,
+          isNoisy: fairness(access.limits, config.fairRate),
+        }),
         dryRun: dryRun.score,
         takeAllowance: allowance(access.limits, config.userEventsPerMinute),
         maxBodyBytes: config.maxBodyBytes,
@@ -305,17 +311,6 @@ async function openSessions(
   return stack.adopt(await startSessions({ ...config, redisUrl }, parts), (s) => s.close(config.drainMs));
 }
 
-async function countQueues(publisher: Publisher) {
-  const [main, dead] = await Promise.all([publisher.countQueue('main'), publisher.countQueue('dead')]);
-  return (
-    main &&
-    dead && [
-      { queue: 'main' as const, ...main },
-      { queue: 'dead' as const, ...dead },
-    ]
-  );
-}
-
 /** Of any length: their lines have the limit. */
 const longBodies = ['/v1/conversations/end/batch'];
 
@@ -323,6 +318,19 @@ const longBodies = ['/v1/conversations/end/batch'];
 function allowance({ take }: Limits, perMinute: number) {
   if (perMinute === 0) return null;
   return (response: Response, userId: string) => take(response, 'user', userId, perMinute);
+}
+
+/** Of a user, and of a key that may have many users. Null: nobody is held back. */
+function fairness({ exceeds }: Limits, perMinute: number) {
+  if (perMinute === 0) return null;
+  return async (userId: string, caller: Caller) => {
+    // Both are counted.
+    const [user, key] = await Promise.all([
+      exceeds('fair-user', userId, perMinute),
+      caller.isAnybody ? false : exceeds('fair-key', caller.name, perMinute),
+    ]);
+    return user || key;
+  };
 }
 
 /** @throws {StartError} if it cannot be used: told here, and not with the first connection. */

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
-import { type Consumer, createConsumer, createPublisher } from '../broker/index.ts';
+import { type Consumer, createConsumer, createPublisher, type LaneSlots } from '../broker/index.ts';
 import { type Config, configurationDigest, maskUrl } from '../config.ts';
 import { createInFlight, createIntake, createLoader, createPauses, type Intake } from '../consume/index.ts';
 import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
@@ -15,7 +15,7 @@ import { aborted, createStop, tellParent } from '../runtime/shutdown.ts';
 import { StartError } from '../runtime/start-error.ts';
 import { backoffMs, createCalendar, createSettler } from '../settle/index.ts';
 import { openAnalysers } from '../start/analysers.ts';
-import { topologyOf } from '../start/broker.ts';
+import { countByLane, topologyOf } from '../start/broker.ts';
 import { openServingDatabase } from '../start/database.ts';
 import { followEndpoints } from '../start/endpoints.ts';
 import { consumerTimeoutMs, longestWaitMs, maxConcurrent, statementDeadlineMs } from '../start/limits.ts';
@@ -124,6 +124,8 @@ export async function runWorker(config: Config): Promise<void> {
     },
   });
   const limits = memoryLimits(config, process.memoryUsage.rss(), log);
+  /** Known once there is a consumer. */
+  const probe = { isReady: () => false, pausedBy: (): readonly string[] => [], slots: (): readonly LaneSlots[] => [] };
   const own = {
     memory: limits,
     connections: () => ({ ...store.usage, limit: config.databasePoolSize }),
@@ -131,11 +133,10 @@ export async function runWorker(config: Config): Promise<void> {
     ...(config.scoresPronunciation && { phonemes: pronunciation.cacheSize }),
     hasAnalysers: analysers !== null,
     threads: () => ({ total: config.scoringThreads, busy: pool.busyThreads, waiting: pool.waiting }),
+    lanes: () => probe.slots(),
   };
   const gauges = [...publisher.gauges, outbox.gauge, ...(config.scoresPronunciation ? [pronunciation.gauge] : [])];
   const metrics = await countFor(config, { ...own, gauges });
-  /** Known once there is a consumer. */
-  const probe = { isReady: () => false, pausedBy: (): readonly string[] => [] };
   const profiler = createProfiler((ms, stop) => pool.profileThread(ms, stop));
   const ready = async () => plainReady(probe.isReady());
   const routes = [
@@ -151,7 +152,7 @@ export async function runWorker(config: Config): Promise<void> {
       deliveries: () => ({ ...own.deliveries(), pausedBy: probe.pausedBy() }),
       threads: () => ({ ...own.threads(), heapBytes: pool.heapBytes() }),
       askDatabase: () => glance(store, statementDeadlineMs),
-      countMessages: async () => (await publisher.countQueue())?.messages ?? null,
+      countMessages: () => countByLane(publisher),
     }),
     ...profileRoutes({
       profiler,
@@ -166,6 +167,8 @@ export async function runWorker(config: Config): Promise<void> {
       ...broker,
       name,
       prefetch: concurrency,
+      lanes: config.workerLanes,
+      weights: config.laneWeights,
       isPaused: controls.isPaused,
       onDelivery: (delivery) => intake.onDelivery(delivery),
       onChannelLost: () => intake.onChannelLost(),
@@ -174,6 +177,7 @@ export async function runWorker(config: Config): Promise<void> {
   );
   const pauses = createPauses(consumer, controls.isPaused);
   probe.pausedBy = () => pauses.reasons;
+  probe.slots = () => consumer.slots;
   let outOfMemory: StartError | null = null;
   const memory = startMemoryWatch(limits, log, {
     pause: () => void pauses.pause('memory'),

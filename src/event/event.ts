@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Lane } from './lane.ts';
 
 /** Identifies one accepted conversation. The API makes the id (UUIDv7), and it never changes. */
 export type EventId = string & { readonly __brand: 'EventId' };
@@ -32,6 +33,7 @@ export type NewEvent = {
   readonly digest: Buffer;
   /** Of the request that it came with (W3C Trace Context); null without traces. */
   readonly traceparent: string | null;
+  readonly lane: Lane;
 };
 
 /** What a message says about an event: only ids. */

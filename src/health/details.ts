@@ -28,8 +28,10 @@ export type DetailSources = {
   readonly memory?: { readonly softBytes: number | null; readonly hardBytes: number | null };
   /** Rejects if the database does not answer. */
   readonly askDatabase: () => Promise<unknown>;
-  /** Messages that wait in the queue; null if the broker cannot be asked now. */
-  readonly countMessages: () => Promise<number | null>;
+  /** Messages that wait in the queues, by lane; null if the broker cannot be asked now. */
+  readonly countMessages: () => Promise<Readonly<Record<string, number>> | null>;
+  /** How a worker's slots are divided between the lanes. */
+  readonly lanes?: () => readonly { readonly lane: string; readonly slots: number; readonly held: number }[];
   /** Rejects if Redis does not answer. */
   readonly askRedis?: () => Promise<unknown>;
 };
@@ -65,7 +67,8 @@ async function describe(sources: DetailSources): Promise<Record<string, unknown>
   const connections = sources.connections();
   const deliveries = sources.deliveries?.();
   const threads = sources.threads?.();
-  const messagesWaiting = typeof messages.value === 'number' ? messages.value : null;
+  const byLane = (messages.value ?? null) as Awaited<ReturnType<typeof sources.countMessages>>;
+  const messagesWaiting = byLane === null ? null : Object.values(byLane).reduce((a, b) => a + b, 0);
   return {
     role: sources.role,
     version: sources.version,
@@ -74,6 +77,7 @@ async function describe(sources: DetailSources): Promise<Record<string, unknown>
     uptime_seconds: Math.round(process.uptime()),
     configuration_digest: sources.configurationDigest,
     messages_waiting: messagesWaiting,
+    messages_waiting_by_lane: byLane,
     dependencies: {
       database: { answers: database.ok, ms: database.ms },
       broker: { answers: messagesWaiting !== null, ms: messages.ms },
@@ -84,6 +88,7 @@ async function describe(sources: DetailSources): Promise<Record<string, unknown>
     ...(deliveries && {
       deliveries: { in_flight: deliveries.inFlight, prefetch: deliveries.prefetch, paused_by: deliveries.pausedBy },
     }),
+    ...(sources.lanes && { lanes: sources.lanes() }),
     ...(threads && {
       threads: {
         total: threads.total,

@@ -114,6 +114,14 @@ function recordAccepts({ counter, histogram }: Makers): void {
     time.observe(ms / second);
   });
 
+  const laned = counter(
+    'afterword_lane_events_total',
+    'New events, by lane and by what put them there.',
+    'lane',
+    'why',
+  );
+  telemetry.laned.listen(({ lane, why }) => laned(lane, why).inc());
+
   const refusals = counter('afterword_refusals_total', 'Requests answered with a problem document.', 'code');
   const bounded = boundLabel();
   telemetry.refused.listen(({ code }) => refusals(bounded(code)).inc());

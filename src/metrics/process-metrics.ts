@@ -16,6 +16,8 @@ export type Sources = {
   readonly memory?: { readonly softBytes: number | null; readonly hardBytes: number | null };
   /** Null if the broker cannot be asked. */
   readonly queues?: () => Promise<readonly QueueCount[] | null>;
+  /** How a worker's slots are divided between the lanes. */
+  readonly lanes?: () => readonly { readonly lane: string; readonly slots: number; readonly held: number }[];
   /** Rejects if the database cannot be asked. Times in milliseconds; `oldestOpenAt` since the epoch, null: none. */
   readonly database?: () => Promise<{ readonly oldestOpenAt: number | null; readonly clockSkewMs: number }>;
   /** Conversations are analysed elsewhere. */
@@ -31,7 +33,11 @@ export type Sources = {
   } | null>;
 };
 
-type QueueCount = { readonly queue: 'main' | 'dead'; readonly messages: number; readonly consumers: number };
+type QueueCount = {
+  readonly queue: 'main' | 'high' | 'low' | 'dead';
+  readonly messages: number;
+  readonly consumers: number;
+};
 
 /** A server that says nothing must not hold up a scrape. */
 const answerMs = 2_000;
@@ -54,7 +60,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set({ version, role, scorer }, 1);
     },
   );
-  const { gauges, connections, deliveries, threads, memory, queues, database, phonemes, sessions } = sources;
+  const { gauges, connections, deliveries, threads, memory, queues, lanes, database, phonemes, sessions } = sources;
   if (gauges) {
     metric('afterword_bounded_queue_items', 'What a bounded queue of the process holds.', ['queue'], function () {
       for (const { name, held } of gauges) this.set({ queue: name }, held());
@@ -110,6 +116,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set(phonemes().bytes);
     });
   }
+  if (lanes) recordLanes(lanes, metric);
   if (queues) recordQueues(queues, metric);
   if (database) recordDatabase(database, metric);
   if (sessions) recordBacklog(sessions, metric);
@@ -136,6 +143,15 @@ function recordDatabase(database: NonNullable<Sources['database']>, metric: Make
     const answer = await ask();
     if (answer === null) this.remove();
     else this.set(answer.clockSkewMs / 1_000);
+  });
+}
+
+function recordLanes(lanes: NonNullable<Sources['lanes']>, metric: MakeMetric): void {
+  metric('afterword_lane_slots', 'Deliveries of a lane that may be held.', ['lane'], function () {
+    for (const { lane, slots } of lanes()) this.set({ lane }, slots);
+  });
+  metric('afterword_lane_deliveries', 'Deliveries of a lane that are held.', ['lane'], function () {
+    for (const { lane, held } of lanes()) this.set({ lane }, held);
   });
 }
 

@@ -97,7 +97,8 @@ export function judgeBroker(
   broker: BrokerFacts,
   plan: { readonly queueType: string; readonly maxLength: number },
 ): Finding[] {
-  const { queue, deadQueue } = broker;
+  const { queues, deadQueue } = broker;
+  const consumers = queues.reduce((n, queue) => n + queue.consumers, 0);
   return [
     judge(
       'broker version',
@@ -120,31 +121,48 @@ export function judgeBroker(
     ...(broker.mismatch === null
       ? []
       : [{ check: 'queue arguments', status: 'fail', found: 'not as configured', advice: broker.mismatch } as const]),
-    queue === null
-      ? {
-          check: 'queue',
-          status: 'warn',
-          found: 'not declared yet',
-          advice: 'the first API or worker to start declares it',
-        }
-      : judge('queue', queue.consumers > 0, `${queue.name}: ${queue.messages} waiting, ${queue.consumers} consumers`, {
-          warn: 'no consumers: start workers (`afterword worker`)',
-        }),
+    ...(queues.length === 0
+      ? [
+          {
+            check: 'queue',
+            status: 'warn',
+            found: 'not declared yet',
+            advice: 'the first API or worker to start declares it',
+          } as const,
+        ]
+      : [
+          judge('queue', consumers > 0, queues.map(({ name, messages }) => `${name}: ${messages} waiting`).join(', '), {
+            warn: 'no consumers: start workers (`afterword worker`)',
+          }),
+        ]),
+    // Workers lend the slots of a lane that has nothing to do, so that one without consumers is not wrong by itself.
+    ...queues
+      .filter((queue) => consumers > 0 && queue.messages > 0 && queue.consumers === 0)
+      .map(
+        ({ name, messages }) =>
+          ({
+            check: 'lane',
+            status: 'warn',
+            found: `${name}: ${messages} waiting, and no worker takes them at this moment`,
+            advice: 'if that stays so, WORKER_LANES of every worker leaves it out, or all are of an older version',
+          }) as const,
+      ),
     judge('queue type', plan.queueType === 'quorum', plan.queueType, {
       warn:
         'a classic queue lives on one node: if that is lost, its messages are published again from the database, ' +
         'but only later. quorum is the default',
     }),
-    ...(queue !== null && queue.messages >= plan.maxLength * 0.8
-      ? [
-          {
+    ...queues
+      .filter((queue) => queue.messages >= plan.maxLength * 0.8)
+      .map(
+        ({ name, messages }) =>
+          ({
             check: 'queue length',
             status: 'warn',
-            found: `${queue.messages} of ${plan.maxLength}`,
+            found: `${name}: ${messages} of ${plan.maxLength}`,
             advice: 'nearly full: add workers; when it is full, events wait in the database',
-          } as const,
-        ]
-      : []),
+          }) as const,
+      ),
     judge('dead letters', (deadQueue?.messages ?? 0) === 0, `${deadQueue?.messages ?? 0}`, {
       warn: 'look at them with `afterword dead list`, then `dead replay` or `dead purge`',
     }),

@@ -80,8 +80,8 @@ export type QueueFacts = { readonly name: string; readonly messages: number; rea
 export type BrokerFacts = {
   readonly product: string;
   readonly version: string;
-  /** Null if it is not declared yet. */
-  readonly queue: QueueFacts | null;
+  /** Of the lanes: those that are declared. */
+  readonly queues: readonly QueueFacts[];
   readonly deadQueue: QueueFacts | null;
   /** How the existing topology differs from our declaration; null if it does not. */
   readonly mismatch: string | null;

@@ -1,4 +1,5 @@
 import type { EventId, EventPointer } from '../event/event.ts';
+import type { Lane } from '../event/lane.ts';
 import type { Message } from '../event/message.ts';
 
 /**
@@ -15,7 +16,7 @@ export type Publication = {
 };
 
 /** An event to be published. `traceparent`: as in its row; the message gets one of its own. */
-export type ToPublish = EventPointer & { readonly traceparent: string | null };
+export type ToPublish = EventPointer & { readonly traceparent: string | null; readonly lane: Lane };
 
 /** `maybeQueued`: it was published not long ago, and is probably in the queue or being processed. */
 export type ClaimedEvent = ToPublish & { readonly attemptCount: number; readonly maybeQueued: boolean };
@@ -39,13 +40,13 @@ export type StoreMarks = (publications: readonly Publication[]) => Promise<Moved
 export type ExtendDue = (publications: readonly Publication[]) => Promise<Moved>;
 /** Makes claimed events due as late as a confirm would. */
 export type Postpone = (publications: readonly Publication[]) => Promise<void>;
-/** Makes up to `limit` events due that were published long ago and that no worker holds. Resolves with how many. */
-export type MakeLostDue = (limit: number) => Promise<number>;
+/** Makes up to `limit` events of a lane due that were published long ago and that no worker holds. @returns how many. */
+export type MakeLostDue = (lane: Lane, limit: number) => Promise<number>;
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot take it. */
-export type PublishMessage = (message: Message) => Promise<void>;
+export type PublishMessage = (message: Message, lane: Lane) => Promise<void>;
 
 /** `messages`: those that are ready in the queue, without those that were delivered and not yet acknowledged. */
 export type QueueCounts = { readonly messages: number; readonly consumers: number };
-/** The broker's counts for the queue; null if it cannot be asked now. */
-export type CountQueue = () => Promise<QueueCounts | null>;
+/** The broker's counts for the queue of a lane; null if it cannot be asked now. */
+export type CountQueue = (lane: Lane) => Promise<QueueCounts | null>;

@@ -1,4 +1,5 @@
 import { codeOf } from '../event/fault.ts';
+import type { Lane } from '../event/lane.ts';
 import { encodeMessage, type Message } from '../event/message.ts';
 import type { Logger } from '../runtime/log.ts';
 import { spans } from '../runtime/spans.ts';
@@ -85,10 +86,10 @@ export function createPublications(options: {
     resolve();
   }
 
-  async function confirm(message: Message, entry: UnderWay): Promise<void> {
+  async function confirm(message: Message, lane: Lane, entry: UnderWay): Promise<void> {
     const began = performance.now();
     try {
-      await options.publish(message);
+      await options.publish(message, lane);
       telemetry.published.tell({ code: null, ms: msSince(began) });
       // The mark must contain the due time that a pending extension sets.
       await entry.extending;
@@ -104,14 +105,14 @@ export function createPublications(options: {
   return {
     publish(event, as) {
       // What is kept until the confirm comes: not the text that `event` may have.
-      const { eventId, conversationId, userId, botId, traceparent } = event;
+      const { eventId, conversationId, userId, botId, traceparent, lane } = event;
       const since = performance.now();
       const publication = { eventId, dueAt: as.dueAt, attemptCount: as.attemptCount };
       const entry: UnderWay = { publication, since, relaysComeAt: since + graceMs, extending: null };
       underWay.add(entry);
       const about = { eventId, traceparent, headers: {} };
       const confirmed = spans.publish.around(about, () =>
-        confirm(encodeMessage({ eventId, conversationId, userId, botId }, about.headers), entry),
+        confirm(encodeMessage({ eventId, conversationId, userId, botId }, about.headers), lane, entry),
       );
       confirms.add(confirmed);
       return confirmed.finally(() => confirms.delete(confirmed));

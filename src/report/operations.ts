@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { eventStatuses } from '../event/event.ts';
 import { friendshipLevels } from '../event/friendship.ts';
+import { lanes } from '../event/lane.ts';
 import { answerFields, type Operation } from '../runtime/http/index.ts';
 import { exportQuery, itemQuery, listQuery, streamQuery } from './query.ts';
 
@@ -18,6 +19,7 @@ const conversationStatus = z
     agent_tag: z.string().nullable(),
     start_time: time,
     end_time: time,
+    lane: z.enum(lanes),
     status: z.enum(eventStatuses),
     attempt_count: z.int(),
     created_at: time,

@@ -1,5 +1,6 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { FriendshipLevel } from '../event/friendship.ts';
+import type { Lane } from '../event/lane.ts';
 
 /** The columns of an event row that callers can see. */
 export type EventView = {
@@ -9,6 +10,7 @@ export type EventView = {
   readonly bot_type: string;
   readonly bot_id: string;
   readonly bot_name: string;
+  readonly lane: Lane;
   readonly agent_tag: string | null;
   readonly start_time: Date;
   readonly end_time: Date;

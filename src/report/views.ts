@@ -15,6 +15,7 @@ export function presentEvent(row: EventView, parts: readonly Part[] = [], text: 
     agent_tag: row.agent_tag,
     start_time: row.start_time,
     end_time: row.end_time,
+    lane: row.lane,
     status: row.status,
     attempt_count: row.attempt_count,
     created_at: row.created_at,

@@ -1,4 +1,5 @@
 import { channel } from 'node:diagnostics_channel';
+import type { Lane } from '../event/lane.ts';
 import type { Settled } from '../event/outcome.ts';
 
 /**
@@ -31,6 +32,8 @@ export type Step = 'load' | 'score_wait' | 'score' | 'settle';
 
 export const telemetry = {
   /** A request to accept was answered. */
+  /** A new event was put into a lane. */
+  laned: signal<{ readonly lane: Lane; readonly why: 'noisy' | 'asked' | 'rule' | 'default' }>('laned'),
   accepted: signal<{ readonly result: 'new' | 'replay' | 'conflict'; readonly ms: number }>('accepted'),
   /** A webhook was sent, and what becomes of it. */
   webhookSent: signal<{ readonly verdict: 'delivered' | 'retry' | 'failed' | 'disable'; readonly ms: number }>(

@@ -10,15 +10,16 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
   const { publishGraceMs: graceMs, republishAfterMs, lostAfterMs } = config;
   const times = { graceMs, republishAfterMs, deadlineMs: statementDeadlineMs };
   return createOutbox({
-    publish: (message) => publisher.publish(message),
+    publish: (message, lane) => publisher.publish(message, lane),
     brokerReady: () => publisher.ready,
     claimDue: (limit) => claimDue(store, { ...times, limit }),
     storeMarks: (marks) => markConfirmed(store, marks, times),
     extendDue: (publications) => extendDue(store, publications, times),
     postpone: (publications) => postpone(store, publications, times),
-    countQueue: () => publisher.countQueue(),
-    makeLostDue: (limit) =>
+    countQueue: (lane) => publisher.countQueue(lane),
+    makeLostDue: (lane, limit) =>
       makeLostDue(store, {
+        lane,
         lostAfterMs,
         furthestRetryMs: config.retryCapMs * (1 + jitter),
         limit,

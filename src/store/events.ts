@@ -7,7 +7,7 @@ const names = [
   ...['event_id', 'conversation_id', 'user_id', 'bot_type', 'bot_id', 'bot_name', 'agent_tag', 'start_time'],
   ...['end_time', 'status', 'attempt_count', 'next_attempt_at', 'attempt_started_at', 'worker', 'created_at'],
   ...['processed_at', 'error_code', 'error_details', 'friendship_score_change', 'new_friendship_level'],
-  ...['score_calculation_details', 'updated_at'],
+  ...['score_calculation_details', 'updated_at', 'lane'],
 ];
 const columns = names.join(', ');
 

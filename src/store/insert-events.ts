@@ -7,10 +7,10 @@ import type { Store } from './open-store.ts';
 
 const columns =
   'event_id, conversation_id, user_id, bot_type, bot_id, bot_name, agent_tag, start_time, end_time, request_digest, ' +
-  'traceparent, status, next_attempt_at, created_at, updated_at';
+  'traceparent, lane, status, next_attempt_at, created_at, updated_at';
 
 const row =
-  "(?,?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
+  "(?,?,?,?,?,?,?,?,?,?,?,?,'PENDING',UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND,UTC_TIMESTAMP(3),UTC_TIMESTAMP(3))";
 
 /**
  * Stores a batch as PENDING, due after `graceMs`: events and logs in one transaction.
@@ -155,6 +155,7 @@ function values(events: readonly NewEvent[], graceMs: number): unknown[] {
     e.endTime,
     e.digest,
     e.traceparent,
+    e.lane,
     graceMs * 1_000,
   ]);
 }

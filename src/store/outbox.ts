@@ -1,4 +1,5 @@
 import type { EventId } from '../event/event.ts';
+import type { Lane } from '../event/lane.ts';
 import type { Claim, Moved, Publication } from '../outbox/ports.ts';
 import { type Statement, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
@@ -9,6 +10,7 @@ type Row = {
   user_id: string;
   bot_id: string;
   traceparent: string | null;
+  lane: Lane;
   attempt_count: number;
   maybe_queued: 0 | 1 | null;
   due_at: Date;
@@ -36,7 +38,7 @@ export function claimDue(
     const [, rows] = (await connection.batch([
       ['START TRANSACTION'],
       [
-        `SELECT event_id, conversation_id, user_id, bot_id, traceparent, attempt_count,
+        `SELECT event_id, conversation_id, user_id, bot_id, traceparent, lane, attempt_count,
            published_at > UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AS maybe_queued,
            UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND AS due_at
          FROM conversation_events FORCE INDEX (ix_conversation_events_due)
@@ -53,6 +55,7 @@ export function claimDue(
       userId: r.user_id,
       botId: r.bot_id,
       traceparent: r.traceparent,
+      lane: r.lane,
       attemptCount: r.attempt_count,
       maybeQueued: r.maybe_queued === 1,
     }));
@@ -153,7 +156,8 @@ function findUnchanged(
 }
 
 /**
- * Makes events due that were published more than `lostAfterMs` ago and that no worker has reported as running since.
+ * Makes events of a lane due that were published more than `lostAfterMs` ago and that no worker has reported as running
+ * since.
  *
  * Due times nearer than `furthestRetryMs` mostly belong to waiting retries and are not looked at; a published event
  * with such a due time becomes due soon without help.
@@ -163,6 +167,7 @@ function findUnchanged(
 export function makeLostDue(
   store: Store,
   options: {
+    readonly lane: Lane;
     readonly lostAfterMs: number;
     readonly furthestRetryMs: number;
     readonly limit: number;
@@ -175,9 +180,15 @@ export function makeLostDue(
         SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
        WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
          AND published_at > DEFAULT(published_at) AND published_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
-         AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
+         AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AND lane = ?
        ORDER BY next_attempt_at LIMIT ?`,
-      [options.furthestRetryMs * 1_000, options.lostAfterMs * 1_000, options.lostAfterMs * 1_000, options.limit],
+      [
+        options.furthestRetryMs * 1_000,
+        options.lostAfterMs * 1_000,
+        options.lostAfterMs * 1_000,
+        options.lane,
+        options.limit,
+      ],
     );
     return affectedRows;
   });

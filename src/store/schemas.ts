@@ -1,4 +1,5 @@
 import { EntitySchema } from 'typeorm';
+import { lanes } from '../event/lane.ts';
 import type { EventView, FriendshipRow, TextView, TopicRow } from '../report/ports.ts';
 
 type EventRow = EventView & {
@@ -46,6 +47,7 @@ const EventSchema = new EntitySchema<EventRow>({
     score_calculation_details: { type: 'json', nullable: true },
     updated_at: moment,
     traceparent: { type: 'char', length: 55, nullable: true, select: false },
+    lane: { type: 'enum', enum: [...lanes], default: 'normal' },
   },
 });
 

@@ -19,6 +19,8 @@ async function consume(count: number) {
   const consumer = createConsumer({
     url: inject('rabbitmqUrl'),
     topology: { queueName, queueType: 'quorum', maxLength: 1_000 },
+    lanes: ['normal'],
+    weights: { high: 1, normal: 1, low: 1 },
     startDeadlineMs: 30_000,
     prefetch: count,
     isPaused: false,
@@ -37,7 +39,7 @@ async function consume(count: number) {
 async function dispose(): Promise<void> {
   const connection = await connect(inject('rabbitmqUrl'));
   const channel = await connection.createChannel();
-  await channel.deleteQueue(names.queue);
+  await channel.deleteQueue(names.queues.normal);
   await channel.deleteQueue(names.deadQueue);
   await channel.deleteExchange(names.deadExchange);
   await connection.close();
@@ -61,7 +63,7 @@ test('out of order, in several turns, between dead letters and returns: only the
   at(10).ack();
   // 6, 8 and 11 are unanswered.
   await consumer.close(); // with an ack that has not been sent yet
-  const left = (await broker.takeAll(names.queue)).map((message) => message.content.toString());
+  const left = (await broker.takeAll(names.queues.normal)).map((message) => message.content.toString());
   expect(left.sort()).toEqual(['11', '6', '8']);
   await vi.waitFor(async () => expect(await broker.depth(names.deadQueue)).toBe(2));
   expect((await broker.takeAll(names.deadQueue)).map((message) => message.content.toString()).sort()).toEqual([
@@ -87,7 +89,7 @@ test('two hundred in random order: each is acked once, and the channel raises no
   await vi.waitFor(() => expect(deliveries).toHaveLength(2 * count), { timeout: 10_000 });
   expect(deliveries.every((delivery) => delivery.live)).toBe(true);
   await consumer.close();
-  const left = (await broker.takeAll(names.queue)).map((message) => Number(message.content.toString()));
+  const left = (await broker.takeAll(names.queues.normal)).map((message) => Number(message.content.toString()));
   expect(left.sort((x, y) => x - y)).toEqual(Array.from({ length: count }, (_, n) => count + n));
   await broker.close();
   await dispose();

@@ -44,12 +44,12 @@ export async function createNamespace(
   const database = mysql.createPool({ uri: base.href, timezone: 'Z', decimalNumbers: true, connectionLimit: 4 });
   return {
     database,
-    queue: names.queue,
+    queue: names.queues.normal,
     deadQueue: names.deadQueue,
     env: {
       DATABASE_URL: own.href,
       RABBITMQ_URL: urls.rabbitmq,
-      RABBITMQ_QUEUE_NAME: names.queue,
+      RABBITMQ_QUEUE_NAME: names.queues.normal,
       PORT: '0',
       WORKER_REPLICAS: '1',
       LOG_FORMAT: 'json',
@@ -63,7 +63,7 @@ export async function createNamespace(
       await database.end();
       const connection = await connect(urls.rabbitmq);
       const channel = await connection.createChannel();
-      await channel.deleteQueue(names.queue);
+      for (const queue of Object.values(names.queues)) await channel.deleteQueue(queue);
       await channel.deleteQueue(names.deadQueue);
       await channel.deleteExchange(names.deadExchange);
       await connection.close();

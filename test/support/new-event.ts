@@ -16,6 +16,7 @@ export function newEvent(n: number): NewEvent {
     logJson: '[]',
     metadataJson: null,
     traceparent: null,
+    lane: 'normal',
     digest: Buffer.alloc(32, n),
   };
 }

@@ -28,10 +28,13 @@ const real = samples();
 /** One in this many is posted twice at once. */
 const twice = 10;
 
-/** A real conversation under a new id, of one of `users` users of `stream`. */
+const priorities = ['normal', 'high', 'normal', 'low'];
+
+/** A real conversation under a new id, of one of `users` users of `stream`; half of them in the normal lane. */
 export function realBody(stream: string, n: number, users: number): Body {
   const sample = real[n % real.length] ?? {};
-  return { ...sample, conversation_id: `${stream}_${n}`, user_id: `${stream}_user_${n % users}` };
+  const priority = priorities[n % priorities.length];
+  return { ...sample, priority, conversation_id: `${stream}_${n}`, user_id: `${stream}_user_${n % users}` };
 }
 
 export function startTraffic(options: {

@@ -14,6 +14,7 @@ import { ClosedEvents1764500000001 } from './1764500000001-closed-events.ts';
 import { Webhooks1764500000002 } from './1764500000002-webhooks.ts';
 import { WebhookOldSecrets1764600000000 } from './1764600000000-webhook-old-secrets.ts';
 import { WebhookDeliveriesCreated1764600000001 } from './1764600000001-webhook-deliveries-created.ts';
+import { EventLanes1764700000000 } from './1764700000000-event-lanes.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -35,4 +36,5 @@ export const migrations = [
   Webhooks1764500000002,
   WebhookOldSecrets1764600000000,
   WebhookDeliveriesCreated1764600000001,
+  EventLanes1764700000000,
 ];

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, vi } from 'vitest';
+import { topologyNames } from '../../../src/broker/index.ts';
 import { openBroker } from '../../support/broker.ts';
 import { call, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
@@ -63,6 +64,25 @@ export const brokerFaults: readonly Fault[] = [
           await withHand(fleet, async (hand) =>
             expect((await hand.channel.deleteQueue(fleet.space.queue)).messageCount).toBeGreaterThan(0),
           );
+        },
+      );
+      await whileBroken();
+    },
+  },
+  {
+    name: 'queues of the other lanes deleted under their consumers',
+    async strike({ fleet, whileBroken }) {
+      const { high, low } = topologyNames(fleet.space.queue).queues;
+      await backlog(
+        fleet,
+        async () => {
+          for (const queue of [high, low]) await queued(fleet, 5, queue);
+        },
+        async () => {
+          await withHand(fleet, async (hand) => {
+            for (const queue of [high, low])
+              expect((await hand.channel.deleteQueue(queue)).messageCount).toBeGreaterThan(0);
+          });
         },
       );
       await whileBroken();
@@ -274,9 +294,9 @@ async function backlog(fleet: Fleet, fill: () => Promise<void>, then: () => Prom
 }
 
 /** Resolves when this many messages wait in the queue. */
-function queued(fleet: Fleet, n: number): Promise<void> {
+function queued(fleet: Fleet, n: number, queue = fleet.space.queue): Promise<void> {
   return withHand(fleet, async (hand) => {
-    await vi.waitFor(async () => expect(await hand.depth(fleet.space.queue)).toBeGreaterThanOrEqual(n), {
+    await vi.waitFor(async () => expect(await hand.depth(queue)).toBeGreaterThanOrEqual(n), {
       timeout: 60_000,
       interval: 50,
     });

@@ -14,6 +14,7 @@ beforeAll(() => {
     gauges: [{ name: 'reads_waiting', bound: 5_000, held: () => 7 }],
     connections: () => ({ waiting: 1, inUse: 2, limit: 10 }),
     deliveries: () => ({ inFlight: 3, prefetch: 10 }),
+    lanes: () => [{ lane: 'high', slots: 6, held: 2 }],
     memory: { softBytes: 100, hardBytes: null },
     threads: () => ({ total: 2, busy: 1, waiting: 4 }),
     queues: () =>

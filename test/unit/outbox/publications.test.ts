@@ -7,6 +7,7 @@ import { createPublications } from '../../../src/outbox/publications.ts';
 const graceMs = 5_000;
 const event: ToPublish = {
   eventId: 'e1' as EventId,
+  lane: 'normal',
   conversationId: 'c1',
   userId: 'u1',
   botId: 'b1',
