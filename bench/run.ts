@@ -25,6 +25,7 @@ import { analyserSubjects } from './measures/analysers.ts';
 import { bytesOfAnEvent } from './measures/bytes.ts';
 import { type Classic, classicRun, type HeatMap, heatMap } from './measures/classic.ts';
 import { drainSubjects, scoringSubjects } from './measures/drain.ts';
+import { fairnessSubjects } from './measures/fairness.ts';
 import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
@@ -65,6 +66,7 @@ const measures = [
   'analysers',
   'access',
   'webhooks',
+  'fairness',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -195,6 +197,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       ...(await rounds('access', accessSubjects(urls, seconds), n, say)),
       ...(await rounds('access', [millionLines(urls)], 1, say)),
     ],
+    fairness: () => rounds('fairness', fairnessSubjects(ours), n, say),
     webhooks: () => rounds('webhooks', webhookSubjects(ours, seconds), n, say),
     analysers: () => rounds('analysers', analyserSubjects(urls), n, say),
     pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),

@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import * as z from 'zod';
+import { profileDefaults, profiles } from './profile-defaults.ts';
 import { exitCodes } from './runtime/exit-codes.ts';
 import { type MemorySetting, settings } from './settings.ts';
 
-export type Config = Readonly<ReturnType<typeof toConfig>>;
+export type Config = Readonly<ReturnType<typeof toConfig> & { readonly origins: ReturnType<typeof originsOf> }>;
 
 /** A configuration that cannot be used. The message names every bad variable. */
 export class ConfigError extends Error {
@@ -26,7 +27,9 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     Object.entries(env).filter(([, value]) => value !== undefined && value.trim() !== ''),
   );
   const unreadable = readSecretFiles(given);
-  const parsed = environment.safeParse(given);
+  const profile = profiles.find((name) => name === given['AFTERWORD_PROFILE']);
+  const ofProfile = profile === undefined ? {} : profileDefaults(profile);
+  const parsed = environment.safeParse({ ...ofProfile, ...given });
   const problems =
     unreadable.length > 0
       ? unreadable
@@ -42,7 +45,16 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
         `is in .env.example.${hint(given)}`,
     );
   }
-  return Object.freeze(toConfig(parsed.data));
+  return Object.freeze({ ...toConfig(parsed.data), origins: originsOf(given, ofProfile) });
+}
+
+/** Which settings are not the usual defaults, and who has set them: for the line at start. */
+function originsOf(given: NodeJS.ProcessEnv, ofProfile: Readonly<Record<string, string>>) {
+  const isSet = (name: string) => given[name] !== undefined;
+  return {
+    environment: Object.keys(settings).filter(isSet),
+    profile: Object.keys(ofProfile).filter((name) => !isSet(name)),
+  };
 }
 
 /** Puts what is in the files of secrets in their place. @returns what is wrong with them. */
@@ -97,6 +109,8 @@ const memberSpecific: ReadonlySet<string> = new Set([
   'logFormat',
   'workerReplicas',
   'workerLanes',
+  'profile',
+  'origins',
 ]);
 
 /** Two members with the same digest are configured alike, passwords aside. */
@@ -230,6 +244,7 @@ function toConfig(e: z.output<typeof environment>) {
     poisonStarts: e.POISON_STARTS,
     drainMs: e.DRAIN_MS,
     startDeadlineMs: e.START_DEADLINE_MS,
+    profile: e.AFTERWORD_PROFILE ?? null,
     logLevel: e.LOG_LEVEL,
     logFormat: e.LOG_FORMAT ?? (process.stdout.isTTY ? ('pretty' as const) : ('json' as const)),
   };

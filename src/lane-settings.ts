@@ -40,8 +40,8 @@ export function laneRules() {
     if (rules.length === given.length) return rules;
     const wrong = given.find(({ parsed }) => !isLane(parsed?.[3] ?? ''))?.part;
     context.addIssue(
-      `has ${JSON.stringify(wrong)}: rules are bot_type, bot_id or agent_tag, =, a value that may end in *, and the lane ` +
-        `(${lanes.join(', ')}), as in bot_type=STORY:low`,
+      `has ${JSON.stringify(wrong)}: rules are bot_type, bot_id or agent_tag, =, a value that may end in *, and the ` +
+        `lane (${lanes.join(', ')}), as in bot_type=STORY:low`,
     );
     return z.NEVER;
   });

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import * as z from 'zod';
 import { lanes } from './event/lane.ts';
 import { laneList, laneRules, laneWeights } from './lane-settings.ts';
+import { profiles } from './profile-defaults.ts';
 import { languageTag } from './runtime/language-tag.ts';
 
 /**
@@ -405,6 +406,12 @@ export const settings = {
     help: 'How long a process waits for the database at start-up.',
   },
   DATABASE_POOL_SIZE: { parse: int(2, 1_000).default(10), help: 'Most database connections per process.' },
+  AFTERWORD_PROFILE: {
+    parse: oneOf(...profiles).optional(),
+    help:
+      'dev: one worker with one conversation at a time and debug logs. prod: workers by the cores, concurrency for ' +
+      'scorers that use the CPU, JSON logs. Whatever is set by hand wins. Default: neither.',
+  },
   LOG_LEVEL: {
     parse: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent').default('info'),
     help: 'Lowest level that is logged.',

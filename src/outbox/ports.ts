@@ -40,7 +40,7 @@ export type StoreMarks = (publications: readonly Publication[]) => Promise<Moved
 export type ExtendDue = (publications: readonly Publication[]) => Promise<Moved>;
 /** Makes claimed events due as late as a confirm would. */
 export type Postpone = (publications: readonly Publication[]) => Promise<void>;
-/** Makes up to `limit` events of a lane due that were published long ago and that no worker holds. @returns how many. */
+/** Makes up to `limit` events of a lane due that were published long ago and that no worker holds. Says how many. */
 export type MakeLostDue = (lane: Lane, limit: number) => Promise<number>;
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot take it. */

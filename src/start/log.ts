@@ -9,10 +9,14 @@ export function processLogger(config: Config, role: string): Logger {
   });
 }
 
-/** Logs the effective configuration, passwords masked; at `debug` if one of our processes started this one. */
+/**
+ * Logs the effective configuration, passwords masked, and which of it is set in the environment and which by a profile;
+ * the rest are defaults. At `debug` if one of our processes started this one.
+ */
 export function logStart(config: Config, log: Logger): void {
+  const { origins, ...effective } = maskedConfig(config);
   log[process.env['AFTERWORD_ROLE'] ? 'debug' : 'info'](
-    { config: maskedConfig(config), node: process.version },
+    { config: effective, from: origins, node: process.version },
     'starting',
   );
 }

@@ -140,7 +140,7 @@ test('a single slot serves all lanes in turn', async () => {
   expect(await worker.stop()).toBe(0);
 });
 
-test('a worker that is kept for some lanes leaves the others alone, and the doctor says if nobody takes them', async () => {
+test('a worker that is kept for some lanes leaves the others alone, and the doctor says so', async () => {
   await postAll(api.url, [...many(5, { priority: 'high' }), ...many(5, { priority: 'low' })]);
   const { worker } = await startWorker({ WORKER_LANES: 'high,normal' });
   await waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 5, PENDING: 5 }));

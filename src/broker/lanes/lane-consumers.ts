@@ -22,6 +22,13 @@ const turnMs = 1_000;
 /** A lane is full if this share of its slots is in use: between an ack and the next delivery, one is not. */
 const fullShare = 0.75;
 const peakTicks = 10;
+/** A lane in which something came so lately keeps a slot: its next message need not wait until somebody looks. */
+const keptTicks = 100;
+/** Of fewer slots, one is too many to keep for what may come. */
+const leastToKeep = 8;
+
+/** How much of a lane's slots is used. `peaks`: the most that were held, by tick, the current one first. */
+type Pressure = { peaks: number[]; idleTicks: number; wasFull: boolean; isFull: boolean; waiting: number };
 
 type OwnUnit = { readonly tag: string; readonly lane: Lane; readonly size: number; held: number; isLive: boolean };
 
@@ -41,7 +48,9 @@ export function createLaneConsumers(options: {
 }): LaneConsumers {
   const { channel, queues, lanes, weights } = options;
   const units = new Map<string, OwnUnit>();
-  const pressure = new Map(lanes.map((lane) => [lane, { peaks: [0], wasFull: false, isFull: false, waiting: 0 }]));
+  const pressure = new Map<Lane, Pressure>(
+    lanes.map((lane) => [lane, { peaks: [0], idleTicks: keptTicks, wasFull: false, isFull: false, waiting: 0 }]),
+  );
   let { capacity } = options;
   let isTaking = false;
   let number = 0;
@@ -65,9 +74,13 @@ export function createLaneConsumers(options: {
       weight: weights[lane],
       units: mine,
       left: heldIn(all) - heldIn(mine),
-      peak: Math.max(...(own?.peaks ?? [0])),
+      peak: Math.max(...(own?.peaks ?? [0]), isKept(own) ? 1 : 0),
       wants: own?.waiting ?? 0,
     };
+  }
+
+  function isKept(own: Pressure | undefined): boolean {
+    return own !== undefined && own.idleTicks < keptTicks && capacity >= leastToKeep;
   }
 
   /** Notes how full the lanes were since the last tick. */
@@ -76,6 +89,7 @@ export function createLaneConsumers(options: {
       const mine = live(lane);
       own.isFull = own.wasFull && heldIn(mine) >= sizeOf(mine) * fullShare;
       own.wasFull = heldIn(mine) >= sizeOf(mine);
+      own.idleTicks = (own.peaks[0] ?? 0) > 0 ? 0 : own.idleTicks + 1;
       own.peaks = [heldIn(mine), ...own.peaks].slice(0, peakTicks);
     }
   }
