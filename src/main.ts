@@ -5,6 +5,7 @@ import { addKeys } from './command-line/keys.ts';
 import { addLoad } from './command-line/load.ts';
 import { parsers } from './command-line/option-parsers.ts';
 import { addPronunciation } from './command-line/pronunciation.ts';
+import { run } from './command-line/run.ts';
 import { addSessions } from './command-line/sessions.ts';
 import { addTools } from './command-line/tools.ts';
 import { addWebhooks } from './command-line/webhooks.ts';
@@ -34,12 +35,19 @@ role('api', 'accept conversations over HTTP, publish and relay them', async (con
 role('worker', 'score conversations from the queue and settle the results', async (config) =>
   (await import('./commands/worker.ts')).runWorker(config),
 );
-role('fleet', 'run one api and WORKER_REPLICAS workers on this machine, restarting any that die', async (config) =>
-  (await import('./commands/fleet.ts')).runFleet(config),
+role(
+  'fleet',
+  'run API_REPLICAS apis and WORKER_REPLICAS workers on this machine, restarting any that die',
+  async (config) => (await import('./commands/fleet.ts')).runFleet(config),
 );
 role('migrate', 'bring the database schema up to date', async (config) =>
   (await import('./commands/migrate.ts')).runMigrate(config),
 );
+
+program
+  .command('restart')
+  .description('have the fleet on this machine restart its members one after the other (as SIGHUP does)')
+  .action(run(async (config) => (await import('./commands/restart.ts')).runRestart(config)));
 
 program
   .command('send')

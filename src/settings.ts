@@ -218,6 +218,10 @@ export const settings = {
     parse: int(1, 5_256_000).default(10_080),
     help: 'How long phonemes are kept; older ones are renewed while they are still used.',
   },
+  API_REPLICAS: {
+    parse: int(1, 64).default(1),
+    help: 'APIs that `afterword fleet` runs on one port. Each has its own pool of database connections.',
+  },
   HOST: { parse: z.string().min(1).default('127.0.0.1'), help: 'Address that the API listens on; 0.0.0.0 for all.' },
   PORT: { parse: int(0, 65_535).default(3000), help: 'Port of the API; 0 picks a free one.' },
   PUBLISHED_HOST: {

@@ -16,7 +16,7 @@ const workload = { workers: 1, concurrency: 50, waitMs: 100 };
 export function fairnessSubjects(ours: Contender): Subject[] {
   return [
     { name: 'without the flood', round: () => quietWaits(ours, 0, {}) },
-    { name: 'with it', round: () => quietWaits(ours, flood, { FAIR_RATE: '600' }) },
+    { name: 'with it', round: () => quietWaits(ours, flood, { FAIR_RATE: '100' }) },
     { name: 'with it, in one lane', round: () => quietWaits(ours, flood, {}) },
   ];
 }

@@ -6,6 +6,7 @@ import { type Config, configurationDigest } from '../config.ts';
 import { contractRouter } from '../contract/index.ts';
 import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
 import { PipelineError } from '../event/fault.ts';
+import { sharesPort } from '../fleet/index.ts';
 import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/index.ts';
 import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
@@ -65,7 +66,7 @@ import { webhookRouter } from '../webhooks/index.ts';
 /** The API: accepts, publishes, relays and reports. Runs until it is told to stop, then drains. */
 export async function runApi(config: Config): Promise<void> {
   const log = processLogger(config, 'api');
-  const stop = createStop(log);
+  const stop = createStop(log, sharesPort);
   logStart(config, log);
 
   await using stack = new AsyncDisposableStack();
@@ -289,8 +290,10 @@ export async function runApi(config: Config): Promise<void> {
   log.info({ reason: String(stop.signal.reason) }, 'draining');
   void membership.beat();
   const drained = new Promise((resolve) => server.close(resolve));
-  // Keep-alive connections become idle again after their last answer, so they are swept until none is left.
-  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  // Keep-alive connections become idle again after their last answer, so they are swept until none is left. Where
+  // others go on at the same address, a client that is about to use one must not find it closed.
+  const sweepFrom = performance.now() + (sharesPort ? Math.min(politeMs, config.drainMs / 2) : 0);
+  const sweep = setInterval(() => performance.now() >= sweepFrom && server.closeIdleConnections(), 50);
   // Long waits for a status end with the drain; accepts in progress need milliseconds.
   if (!(await settlesWithin(drained, config.drainMs))) server.closeAllConnections();
   clearInterval(sweep);
@@ -310,6 +313,9 @@ async function openSessions(
   const { startSessions } = await import('../start/sessions.ts');
   return stack.adopt(await startSessions({ ...config, redisUrl }, parts), (s) => s.close(config.drainMs));
 }
+
+/** How long clients may use their connections once more, to be told that it was the last time. */
+const politeMs = 2_000;
 
 /** Of any length: their lines have the limit. */
 const longBodies = ['/v1/conversations/end/batch'];

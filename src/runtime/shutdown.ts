@@ -6,8 +6,10 @@ import type { Logger } from './log.ts';
  * The first SIGTERM or SIGINT aborts it, and the caller drains. A second one ends the process at once with exit code
  * 128 + signal number, as shells report it. A process started with an IPC channel (by `afterword fleet`) also drains
  * when its parent is gone, so that no orphan keeps consuming.
+ *
+ * @param leavesSigint  to its parent, which gets it as well and passes it on as a SIGTERM.
  */
-export function createStop(log: Logger): AbortController {
+export function createStop(log: Logger, leavesSigint = false): AbortController {
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) {
@@ -17,7 +19,7 @@ export function createStop(log: Logger): AbortController {
     controller.abort(signal);
   };
   process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  process.on('SIGINT', leavesSigint ? () => {} : onSignal);
   if (process.channel) {
     process.once('disconnect', () => controller.abort('parent gone'));
     // The channel only tells us whether the parent lives; it must not keep a drained process alive.

@@ -112,12 +112,18 @@ export function schemaIsOld(): StartError {
 /** Warns when the fleet may open more connections than the server admits. */
 async function checkConnectionBudget(config: Config, store: Store, log: Logger): Promise<void> {
   const admitted = await maxConnections(store, statementDeadlineMs);
-  const needed = (config.workerReplicas + 1) * config.databasePoolSize;
+  const needed = (config.workerReplicas + config.apiReplicas) * config.databasePoolSize;
   if (needed > admitted) {
     log.warn(
-      { needed, admitted, replicas: config.workerReplicas, pool: config.databasePoolSize },
-      '1 api + WORKER_REPLICAS workers with DATABASE_POOL_SIZE connections each may exceed max_connections: ' +
-        'lower DATABASE_POOL_SIZE or raise max_connections',
+      {
+        needed,
+        admitted,
+        replicas: config.workerReplicas,
+        apis: config.apiReplicas,
+        pool: config.databasePoolSize,
+      },
+      'API_REPLICAS apis and WORKER_REPLICAS workers, with DATABASE_POOL_SIZE connections each, may exceed ' +
+        'max_connections: lower DATABASE_POOL_SIZE or raise max_connections',
     );
   }
 }

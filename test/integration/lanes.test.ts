@@ -182,7 +182,7 @@ test('who sends too much goes to the low lane, and is refused nothing; others st
   expect(await fair.stop()).toBe(0);
 });
 
-test('a lane can be changed in the prefetch while it is at work', async () => {
+test('the prefetch can be changed while lanes are at work', async () => {
   await postAll(api.url, many(60, { priority: 'low', ...waiting(100) }));
   const { worker, details } = await startWorker();
   await waitFor(async () =>

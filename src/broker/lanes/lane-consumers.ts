@@ -57,6 +57,8 @@ export function createLaneConsumers(options: {
   let turn = 0;
   let settledTicks = 0;
   let timer: NodeJS.Timeout | null = null;
+  /** One at a time: a broker that is slow to answer must not find a hundred questions. */
+  let isLooking = false;
   let asking: Channel | null = null;
   /** Changes, one after the other. */
   let last: Promise<void> = Promise.resolve();
@@ -152,12 +154,21 @@ export function createLaneConsumers(options: {
 
   function tick(): void {
     measure();
-    // A channel that closes meanwhile is noticed where channels are.
+    if (isLooking) return;
+    isLooking = true;
     inOrder(async () => {
       if (!isTaking) return;
       await askForLengths();
       await rearrange();
-    }).catch(() => {});
+    })
+      .catch((error: unknown) => {
+        // A queue that is gone and has no consumer here that could be told. A channel that closes meanwhile is noticed
+        // where channels are.
+        if ((error as { code?: unknown }).code === 404) options.onMessage(null);
+      })
+      .finally(() => {
+        isLooking = false;
+      });
   }
 
   return {
