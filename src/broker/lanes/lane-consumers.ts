@@ -19,8 +19,6 @@ export type LaneSlots = { readonly lane: Lane; readonly slots: number; readonly 
 const tickMs = 100;
 /** How long a lane is served if there are fewer slots than lanes that want some. */
 const turnMs = 1_000;
-/** A lane is full if this share of its slots is in use: between an ack and the next delivery, one is not. */
-const fullShare = 0.75;
 const peakTicks = 10;
 /** A lane in which something came so lately keeps a slot: its next message need not wait until somebody looks. */
 const keptTicks = 100;
@@ -89,7 +87,8 @@ export function createLaneConsumers(options: {
   function measure(): void {
     for (const [lane, own] of pressure) {
       const mine = live(lane);
-      own.isFull = own.wasFull && heldIn(mine) >= sizeOf(mine) * fullShare;
+      // At any moment since: a quick scorer's worker is empty half of the time, between two batches.
+      own.isFull = own.wasFull;
       own.wasFull = heldIn(mine) >= sizeOf(mine);
       own.idleTicks = (own.peaks[0] ?? 0) > 0 ? 0 : own.idleTicks + 1;
       own.peaks = [heldIn(mine), ...own.peaks].slice(0, peakTicks);
