@@ -2,7 +2,7 @@ import type { Lane } from '../../event/lane.ts';
 import { shareOut } from './share-out.ts';
 
 /** A consumer on a lane's queue. Its size is its prefetch, which cannot be changed while it lives. */
-export type Unit = { readonly tag: string; readonly size: number; readonly held: number };
+type Unit = { readonly tag: string; readonly size: number; readonly held: number };
 
 /** What a lane has, and what it wants. Slots are deliveries that this worker may hold. */
 export type LaneState = {
