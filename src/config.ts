@@ -157,6 +157,7 @@ function toConfig(e: z.output<typeof environment>) {
     workerLanes: e.WORKER_LANES,
     laneRules: e.LANE_RULES,
     fairRate: e.FAIR_RATE,
+    scheduleMaxMs: e.SCHEDULE_MAX_DAYS * 86_400_000,
     workerReplicas: e.WORKER_REPLICAS,
     scoringThreads: e.SCORING_THREADS ?? Math.min(availableParallelism(), e.MESSAGE_CONCURRENCY_PER_WORKER),
     scoringThreadMemoryMb: e.SCORING_THREAD_MEMORY_MB,

@@ -58,6 +58,10 @@ export const settings = {
       'Lanes of conversations that come without a priority, by bot_type, bot_id or agent_tag: ' +
       'bot_type=STORY:low,bot_id=exam-*:high. The first that matches counts. Default: none.',
   },
+  SCHEDULE_MAX_DAYS: {
+    parse: int(1, 3_650).default(30),
+    help: 'How far ahead a conversation may be scheduled with `process_after`.',
+  },
   FAIR_RATE: {
     parse: int(0, 100_000_000).default(0),
     help: 'Conversations of a user, or of an API key, per minute; those beyond it go to the low lane. 0: no limit.',

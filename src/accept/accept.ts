@@ -11,7 +11,8 @@ import { requestDigest } from './digest.ts';
 import type { Stored, StoreEvents } from './ports.ts';
 import type { ConversationRequest } from './request.ts';
 
-type Accepted = { readonly eventId: EventId; readonly replayed: boolean };
+/** `processAfter`: what is scheduled now; null: it is scored at once, or was accepted before. */
+type Accepted = { readonly eventId: EventId; readonly replayed: boolean; readonly processAfter: Date | null };
 
 export type Acceptor = {
   /**
@@ -48,6 +49,8 @@ export function createAcceptor(options: {
   readonly deadlineMs: number;
   readonly maxBatchesInFlight: number;
   readonly laneRules: readonly LaneRule[];
+  /** How far ahead a conversation may be scheduled. */
+  readonly maxAheadMs: number;
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
     name: 'accept',
@@ -61,7 +64,7 @@ export function createAcceptor(options: {
   return {
     async accept(request, { isNoisy } = { isNoisy: false }) {
       const { lane, why } = chooseLane(request, options.laneRules, isNoisy);
-      const event = toNewEvent(request, lane);
+      const event = toNewEvent(request, lane, scheduledFor(request.processAfter, options.maxAheadMs));
       const began = performance.now();
       const stored = await spans.accept.around(event, () =>
         group.submit(event, options.deadlineMs).catch((error: unknown) => {
@@ -72,10 +75,11 @@ export function createAcceptor(options: {
       switch (stored.kind) {
         case 'new':
           telemetry.laned.tell({ lane, why });
-          options.publish(event);
-          return { eventId: stored.eventId, replayed: false };
+          // What is scheduled is published by a relay when it is due.
+          if (event.processAfter === null) options.publish(event);
+          return { eventId: stored.eventId, replayed: false, processAfter: event.processAfter };
         case 'replay':
-          return { eventId: stored.eventId, replayed: true };
+          return { eventId: stored.eventId, replayed: true, processAfter: null };
         case 'conflict':
           throw new Problem(
             409,
@@ -94,18 +98,35 @@ function bytesOf({ logJson, metadataJson }: NewEvent): number {
 }
 
 /** `traceparent`: null until a listener has set it. */
-function toNewEvent(request: ConversationRequest, lane: Lane): NewEvent & { traceparent: string | null } {
+function toNewEvent(
+  request: ConversationRequest,
+  lane: Lane,
+  processAfter: Date | null,
+): NewEvent & { traceparent: string | null } {
   const { turns, metadata, priority: _, ...fields } = request;
   const logJson = JSON.stringify(turns);
   return {
     ...fields,
-    eventId: newEventId(),
+    processAfter,
+    eventId: newEventId(processAfter?.getTime()),
     logJson,
     metadataJson: metadata === null ? null : JSON.stringify(metadata),
     digest: requestDigest(request, logJson),
     traceparent: null,
     lane,
   };
+}
+
+/** Null: at once, also for a time that has passed. @throws {Problem} 422 if it is too far ahead. */
+function scheduledFor(wanted: Date | null, maxAheadMs: number): Date | null {
+  const aheadMs = wanted === null ? 0 : wanted.getTime() - Date.now();
+  if (aheadMs > maxAheadMs) {
+    const detail = `must not be more than ${Math.round(maxAheadMs / 86_400_000)} days ahead`;
+    throw new Problem(422, 'invalid_request', 'the body has 1 error', {
+      errors: [{ pointer: '/process_after', detail }],
+    });
+  }
+  return aheadMs > 0 ? wanted : null;
 }
 
 /** A row that passed our checks and that the database still refuses is the caller's error. */

@@ -27,6 +27,9 @@ const conversation = conversationBody
     priority: conversationBody.shape.priority.meta({
       description: 'Its lane. Default: as the service is configured, or normal.',
     }),
+    process_after: conversationBody.shape.process_after.meta({
+      description: 'Accepted now, scored at this time or soon after; at most SCHEDULE_MAX_DAYS (30) ahead.',
+    }),
   })
   .meta({ id: 'ConversationEnd' });
 

@@ -19,6 +19,8 @@ export type ConversationRequest = {
   readonly metadata: Readonly<Record<string, unknown>> | null;
   /** The lane that the caller asks for; null: none. Not part of what makes two requests the same. */
   readonly priority: Lane | null;
+  /** Not to be scored before; null: at once. The same goes for it. */
+  readonly processAfter: Date | null;
 };
 
 export const maxLogItems = 2_000;
@@ -71,6 +73,7 @@ export const conversationBody = z.object(
     conversation_logs: items.nullish(),
     metadata: metadata.nullish(),
     priority: z.enum(lanes, `must be ${lanes.join(', ')}`).nullish(),
+    process_after: time.nullish(),
   },
   'must be an object',
 );
@@ -123,6 +126,7 @@ export function parseConversationRequest(raw: unknown): ConversationRequest {
     turns: log.turns,
     metadata: b.metadata ?? null,
     priority: b.priority ?? null,
+    processAfter: b.process_after ?? null,
   };
 }
 

@@ -8,7 +8,9 @@ import { parseConversationRequest, toConversation } from './request.ts';
 import { presentTaken, type Take } from './take.ts';
 
 /** Seconds after which it is worth asking for the status. */
-const retryAfterSeconds = '1';
+function secondsUntil(processAfter: Date | null): number {
+  return processAfter === null ? 1 : Math.max(1, Math.ceil((processAfter.getTime() - Date.now()) / 1_000));
+}
 
 /** `POST /v1/conversations/end`, many of them at once, and the dry run `POST /v1/conversations/score`. */
 export function acceptRouter(options: {
@@ -34,7 +36,7 @@ export function acceptRouter(options: {
     response.statusCode = 202;
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
     response.setHeader('Location', `/v1/conversations/${encodeURIComponent(taken.conversationId)}`);
-    response.setHeader('Retry-After', retryAfterSeconds);
+    response.setHeader('Retry-After', String(secondsUntil(taken.processAfter ?? null)));
     if (taken.replayed) response.setHeader('Idempotency-Replayed', 'true');
     response.end(`${JSON.stringify(presentTaken(taken))}\n`);
   });

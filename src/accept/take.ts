@@ -3,7 +3,13 @@ import type { Acceptor } from './accept.ts';
 import { parseConversationRequest } from './request.ts';
 
 /** An accepted conversation, or the end of a live session. */
-export type Taken = { readonly conversationId: string; readonly eventId: string; readonly replayed: boolean };
+export type Taken = {
+  readonly conversationId: string;
+  readonly eventId: string;
+  readonly replayed: boolean;
+  /** When it is scored, if that is later. */
+  readonly processAfter?: Date | null;
+};
 
 /** A body with `session_id` in place of a log: the conversation is the one that the session holds. */
 export type SessionEnd = Readonly<Record<string, unknown>> & { readonly session_id: unknown };

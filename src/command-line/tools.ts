@@ -155,6 +155,16 @@ function addEvents(events: Command): void {
       ),
     );
   events
+    .command('run-now')
+    .description('have an open event scored at once, whatever it waits for: a schedule, or a retry')
+    .argument('<id>', 'event id or conversation id')
+    .option('--json', 'print JSON', false)
+    .action(
+      runWith(async (config, id: string, options: Json) =>
+        (await import('../commands/events.ts')).runEventsRunNow(config, id, options),
+      ),
+    );
+  events
     .command('republish')
     .description('make open events due at once: after a broker lost its data, or to run waiting retries now')
     .addOption(durationOption('--older-than <duration>', 'only events accepted longer ago', '10m'))

@@ -102,6 +102,7 @@ export async function runApi(config: Config): Promise<void> {
     deadlineMs: config.acceptDeadlineMs,
     maxBatchesInFlight: acceptBatches(config),
     laneRules: config.laneRules,
+    maxAheadMs: config.scheduleMaxMs,
   });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   let analysers: ReturnType<typeof openAnalysers> | null = null;

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import { type EventId, type EventRef, type EventStatus, firstEventIdAt, parseEventId } from '../event/event.ts';
+import { type EventId, type EventRef, type EventStatus, firstEventIdAt, isOpen, parseEventId } from '../event/event.ts';
 import { faultOf } from '../event/fault.ts';
 import type { EventView } from '../report/index.ts';
 import { presentEvent } from '../report/index.ts';
@@ -12,6 +12,7 @@ import {
   findEvent,
   findText,
   listEvents,
+  makeDue,
   noteAction,
   republishOpen,
   retryEvent,
@@ -170,6 +171,25 @@ export async function runEventsSkip(
       },
     ),
   );
+}
+
+export async function runEventsRunNow(
+  config: Config,
+  id: string,
+  options: { readonly json: boolean },
+): Promise<number> {
+  return withEvent(config, id, async (store, row) => {
+    if (!isOpen(row.status)) {
+      process.stderr.write(`afterword: only open events are run; ${plain(row.conversation_id)} is ${row.status}\n`);
+      return exitCodes.failed;
+    }
+    const eventId = row.event_id as EventId;
+    await makeDue(store, eventId, deadlineMs);
+    await noteAction(store, { actor: operatorName(), kind: 'run-now', target: eventId, value: null }, deadlineMs);
+    if (options.json) printJson({ conversation_id: row.conversation_id, event_id: row.event_id, status: row.status });
+    else printLine(`${plain(row.conversation_id)} is due now; the fleet publishes it`);
+    return exitCodes.ok;
+  });
 }
 
 /** @param olderThan  milliseconds since the event was accepted. */

@@ -1,7 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Lane } from './lane.ts';
 
-/** Identifies one accepted conversation. The API makes the id (UUIDv7), and it never changes. */
+/**
+ * Identifies one accepted conversation. The API makes the id (UUIDv7), and it never changes. Its time is when the event
+ * is to be scored first: when it was accepted, or a later time that the caller asked for. So whatever looks for the
+ * oldest event, or for all up to now, never meets those that are scheduled, however many there are.
+ */
 export type EventId = string & { readonly __brand: 'EventId' };
 
 /**
@@ -34,6 +38,8 @@ export type NewEvent = {
   /** Of the request that it came with (W3C Trace Context); null without traces. */
   readonly traceparent: string | null;
   readonly lane: Lane;
+  /** Not to be scored before; null: at once. */
+  readonly processAfter: Date | null;
 };
 
 /** What a message says about an event: only ids. */
@@ -45,9 +51,10 @@ export type EventRef = { readonly eventId: EventId } | { readonly conversationId
 /**
  * Makes a UUIDv7 (RFC 9562): the time in milliseconds, then the random bits of a version 4, which Node precomputes. Ids
  * from the same millisecond have no order.
+ * @param at  milliseconds since the epoch.
  */
-export function newEventId(): EventId {
-  const time = Date.now().toString(16).padStart(12, '0');
+export function newEventId(at = Date.now()): EventId {
+  const time = at.toString(16).padStart(12, '0');
   return `${time.slice(0, 8)}-${time.slice(8)}-7${randomUUID().slice(15)}` as EventId;
 }
 
@@ -57,7 +64,7 @@ export function firstEventIdAt(time: Date): EventId {
   return `${digits.slice(0, 8)}-${digits.slice(8)}-0000-0000-000000000000` as EventId;
 }
 
-/** When an event was accepted, by its API's clock: milliseconds since the epoch. Null for ids that are not UUIDv7. */
+/** The time of an id, by its API's clock: milliseconds since the epoch. Null for ids that are not UUIDv7. */
 export function timeOfEventId(id: EventId): number | null {
   return id[14] === '7' ? Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) : null;
 }

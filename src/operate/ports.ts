@@ -25,6 +25,7 @@ type ActionKind =
   | 'retry-failed'
   | 'skip'
   | 'republish'
+  | 'run-now'
   | 'purge'
   | 'key-create'
   | 'key-rotate'

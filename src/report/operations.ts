@@ -25,6 +25,7 @@ const conversationStatus = z
     created_at: time,
     updated_at: time,
     processed_at: time.nullable(),
+    process_after: time.nullable().meta({ description: 'When it was scheduled for; null: at once.' }),
     next_attempt_at: time.nullable(),
     processing: z.object({ attempt_started_at: time.nullable(), worker: z.string().nullable() }).nullable(),
     error: z

@@ -1,4 +1,8 @@
+import { type EventId, timeOfEventId } from '../event/event.ts';
 import type { EventView, FriendshipView, TextView } from './ports.ts';
+
+/** The id has the clock of the API, and the row that of the database. */
+const clocksApartMs = 1_000;
 
 /** What an answer may include in addition to the event. */
 export type Part = 'log' | 'metadata';
@@ -21,6 +25,7 @@ export function presentEvent(row: EventView, parts: readonly Part[] = [], text: 
     created_at: row.created_at,
     updated_at: row.updated_at,
     processed_at: row.processed_at,
+    process_after: scheduledFor(row),
     next_attempt_at: row.next_attempt_at,
     processing: row.status === 'PROCESSING' ? { attempt_started_at: row.attempt_started_at, worker: row.worker } : null,
     error: row.error_code === null ? null : { code: row.error_code, details: row.error_details },
@@ -35,6 +40,12 @@ export function presentEvent(row: EventView, parts: readonly Part[] = [], text: 
     ...(parts.includes('log') && { conversation_log: parsed(text?.conversation_log) }),
     ...(parts.includes('metadata') && { metadata: parsed(text?.metadata) }),
   };
+}
+
+/** The time of its id, if that is not the time at which it was accepted; null: it was not scheduled. */
+function scheduledFor({ event_id, created_at }: EventView): Date | null {
+  const at = timeOfEventId(event_id as EventId);
+  return at !== null && at - created_at.getTime() > clocksApartMs ? new Date(at) : null;
 }
 
 function parsed(json: string | null | undefined): unknown {

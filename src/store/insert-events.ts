@@ -156,6 +156,6 @@ function values(events: readonly NewEvent[], graceMs: number): unknown[] {
     e.digest,
     e.traceparent,
     e.lane,
-    graceMs * 1_000,
+    1_000 * (e.processAfter === null ? graceMs : Math.max(0, e.processAfter.getTime() - Date.now())),
   ]);
 }

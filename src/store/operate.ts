@@ -1,4 +1,4 @@
-import type { EventId, EventStatus } from '../event/event.ts';
+import { type EventId, type EventStatus, firstEventIdAt } from '../event/event.ts';
 import type { Operated } from '../operate/ports.ts';
 import { recordAction } from './actions.ts';
 import { type Connection, inTransaction, withConnection } from './connection.ts';
@@ -136,8 +136,9 @@ export async function republishOpen(
   return withConnection(store, options.deadlineMs, async (connection) => {
     const rows = await connection.query<{ event_id: EventId }[]>(
       `SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_status)
-       WHERE status = ? AND event_id > ? AND created_at <= ? ORDER BY event_id LIMIT ?`,
-      [options.status, options.after ?? '', options.before, options.limit],
+       WHERE status = ? AND event_id > ? AND event_id < ? AND created_at <= ? ORDER BY event_id LIMIT ?`,
+      // What is scheduled for later stays so.
+      [options.status, options.after ?? '', firstEventIdAt(new Date()), options.before, options.limit],
     );
     if (rows.length === 0) return { made: 0, next: null };
     // In primary key order, as settling locks them.

@@ -17,6 +17,7 @@ export function newEvent(n: number): NewEvent {
     metadataJson: null,
     traceparent: null,
     lane: 'normal',
+    processAfter: null,
     digest: Buffer.alloc(32, n),
   };
 }
