@@ -296,8 +296,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
         'lost events and waiting retries could not be told apart',
     );
   }
-  if (e.METRICS_PORT > 0 && e.METRICS_PORT + e.WORKER_REPLICAS + 1 > 65_535)
-    problems.push('METRICS_PORT leaves no ports after it for WORKER_REPLICAS members: choose a lower one');
+  if (e.METRICS_PORT > 0 && e.METRICS_PORT + e.WORKER_REPLICAS + e.API_REPLICAS > 65_535)
+    problems.push('METRICS_PORT leaves no ports after it for the members of a fleet: choose a lower one');
   if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');
   if ((e.SCORING_THREADS ?? 1) > e.MESSAGE_CONCURRENCY_PER_WORKER) {
     problems.push('SCORING_THREADS must not be above MESSAGE_CONCURRENCY_PER_WORKER: the rest would never have work');

@@ -46,7 +46,9 @@ role('migrate', 'bring the database schema up to date', async (config) =>
 
 program
   .command('restart')
-  .description('have the fleet on this machine restart its members one after the other (as SIGHUP does)')
+  .description(
+    'have the fleet on this machine restart its members one after the other (as SIGHUP does to one without a terminal)',
+  )
   .action(run(async (config) => (await import('./commands/restart.ts')).runRestart(config)));
 
 program

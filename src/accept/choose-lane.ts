@@ -15,11 +15,12 @@ export function chooseLane(
 ): Choice {
   if (isNoisy) return { lane: 'low', why: 'noisy' };
   if (request.priority !== null) return { lane: request.priority, why: 'asked' };
-  const values = { bot_type: request.botType, bot_id: request.botId, agent_tag: request.topicId ?? '' };
+  const values = { bot_type: request.botType, bot_id: request.botId, agent_tag: request.topicId };
   const rule = rules.find(({ field, value }) => matches(values[field], value));
   return rule === undefined ? { lane: 'normal', why: 'default' } : { lane: rule.lane, why: 'rule' };
 }
 
-function matches(text: string, value: string): boolean {
+function matches(text: string | null, value: string): boolean {
+  if (text === null) return false;
   return value.endsWith('*') ? text.startsWith(value.slice(0, -1)) : text === value;
 }

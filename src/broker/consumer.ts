@@ -121,8 +121,8 @@ export function createConsumer(options: {
     }
     // Before the broker's answer: a delivery may arrive in the same packet.
     state = { kind: 'consuming', session };
-    await session.lanes.begin();
     await session.lanes.setCapacity(prefetch); // which may have been changed meanwhile
+    await session.lanes.begin();
   }
 
   /** A channel that closes meanwhile is noticed where channels are. */

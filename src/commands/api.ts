@@ -1,3 +1,4 @@
+import { Server as NetServer } from 'node:net';
 import { type Response, Router } from 'express';
 import { acceptRouter, createAcceptor, createTake, maxBatches } from '../accept/index.ts';
 import type { Limits } from '../access/index.ts';
@@ -290,7 +291,8 @@ export async function runApi(config: Config): Promise<void> {
   await aborted(stop.signal);
   log.info({ reason: String(stop.signal.reason) }, 'draining');
   void membership.beat();
-  const drained = new Promise((resolve) => server.close(resolve));
+  // Only the port: `http.Server` would also close idle connections at once.
+  const drained = new Promise((resolve) => NetServer.prototype.close.call(server, resolve));
   // Keep-alive connections become idle again after their last answer, so they are swept until none is left. Where
   // others go on at the same address, a client that is about to use one must not find it closed.
   const sweepFrom = performance.now() + (sharesPort ? Math.min(politeMs, config.drainMs / 2) : 0);

@@ -52,7 +52,7 @@ export async function runFleet(given: Config): Promise<void> {
     }),
   );
   const removePidFile = writePidFile(config.port);
-  const restarting = restartOnHangup(members, until, log);
+  const restarting = restartOnWish(members, stop, until, log);
   await aborted(until);
   await Promise.all([restarting, ...members.map(({ ended }) => ended)]);
   removePidFile();
@@ -65,10 +65,20 @@ function namesOf(role: 'api' | 'worker', replicas: number, isNumbered = replicas
   return isNumbered ? Array.from({ length: replicas }, (_, i) => `${role}-${i + 1}`) : [role];
 }
 
-/** On SIGHUP, one member after the other: the rest of the fleet goes on. What comes meanwhile begins it once more. */
-async function restartOnHangup(members: readonly Supervised[], until: AbortSignal, log: Logger): Promise<void> {
+/**
+ * On SIGUSR2 (`afterword restart`) or SIGHUP, one member after the other: the rest of the fleet goes on. What comes
+ * meanwhile begins it once more. A terminal that is closed sends SIGHUP, too: then the fleet ends with it.
+ */
+async function restartOnWish(
+  members: readonly Supervised[],
+  stop: AbortController,
+  until: AbortSignal,
+  log: Logger,
+): Promise<void> {
   let wish = Promise.withResolvers<void>();
-  process.on('SIGHUP', () => wish.resolve());
+  const isAtTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  process.on('SIGUSR2', () => wish.resolve());
+  process.on('SIGHUP', () => (isAtTerminal ? stop.abort('SIGHUP') : wish.resolve()));
   while (!until.aborted) {
     await Promise.race([wish.promise, aborted(until)]);
     wish = Promise.withResolvers();

@@ -12,7 +12,7 @@ export function runRestart(config: Config): number {
     );
     return exitCodes.failed;
   }
-  process.kill(pid, 'SIGHUP');
+  process.kill(pid, 'SIGUSR2');
   printLine(`the fleet (process ${pid}) restarts its members, one after the other; its log says when it is done`);
   return exitCodes.ok;
 }

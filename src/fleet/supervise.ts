@@ -6,6 +6,8 @@ import { createBackoff, pause, settlesWithin } from '../runtime/wait.ts';
 
 /** A member that ran this long before it died is restarted with the shortest delay. */
 const stableMs = 30_000;
+/** How long a restart may take before it is said. */
+const patienceMs = 60_000;
 /** After the drain, to close. */
 const closeMs = 10_000;
 
@@ -34,16 +36,26 @@ export function supervise(
 ): Supervised {
   const { log, until } = options;
   let wish = Promise.withResolvers<void>();
-  let isReady = Promise.withResolvers<void>();
+  /** Those who wait for a restart: for one that has not begun, and for the process that is starting. */
+  let asked: PromiseWithResolvers<void> | null = null;
+  let starting: PromiseWithResolvers<void> | null = null;
 
   async function run(): Promise<void> {
     const backoff = createBackoff(500, 30_000);
     let wasReady = false;
     while (!until.aborted) {
       const startedAt = performance.now();
+      // It may have died by itself meanwhile: the process that begins now is the one that was asked for.
+      if (asked !== null) {
+        starting = asked;
+        asked = null;
+        wish = Promise.withResolvers();
+      }
+      const mine = starting;
       const child = options.start((message) => {
         wasReady = true;
-        isReady.resolve();
+        mine?.resolve();
+        if (starting === mine) starting = null;
         options.onReady(message);
       });
       const ended = new Promise<string>((resolve) => {
@@ -53,7 +65,6 @@ export function supervise(
       const how = await Promise.race([ended, aborted(until), wish.promise]);
       if (how === undefined) {
         await drain(child, ended);
-        wish = Promise.withResolvers();
         continue;
       }
       if (until.aborted) return;
@@ -83,9 +94,11 @@ export function supervise(
     name,
     ended: run(),
     async restart() {
-      isReady = Promise.withResolvers();
+      asked ??= Promise.withResolvers();
+      const { promise } = asked;
       wish.resolve();
-      await Promise.race([isReady.promise, aborted(until)]);
+      while (!(await settlesWithin(Promise.race([promise, aborted(until)]), patienceMs)))
+        log.warn({ member: name }, 'is not ready again yet; the others wait for it');
     },
   };
 }

@@ -1,8 +1,7 @@
-import { type Lane, lanes } from '../event/lane.ts';
 import type { Logger } from '../runtime/log.ts';
 import { telemetry } from '../runtime/telemetry.ts';
 import { pause } from '../runtime/wait.ts';
-import type { CountQueue, MakeLostDue, QueueCounts } from './ports.ts';
+import type { CountQueues, MakeLostDue, QueueCounts } from './ports.ts';
 
 const batch = 1_000;
 /** Checks per `lostAfterMs`. */
@@ -18,26 +17,27 @@ const emptyForMs = 5_000;
  * after `REPUBLISH_AFTER_MS`.
  *
  * An event that was published longer ago than `lostAfterMs` and is still open is in the queue, or held by a worker,
- * which marks its row, or lost. So once the queue of its lane has been empty for a while, an old event that no worker
- * holds is lost, and is made due. A backlog is never taken for lost, however long and slow, because its queue is not
- * empty.
+ * which marks its row, or lost. So once the queues of all lanes have been empty for a while, an old event that no
+ * worker holds is lost, and is made due. A backlog is never taken for lost, however long and slow, because its queue is
+ * not empty. (Lane by lane would be sooner, and would read the whole backlog of one lane to look for what another has
+ * lost.)
  */
 export async function findLost(options: {
-  readonly countQueue: CountQueue;
+  readonly countQueues: CountQueues;
   readonly makeLostDue: MakeLostDue;
   readonly lostAfterMs: number;
   readonly log: Logger;
   readonly stop: AbortSignal;
 }): Promise<void> {
   const { log, stop } = options;
-  const isSurelyEmpty = new Map(lanes.map((lane) => [lane, createEmptinessJudge(options.lostAfterMs)]));
+  const isSurelyEmpty = createEmptinessJudge(options.lostAfterMs);
 
   /** In batches, so that no statement holds many rows. @returns how many. */
-  async function makeAllDue(lane: Lane): Promise<number> {
+  async function makeAllDue(): Promise<number> {
     let found = 0;
     let made: number;
     do {
-      made = await options.makeLostDue(lane, batch);
+      made = await options.makeLostDue(batch);
       found += made;
     } while (made === batch && !stop.aborted);
     return found;
@@ -46,20 +46,18 @@ export async function findLost(options: {
   while (!stop.aborted) {
     await pause((options.lostAfterMs / looksPerTerm) * (0.75 + Math.random() / 2), stop);
     if (stop.aborted) return;
-    for (const [lane, judge] of isSurelyEmpty) {
-      try {
-        if (!judge(await options.countQueue(lane), performance.now())) continue;
-        const found = await makeAllDue(lane);
-        if (found > 0) telemetry.foundLost.tell({ events: found });
-        if (found > 0)
-          log.warn(
-            { events: found, lane },
-            'published, still open, and the queue is empty: the broker lost these events; publishing them again',
-          );
-      } catch (error) {
-        judge(null, performance.now()); // start over: earlier counts say nothing about a broker that comes back
-        log.debug({ err: error, lane }, 'cannot look for lost events now');
-      }
+    try {
+      if (!isSurelyEmpty(await options.countQueues(), performance.now())) continue;
+      const found = await makeAllDue();
+      if (found > 0) telemetry.foundLost.tell({ events: found });
+      if (found > 0)
+        log.warn(
+          { events: found },
+          'published, still open, and the queues are empty: the broker lost these events; publishing them again',
+        );
+    } catch (error) {
+      isSurelyEmpty(null, performance.now()); // start over: earlier counts say nothing about a broker that comes back
+      log.debug({ err: error }, 'cannot look for lost events now');
     }
   }
 }

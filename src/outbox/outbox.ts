@@ -5,7 +5,7 @@ import { createConfirmMarks } from './confirm-marks.ts';
 import { findLost } from './find-lost.ts';
 import type {
   ClaimDue,
-  CountQueue,
+  CountQueues,
   ExtendDue,
   MakeLostDue,
   Postpone,
@@ -34,7 +34,7 @@ export function createOutbox(options: {
   readonly storeMarks: StoreMarks;
   readonly extendDue: ExtendDue;
   readonly postpone: Postpone;
-  readonly countQueue: CountQueue;
+  readonly countQueues: CountQueues;
   readonly makeLostDue: MakeLostDue;
   readonly graceMs: number;
   readonly intervalMs: number;

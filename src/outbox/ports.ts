@@ -40,13 +40,13 @@ export type StoreMarks = (publications: readonly Publication[]) => Promise<Moved
 export type ExtendDue = (publications: readonly Publication[]) => Promise<Moved>;
 /** Makes claimed events due as late as a confirm would. */
 export type Postpone = (publications: readonly Publication[]) => Promise<void>;
-/** Makes up to `limit` events of a lane due that were published long ago and that no worker holds. Says how many. */
-export type MakeLostDue = (lane: Lane, limit: number) => Promise<number>;
+/** Makes up to `limit` events due that were published long ago and that no worker holds. Resolves with how many. */
+export type MakeLostDue = (limit: number) => Promise<number>;
 
 /** Resolves when the broker has the message; rejects (transient) at once when it cannot take it. */
 export type PublishMessage = (message: Message, lane: Lane) => Promise<void>;
 
 /** `messages`: those that are ready in the queue, without those that were delivered and not yet acknowledged. */
 export type QueueCounts = { readonly messages: number; readonly consumers: number };
-/** The broker's counts for the queue of a lane; null if it cannot be asked now. */
-export type CountQueue = (lane: Lane) => Promise<QueueCounts | null>;
+/** The broker's counts for the queues of all lanes together; null if it cannot be asked now. */
+export type CountQueues = () => Promise<QueueCounts | null>;

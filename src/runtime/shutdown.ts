@@ -7,9 +7,9 @@ import type { Logger } from './log.ts';
  * 128 + signal number, as shells report it. A process started with an IPC channel (by `afterword fleet`) also drains
  * when its parent is gone, so that no orphan keeps consuming.
  *
- * @param leavesSigint  to its parent, which gets it as well and passes it on as a SIGTERM.
+ * @param isInGroup  of its parent, which gets what a terminal sends to both, and passes it on as a SIGTERM.
  */
-export function createStop(log: Logger, leavesSigint = false): AbortController {
+export function createStop(log: Logger, isInGroup = false): AbortController {
   const controller = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) {
@@ -19,7 +19,8 @@ export function createStop(log: Logger, leavesSigint = false): AbortController {
     controller.abort(signal);
   };
   process.on('SIGTERM', onSignal);
-  process.on('SIGINT', leavesSigint ? () => {} : onSignal);
+  process.on('SIGINT', isInGroup ? () => {} : onSignal);
+  if (isInGroup) process.on('SIGHUP', () => {});
   if (process.channel) {
     process.once('disconnect', () => controller.abort('parent gone'));
     // The channel only tells us whether the parent lives; it must not keep a drained process alive.

@@ -28,3 +28,15 @@ export async function countQueues(publisher: Publisher) {
     ? null
     : counts.map(({ queue, count }) => ({ queue, messages: count?.messages ?? 0, consumers: count?.consumers ?? 0 }));
 }
+
+/** Of all lanes together; null if the broker cannot be asked now. */
+export async function countTogether(publisher: Publisher): Promise<{ messages: number; consumers: number } | null> {
+  const sum = { messages: 0, consumers: 0 };
+  for (const lane of lanes) {
+    const count = await publisher.countQueue(lane);
+    if (count === null) return null;
+    sum.messages += count.messages;
+    sum.consumers += count.consumers;
+  }
+  return sum;
+}

@@ -4,6 +4,7 @@ import { createOutbox, type Outbox } from '../outbox/index.ts';
 import type { Logger } from '../runtime/log.ts';
 import { jitter } from '../settle/index.ts';
 import { claimDue, extendDue, makeLostDue, markConfirmed, postpone, type Store } from '../store/index.ts';
+import { countTogether } from './broker.ts';
 import { statementDeadlineMs } from './limits.ts';
 
 export function startOutbox(config: Config, store: Store, publisher: Publisher, log: Logger): Outbox {
@@ -16,10 +17,9 @@ export function startOutbox(config: Config, store: Store, publisher: Publisher, 
     storeMarks: (marks) => markConfirmed(store, marks, times),
     extendDue: (publications) => extendDue(store, publications, times),
     postpone: (publications) => postpone(store, publications, times),
-    countQueue: (lane) => publisher.countQueue(lane),
-    makeLostDue: (lane, limit) =>
+    countQueues: () => countTogether(publisher),
+    makeLostDue: (limit) =>
       makeLostDue(store, {
-        lane,
         lostAfterMs,
         furthestRetryMs: config.retryCapMs * (1 + jitter),
         limit,

@@ -156,8 +156,7 @@ function findUnchanged(
 }
 
 /**
- * Makes events of a lane due that were published more than `lostAfterMs` ago and that no worker has reported as running
- * since.
+ * Makes events due that were published more than `lostAfterMs` ago and that no worker has reported as running since.
  *
  * Due times nearer than `furthestRetryMs` mostly belong to waiting retries and are not looked at; a published event
  * with such a due time becomes due soon without help.
@@ -167,7 +166,6 @@ function findUnchanged(
 export function makeLostDue(
   store: Store,
   options: {
-    readonly lane: Lane;
     readonly lostAfterMs: number;
     readonly furthestRetryMs: number;
     readonly limit: number;
@@ -180,15 +178,9 @@ export function makeLostDue(
         SET next_attempt_at = UTC_TIMESTAMP(3), published_at = DEFAULT
        WHERE next_attempt_at > UTC_TIMESTAMP(3) + INTERVAL ? MICROSECOND
          AND published_at > DEFAULT(published_at) AND published_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
-         AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND AND lane = ?
+         AND updated_at <= UTC_TIMESTAMP(3) - INTERVAL ? MICROSECOND
        ORDER BY next_attempt_at LIMIT ?`,
-      [
-        options.furthestRetryMs * 1_000,
-        options.lostAfterMs * 1_000,
-        options.lostAfterMs * 1_000,
-        options.lane,
-        options.limit,
-      ],
+      [options.furthestRetryMs * 1_000, options.lostAfterMs * 1_000, options.lostAfterMs * 1_000, options.limit],
     );
     return affectedRows;
   });

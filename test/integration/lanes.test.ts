@@ -154,7 +154,7 @@ test('a worker that is kept for some lanes leaves the others alone, and the doct
   expect(await Promise.all([worker.stop(), other.worker.stop()])).toEqual([0, 0]);
 });
 
-test('what the broker loses of one lane comes back, while another has a backlog', async () => {
+test('what the broker loses of one lane comes back', async () => {
   await postAll(api.url, [...many(10, { priority: 'low' }), ...many(30, { priority: 'high', ...waiting(300) })]);
   await waitFor(async () => expect(await depths()).toEqual({ high: 30, normal: 0, low: 10 }));
   await broker.channel.deleteQueue(queues.low);

@@ -178,9 +178,7 @@ describe('a published event that is due again', () => {
       'UPDATE conversation_events SET published_at = published_at - INTERVAL 3 SECOND, ' +
         'updated_at = updated_at - INTERVAL 3 SECOND, next_attempt_at = next_attempt_at + INTERVAL 1 HOUR',
     );
-    expect(
-      await makeLostDue(store, { lane: 'normal', lostAfterMs: 2_000, furthestRetryMs: 1_000, limit: 10, deadlineMs }),
-    ).toBe(1);
+    expect(await makeLostDue(store, { lostAfterMs: 2_000, furthestRetryMs: 1_000, limit: 10, deadlineMs })).toBe(1);
     expect((await claim()).events).toEqual([{ eventId, maybeQueued: false }]);
   });
 });

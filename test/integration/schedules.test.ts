@@ -130,8 +130,8 @@ test('an operator may have it run at once, or skip it', async () => {
 
 test('a hundred thousand that wait cost nothing: what is due is found in one range of an index', async () => {
   await space.database.query(
-    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time, end_time,
-       request_digest, status, next_attempt_at, created_at, updated_at)
+    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time,
+       end_time, request_digest, status, next_attempt_at, created_at, updated_at)
      WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000),
        m AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM m WHERE i < 100)
      SELECT CONCAT('ffffffff-0000-7', LPAD(HEX(m.i), 3, '0'), '-8000-', LPAD(HEX(n.i), 12, '0')),

@@ -242,10 +242,7 @@ describe('every hot or operator query reads an index range', () => {
           { graceMs: 1, republishAfterMs: 1, deadlineMs },
         ),
     ],
-    [
-      'make lost due',
-      (store) => makeLostDue(store, { lane: 'normal', lostAfterMs: 1, furthestRetryMs: 1, limit: 10, deadlineMs }),
-    ],
+    ['make lost due', (store) => makeLostDue(store, { lostAfterMs: 1, furthestRetryMs: 1, limit: 10, deadlineMs })],
     ['load', (store) => loadEvents(store, [newEvent(1), newEvent(2), { conversationId: 'conv_1_1' }], deadlineMs)],
     ['mark PROCESSING', (store) => markProcessing(store, [{ eventId: id, runningMs: 1 }], { worker: 'w', deadlineMs })],
     ['count a start', (store) => countStart(store, id, deadlineMs)],

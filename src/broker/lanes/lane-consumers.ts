@@ -50,11 +50,11 @@ export function createLaneConsumers(options: {
     lanes.map((lane) => [lane, { peaks: [0], idleTicks: keptTicks, wasFull: false, isFull: false, waiting: 0 }]),
   );
   let { capacity } = options;
-  let isTaking = false;
+  /** As last asked for. A change that is under way or waits for its turn acts only if it is still wanted. */
+  let isWanted = false;
   let number = 0;
   let turn = 0;
   let settledTicks = 0;
-  let timer: NodeJS.Timeout | null = null;
   /** One at a time: a broker that is slow to answer must not find a hundred questions. */
   let isLooking = false;
   let asking: Channel | null = null;
@@ -96,7 +96,7 @@ export function createLaneConsumers(options: {
   }
 
   async function rearrange(): Promise<void> {
-    if (!isTaking) return;
+    if (!isWanted) return;
     const { cancel, begin, isSettled } = plan(capacity, lanes.map(stateOf), turn);
     // A turn lasts until its lane has been served for a while: a slot may be long in coming.
     if (!isSettled) settledTicks = 0;
@@ -106,7 +106,7 @@ export function createLaneConsumers(options: {
     }
     await Promise.all(cancel.map(stop));
     for (const { lane, size } of begin) {
-      if (!isTaking) return;
+      if (!isWanted) return;
       await start(lane, size);
     }
   }
@@ -115,7 +115,7 @@ export function createLaneConsumers(options: {
     const tag = `afterword-${lane}-${++number}`;
     // A prefetch applies to the consumers that begin after it.
     await channel.prefetch(size);
-    if (!isTaking) return;
+    if (!isWanted) return;
     // Before the broker's answer: a delivery may arrive in the same packet.
     units.set(tag, { tag, lane, size, held: 0, isLive: true });
     await channel.consume(queues[lane], options.onMessage, { consumerTag: tag });
@@ -153,13 +153,11 @@ export function createLaneConsumers(options: {
 
   function tick(): void {
     measure();
-    if (isLooking) return;
+    if (isLooking || !isWanted) return;
     isLooking = true;
-    inOrder(async () => {
-      if (!isTaking) return;
-      await askForLengths();
-      await rearrange();
-    })
+    // Outside of the changes: an answer that does not come must not keep anybody from ending.
+    askForLengths()
+      .then(() => inOrder(rearrange))
       .catch((error: unknown) => {
         // A queue that is gone and has no consumer here that could be told. A channel that closes meanwhile is noticed
         // where channels are.
@@ -170,22 +168,18 @@ export function createLaneConsumers(options: {
       });
   }
 
+  const timer = setInterval(tick, tickMs);
+  timer.unref();
+  channel.once('close', () => clearInterval(timer));
+
   return {
-    begin: () =>
-      inOrder(async () => {
-        isTaking = true;
-        await rearrange();
-        if (timer !== null) return;
-        timer = setInterval(tick, tickMs);
-        timer.unref();
-        channel.once('close', () => timer && clearInterval(timer));
-      }),
+    begin() {
+      isWanted = true;
+      return inOrder(rearrange);
+    },
     end() {
-      // At once: a change that is under way begins nothing more.
-      isTaking = false;
+      isWanted = false;
       return inOrder(async () => {
-        if (timer !== null) clearInterval(timer);
-        timer = null;
         await Promise.all([...units.values()].filter(({ isLive }) => isLive).map(({ tag }) => stop(tag)));
       });
     },

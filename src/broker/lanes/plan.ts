@@ -42,6 +42,9 @@ export function plan(capacity: number, states: readonly LaneState[], turn: numbe
   const isWanted = states.some(({ wants }) => wants > 0);
   const isBare = states.some(({ units }) => units.length === 0);
   if (!isWanted && !isBare && sum(taken) === capacity) return nothing;
+  const isOver = sum(taken) > capacity;
+  // What was in full use lately is not taken from its lane for others that have nothing to do.
+  if (!isWanted && !isOver && leavesNoRoom(capacity, states)) return nothing;
   const targets = isWanted ? whenWanted(capacity, states, turn) : whenQuiet(capacity, states, turn);
   const deficits = states.map((_, i) => Math.max(0, (targets[i] ?? 0) - (taken[i] ?? 0)));
   const isSettled = sum(deficits) === 0;
@@ -65,7 +68,7 @@ export function plan(capacity: number, states: readonly LaneState[], turn: numbe
     return (taken[i] ?? 0) / Math.max(1, targets[i] ?? 0);
   }
   // While it is quiet, slots only move to those that have none.
-  if (!isWanted && !isBare && sum(taken) <= capacity) return { cancel: [], begin, isSettled };
+  if (!isWanted && !isBare && !isOver) return { cancel: [], begin, isSettled };
   return { cancel: choose(states, targets, { missing: sum(deficits) - free, left }), begin, isSettled };
 }
 
@@ -108,6 +111,12 @@ function whenWanted(capacity: number, states: readonly LaneState[], turn: number
     states.map(({ weight, peak, wants }) => ({ weight, needs: peak + wants })),
     turn,
   );
+}
+
+/** Whether lanes without slots would have to take them from others that have used theirs lately. */
+function leavesNoRoom(capacity: number, states: readonly LaneState[]): boolean {
+  const isNew = states.every(({ units }) => units.length === 0);
+  return !isNew && sum(states.map(({ peak }) => Math.max(1, peak))) > capacity;
 }
 
 /** By weight, but what each has needed lately in any case. */

@@ -10,7 +10,7 @@ class Scene {
   readonly queued: Record<Lane, number> = { high: 0, normal: 0, low: 0 };
   readonly units: { tag: string; lane: Lane; size: number; held: number; isLive: boolean }[] = [];
   readonly served: Record<Lane, number> = { high: 0, normal: 0, low: 0 };
-  readonly capacity: number;
+  capacity: number;
   #peaks: Record<Lane, number[]> = { high: [], normal: [], low: [] };
   #n = 0;
   #turn = 0;
@@ -125,6 +125,35 @@ test('one slot is enough for all lanes: they take turns', () => {
   expect(scene.served.high).toBeGreaterThan(scene.served.normal);
   expect(scene.served.normal).toBeGreaterThan(scene.served.low);
   expect(scene.served.low).toBeGreaterThan(10);
+});
+
+test('a lane that has just used all slots keeps them while nothing waits', () => {
+  const scene = new Scene(10);
+  scene.tick();
+  scene.queued.normal = 10;
+  scene.ticks(6);
+  expect(scene.heldOf('normal')).toBe(10);
+  const tags = scene.units.map(({ tag }) => tag);
+  for (let i = 0; i < 20; i++) {
+    scene.finish(1);
+    scene.queued.normal++;
+    scene.tick();
+  }
+  expect(scene.units.map(({ tag }) => tag)).toEqual(tags);
+});
+
+test.each([1, 2, 5])('a lower limit (%i) holds once what is held has been done, busy or idle', (lower) => {
+  for (const messages of [0, 1_000]) {
+    const scene = new Scene(40);
+    scene.queued.low = messages;
+    scene.ticks(6);
+    scene.capacity = lower;
+    for (let i = 0; i < 60; i++) {
+      scene.finish(2);
+      scene.tick();
+    }
+    expect(scene.units.reduce((n, unit) => n + (unit.isLive ? unit.size : unit.held), 0)).toBeLessThanOrEqual(lower);
+  }
 });
 
 test('whatever comes: never more than the capacity, and no slot stays empty while a message waits', () => {

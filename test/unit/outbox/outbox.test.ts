@@ -20,7 +20,7 @@ test('while a confirm is pending, the ids of its event are kept in memory, not i
     storeMarks: async () => nothingMoved,
     extendDue: async () => nothingMoved,
     postpone: async () => {},
-    countQueue: async () => null,
+    countQueues: async () => null,
     makeLostDue: async () => 0,
     graceMs: 1_000,
     intervalMs: 1_000,
