@@ -72,7 +72,7 @@ test('the road of conversations is counted by those who were there, and nothing 
   expect(value(ofApi, 'afterword_accepts_total{result="new"}')).toBe(20);
   expect(value(ofApi, 'afterword_accepts_total{result="replay"}')).toBe(1);
   expect(value(ofApi, 'afterword_refusals_total{code="invalid_request"}')).toBe(1);
-  expect(value(ofApi, 'afterword_queue_consumers{queue="main"}')).toBe(1);
+  expect(value(ofApi, 'afterword_queue_consumers{queue="main"}')).toBeGreaterThan(0);
   expect(value(ofApi, 'afterword_queue_messages{queue="dead"}')).toBe(0);
   expect(value(ofApi, 'afterword_oldest_open_event_age_seconds')).toBe(0);
 

@@ -1,11 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from 'vitest';
 import { findServers } from '../../scripts/servers/index.ts';
 import { call, conversation, post } from '../support/client.ts';
 import { runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { createProxy } from '../support/proxy.ts';
 import { startTlsServers, type TlsServers } from '../support/tls-servers.ts';
 
 /** With TLS, everything works as without it, and nobody talks to a server that cannot prove who it is. */
@@ -110,7 +111,10 @@ describe('a server that cannot prove who it is', () => {
   });
 
   test('a database without TLS is not talked to', async () => {
-    const plain = new URL(inject('databaseUrl'));
+    // Wherever it is, it is reached by a name.
+    const proxy = await createProxy(new URL(inject('databaseUrl')));
+    onTestFinished(() => proxy.close());
+    const plain = new URL(proxy.through(inject('databaseUrl')));
     plain.hostname = 'localhost';
     plain.searchParams.set('tls', 'true');
     expect(await refused(['migrate'], { DATABASE_URL: plain.href })).toMatchObject({

@@ -1,3 +1,4 @@
+import type { RowDataPacket } from 'mysql2/promise';
 import { Webhook } from 'standardwebhooks';
 import { expect, vi } from 'vitest';
 import { call, conversation, post, rows } from './client.ts';
@@ -35,13 +36,26 @@ export async function registerListeners(fleet: Fleet, receivers: readonly Receiv
   return listeners;
 }
 
-/** As if this many hours had passed for everything that waits for its next attempt. */
+/**
+ * As if this many hours had passed for everything that waits for its next attempt, but for what a process holds that is
+ * frozen in the middle of a transaction.
+ */
 export async function passHours(fleet: Fleet, hours: number): Promise<void> {
-  await fleet.space.database.query(
-    `UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - INTERVAL ? SECOND
-     WHERE next_attempt_at IS NOT NULL`,
-    [hours * 3_600],
-  );
+  const connection = await fleet.space.database.getConnection();
+  try {
+    await connection.beginTransaction();
+    const [due] = await connection.query<RowDataPacket[]>(
+      'SELECT delivery_id FROM webhook_deliveries WHERE next_attempt_at IS NOT NULL FOR UPDATE SKIP LOCKED',
+    );
+    if (due.length > 0)
+      await connection.query(
+        'UPDATE webhook_deliveries SET next_attempt_at = next_attempt_at - INTERVAL ? SECOND WHERE delivery_id IN (?)',
+        [hours * 3_600, due.map((row) => row['delivery_id'])],
+      );
+    await connection.commit();
+  } finally {
+    connection.release();
+  }
 }
 
 /** Waits until nothing is left to be told, while a day passes again and again. */
