@@ -53,7 +53,7 @@ test('a restart is over when the next process is ready, not when the last one wa
   expect(children[0]?.exitCode).toBe(0);
 });
 
-test('a process that has died by itself is not ended a second time for the restart that was asked for meanwhile', async () => {
+test('a process that died by itself is not ended once more for a restart that was asked for meanwhile', async () => {
   const { supervised, children, ready } = start(() => 50);
   await waitFor(() => expect(ready).toEqual([0]));
   children[0]?.kill('SIGKILL');
