@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test, vi } from 'vitest';
 import { topologyNames } from '../../src/broker/index.ts';
 import { type BrokerHand, openBroker } from '../support/broker.ts';
-import { call, conversation, post, rows, statuses } from '../support/client.ts';
+import { call, conversation, post, statuses } from '../support/client.ts';
+import { explain } from '../support/explain.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
@@ -139,9 +140,9 @@ test('a hundred thousand that wait cost nothing: what is due is found in one ran
        'PENDING', UTC_TIMESTAMP(3) + INTERVAL 10 DAY, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3) FROM m CROSS JOIN n`,
   );
   await space.database.query('ANALYZE TABLE conversation_events');
-  const plan = await rows<{ rows: unknown }>(
+  const plan = await explain(
     space.database,
-    `EXPLAIN SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_due)
+    `SELECT event_id FROM conversation_events FORCE INDEX (ix_conversation_events_due)
      WHERE next_attempt_at <= UTC_TIMESTAMP(3) ORDER BY next_attempt_at LIMIT 200`,
   );
   expect(Number(plan[0]?.rows)).toBeLessThan(10);

@@ -7,6 +7,8 @@ export type PlanStep = {
   readonly table: string;
   readonly type: string;
   readonly key: string | null;
+  /** How many it expects to read. */
+  readonly rows: number | string | null;
   readonly Extra: string | null;
 };
 
