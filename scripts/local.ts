@@ -6,6 +6,7 @@ import { type Config, ConfigError } from '../src/config.ts';
 import { httpUrl } from '../src/runtime/http/index.ts';
 import { settings } from '../src/settings.ts';
 import { threadsEach } from '../src/start/lean-start.ts';
+import { counted } from '../src/terminal/print.ts';
 import { checkSettings } from './check-settings.ts';
 import { takeLock } from './lock.ts';
 import { placesOf } from './places.ts';
@@ -22,7 +23,8 @@ const { checkout, data } = placesOf(root, process.env);
 
 type Local = {
   readonly url: string;
-  readonly workers: number;
+  /** How many of each, for people. */
+  readonly members: string;
   readonly ended: Promise<number>;
   stop(): Promise<void>;
 };
@@ -77,7 +79,7 @@ export async function startLocal(options: {
   if (migrated !== 0) throw new Error('the schema could not be brought up to date; the lines above say why');
 
   stop.throwIfAborted();
-  say(`fleet       starting 1 API and ${config.workerReplicas} workers`);
+  say(`fleet       starting ${counted(config.apiReplicas, 'API')} and ${counted(config.workerReplicas, 'worker')}`);
   // AFTERWORD_ROLE: the fleet logs its configuration at `debug`, so that it does not bury the lines above.
   const fleet = afterword(['fleet'], { ...env, AFTERWORD_ROLE: 'fleet' });
   const ended = exitCode(fleet);
@@ -91,7 +93,8 @@ export async function startLocal(options: {
   if (first !== true) throw new Error('the fleet did not start; the lines above say why');
 
   const stack = undo.move();
-  return { url: httpUrl(config.host, port), workers: config.workerReplicas, ended, stop: () => stack.disposeAsync() };
+  const members = [counted(config.apiReplicas, 'API'), counted(config.workerReplicas, 'worker')].join(' · ');
+  return { url: httpUrl(config.host, port), members, ended, stop: () => stack.disposeAsync() };
 }
 
 /** The settings of the fleet that are not left at their defaults, so that tools see the same ones. */

@@ -9,7 +9,7 @@ dotenv.config({ quiet: true });
 const program = new Command('scripts/up')
   .description(
     'Starts servers if none are named (DATABASE_URL, RABBITMQ_URL), brings the schema up to date, ' +
-      'and runs one API and WORKER_REPLICAS workers in the ' +
+      'and runs API_REPLICAS APIs and WORKER_REPLICAS workers in the ' +
       'foreground. Ctrl-C drains and stops everything; the data stay. ' +
       'Settings come from the environment and .env (see .env.example).\n\n' +
       "Messages for you go to stderr, the fleet's log to stdout: scripts/up > fleet.log",
@@ -29,7 +29,7 @@ try {
   if (pronunciation && !process.env['PHONEME_URL']) await ensureEspeak(say);
   const local = await startLocal({ env: process.env, withSessions: sessions === true, say, stop });
   process.stderr.write(`
-Afterword is up after ${secondsSinceCall()} s: ${local.url} · 1 API · ${local.workers} workers
+Afterword is up after ${secondsSinceCall()} s: ${local.url} · ${local.members}
 
   curl -i ${local.url}/v1/conversations/end -H 'Content-Type: application/json' -d '{
     "conversation_id": "conv_demo_1", "user_id": "user_demo", "bot_type": "TALK", "bot_id": "talk_a",
