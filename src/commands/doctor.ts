@@ -50,7 +50,7 @@ async function database(config: Config): Promise<Finding[]> {
     const controls = facts.schemaCurrent ? await listControls(store, statementDeadlineMs) : [];
     const access = facts.schemaCurrent ? await judgeKeys(config, store) : [];
     const findings = judgeDatabase(facts, {
-      replicas: config.workerReplicas,
+      members: config.workerReplicas + config.apiReplicas,
       poolSize: config.databasePoolSize,
       maxBodyBytes: config.maxBodyBytes,
     });

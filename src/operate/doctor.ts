@@ -13,10 +13,10 @@ const leastFiles = 4_096;
 
 export function judgeDatabase(
   db: DatabaseFacts,
-  plan: { readonly replicas: number; readonly poolSize: number; readonly maxBodyBytes: number },
+  plan: { readonly members: number; readonly poolSize: number; readonly maxBodyBytes: number },
 ): Finding[] {
   const server = db.isMariaDb ? 'mariadb' : 'mysql';
-  const needed = (plan.replicas + 1) * plan.poolSize;
+  const needed = plan.members * plan.poolSize;
   // A row with the largest body is sent alone. Numbers such as 1e20 grow fivefold when they are written out.
   const packet = Math.max(leastPacket, 5 * plan.maxBodyBytes + 1_048_576);
   return [

@@ -63,7 +63,7 @@ test('a server that lets vanished hosts keep their locks for hours is a warning'
     schemaCurrent: true,
   };
   const of = (idleLimitS: number) =>
-    judgeDatabase({ ...database, idleLimitS }, { replicas: 2, poolSize: 10, maxBodyBytes: 1_048_576 }).find(
+    judgeDatabase({ ...database, idleLimitS }, { members: 3, poolSize: 10, maxBodyBytes: 1_048_576 }).find(
       ({ check }) => check === 'vanished hosts',
     );
   expect(of(60)).toMatchObject({ status: 'ok' });
