@@ -92,7 +92,7 @@ describe('into a lane', () => {
 });
 
 test('one lane has all slots while the others have nothing to do, and never more', async () => {
-  await postAll(api.url, many(30, { priority: 'low', ...waiting(300) }));
+  await postAll(api.url, many(60, { priority: 'low', ...waiting(500) }));
   const { worker, details } = await startWorker();
   let most = 0;
   await waitFor(async () => {
@@ -107,7 +107,7 @@ test('one lane has all slots while the others have nothing to do, and never more
   await waitFor(async () => {
     const { deliveries } = await details();
     most = Math.max(most, deliveries.in_flight);
-    expect(await statuses(space.database)).toEqual({ PROCESSED: 30 });
+    expect(await statuses(space.database)).toEqual({ PROCESSED: 60 });
   });
   expect(most).toBe(capacity);
   expect(await worker.stop()).toBe(0);
@@ -183,7 +183,7 @@ test('who sends too much goes to the low lane, and is refused nothing; others st
 });
 
 test('the prefetch can be changed while lanes are at work', async () => {
-  await postAll(api.url, many(60, { priority: 'low', ...waiting(100) }));
+  await postAll(api.url, many(100, { priority: 'low', ...waiting(600) }));
   const { worker, details } = await startWorker();
   await waitFor(async () =>
     expect((await details()).lanes).toContainEqual(expect.objectContaining({ lane: 'low', held: 6 })),
@@ -194,6 +194,6 @@ test('the prefetch can be changed while lanes are at work', async () => {
     expect(lanes.reduce((n: number, { slots, held }: any) => n + Math.max(slots, held), 0)).toBeLessThanOrEqual(2);
   });
   expect((await runCommand(['concurrency', 'default'], space.env)).code).toBe(0);
-  await waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 60 }));
+  await waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: 100 }), 60_000);
   expect(await worker.stop()).toBe(0);
 });
