@@ -47,6 +47,8 @@ export function supervise(
       const startedAt = performance.now();
       // It may have died by itself meanwhile: the process that begins now is the one that was asked for.
       if (asked !== null) {
+        // One that was being started for an earlier restart is gone: whoever waits for it waits for this one.
+        if (starting !== null) void asked.promise.then(starting.resolve);
         starting = asked;
         asked = null;
         wish = Promise.withResolvers();

@@ -70,3 +70,13 @@ test('restarts that are asked for together are one', async () => {
   await Promise.all([supervised.restart(), supervised.restart()]);
   expect(children).toHaveLength(2);
 });
+
+test('a restart that is asked for while another is under way ends both', async () => {
+  const { supervised, children, up, ready } = start((n) => (n === 1 ? 60_000 : 50));
+  await waitFor(() => expect(ready).toEqual([0]));
+  const first = supervised.restart();
+  await waitFor(() => expect(up).toEqual([0, 1]));
+  await Promise.all([first, supervised.restart()]);
+  expect(children).toHaveLength(3);
+  expect(ready).toEqual([0, 2]);
+});
