@@ -1,7 +1,6 @@
 import { Server as NetServer } from 'node:net';
-import { type Response, Router } from 'express';
+import { Router } from 'express';
 import { acceptRouter, createAcceptor, createTake, maxBatches } from '../accept/index.ts';
-import type { Limits } from '../access/index.ts';
 import { createPublisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
 import { contractRouter } from '../contract/index.ts';
@@ -16,7 +15,6 @@ import { pronunciationRouter } from '../pronunciation/router.ts';
 import { createClosedWatch, createFeed, createReads, maxExports, maxStreams, reportRouter } from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
-  type Caller,
   type CertificateFiles,
   createApp,
   createBodyBudget,
@@ -30,6 +28,7 @@ import { StartError } from '../runtime/start-error.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import { createDryRun } from '../score/index.ts';
 import { openAccess } from '../start/access.ts';
+import { fairness, userAllowance } from '../start/allowances.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { countByLane, countQueues, topologyOf } from '../start/broker.ts';
 import { operationsOf } from '../start/contract.ts';
@@ -233,7 +232,7 @@ export async function runApi(config: Config): Promise<void> {
           isNoisy: fairness(access.limits, config.fairRate),
         }),
         dryRun: dryRun.score,
-        takeAllowance: allowance(access.limits, config.userEventsPerMinute),
+        takeAllowance: userAllowance(access.limits, config.userEventsPerMinute),
         maxBodyBytes: config.maxBodyBytes,
         stop: stop.signal,
         ...{ batches, budget, log },
@@ -322,25 +321,6 @@ const politeMs = 2_000;
 
 /** Of any length: their lines have the limit. */
 const longBodies = ['/v1/conversations/end/batch'];
-
-/** Null: there is no limit. */
-function allowance({ take }: Limits, perMinute: number) {
-  if (perMinute === 0) return null;
-  return (response: Response, userId: string) => take(response, 'user', userId, perMinute);
-}
-
-/** Of a user, and of a key that may have many users. Null: nobody is held back. */
-function fairness({ exceeds }: Limits, perMinute: number) {
-  if (perMinute === 0) return null;
-  return async (userId: string, caller: Caller) => {
-    // Both are counted.
-    const [user, key] = await Promise.all([
-      exceeds('fair-user', userId, perMinute),
-      caller.isAnybody ? false : exceeds('fair-key', caller.name, perMinute),
-    ]);
-    return user || key;
-  };
-}
 
 /** @throws {StartError} if it cannot be used: told here, and not with the first connection. */
 function certificateOf({ tlsCertFile: cert, tlsKeyFile: key }: Config): CertificateFiles | null {

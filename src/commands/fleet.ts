@@ -17,7 +17,7 @@ const logLine = /^(?:\{|\[\d\d:)/;
 
 /**
  * Runs API_REPLICAS apis and WORKER_REPLICAS workers on this machine: starts them, prefixes their output, restarts them
- * with growing delays when they die, one after the other on SIGHUP, and drains them when it is told to stop.
+ * with growing delays when they die, or one after the other on request, and drains them when it is told to stop.
  */
 export async function runFleet(given: Config): Promise<void> {
   const config = { ...given, scoringThreads: threadsEach(given) };

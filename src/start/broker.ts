@@ -1,42 +1,39 @@
 import type { Publisher } from '../broker/index.ts';
 import type { Config } from '../config.ts';
-import { lanes } from '../event/lane.ts';
+import { type Lane, lanes } from '../event/lane.ts';
 
 export function topologyOf(config: Config) {
   return { queueName: config.queueName, queueType: config.queueType, maxLength: config.queueMaxLength };
 }
 
+type Counts = NonNullable<Awaited<ReturnType<Publisher['countQueue']>>>;
+
+/** Null if the broker cannot be asked now. */
+async function count<Q extends Lane | 'dead'>(
+  publisher: Publisher,
+  queues: readonly Q[],
+): Promise<(Counts & { readonly queue: Q })[] | null> {
+  const counts = await Promise.all(queues.map((queue) => publisher.countQueue(queue)));
+  const known = counts.flatMap((one, i) => (one === null ? [] : [{ ...one, queue: queues[i] as Q }]));
+  return known.length === queues.length ? known : null;
+}
+
 /** Messages that wait, by lane; null if the broker cannot be asked now. */
 export async function countByLane(publisher: Publisher): Promise<Readonly<Record<string, number>> | null> {
-  const counts = await Promise.all(lanes.map(async (lane) => [lane, await publisher.countQueue(lane)] as const));
-  if (counts.some(([, count]) => count === null)) return null;
-  return Object.fromEntries(counts.map(([lane, count]) => [lane, count?.messages ?? 0]));
+  const counts = await count(publisher, lanes);
+  return counts && Object.fromEntries(counts.map(({ queue, messages }) => [queue, messages]));
 }
 
-/** The same with consumers, and for dead letters, as metrics call the queues. */
+/** The lanes and the dead letters, as metrics name them: the normal lane had its name before there were others. */
 export async function countQueues(publisher: Publisher) {
-  const queues = [
-    ['main', 'normal'],
-    ['high', 'high'],
-    ['low', 'low'],
-    ['dead', 'dead'],
-  ] as const;
-  const counts = await Promise.all(
-    queues.map(async ([queue, name]) => ({ queue, count: await publisher.countQueue(name) })),
-  );
-  return counts.some(({ count }) => count === null)
-    ? null
-    : counts.map(({ queue, count }) => ({ queue, messages: count?.messages ?? 0, consumers: count?.consumers ?? 0 }));
+  const counts = await count(publisher, [...lanes, 'dead']);
+  const named = counts?.map((one) => ({ ...one, queue: one.queue === 'normal' ? ('main' as const) : one.queue }));
+  return named ?? null;
 }
 
-/** Of all lanes together; null if the broker cannot be asked now. */
-export async function countTogether(publisher: Publisher): Promise<{ messages: number; consumers: number } | null> {
-  const sum = { messages: 0, consumers: 0 };
-  for (const lane of lanes) {
-    const count = await publisher.countQueue(lane);
-    if (count === null) return null;
-    sum.messages += count.messages;
-    sum.consumers += count.consumers;
-  }
-  return sum;
+/** All lanes together; null if the broker cannot be asked now. */
+export async function countTogether(publisher: Publisher): Promise<Counts | null> {
+  const counts = await count(publisher, lanes);
+  const sum = (of: 'messages' | 'consumers') => (counts ?? []).reduce((n, one) => n + one[of], 0);
+  return counts && { messages: sum('messages'), consumers: sum('consumers') };
 }
