@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, inject, test, vi } from 'vitest';
 import { call, conversation, postAll, rows, statuses } from '../support/client.ts';
@@ -30,16 +33,32 @@ afterAll(async () => {
   await space.dispose();
 });
 
-test('W x C scorings are in flight at once: none ends before all that its worker may hold have begun', async () => {
+/** Answers nobody before so many ask at the same time. */
+async function startMeeting(party: number) {
+  const waiting: ServerResponse[] = [];
+  const server = createServer((_request, response) => {
+    waiting.push(response);
+    if (waiting.length === party) for (const one of waiting) one.end('met');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, close: () => server.close(), waiting };
+}
+
+test('W x C scorings are in flight at once: none ends before all that the fleet may hold have begun', async () => {
+  const meeting = await startMeeting(workers * concurrency);
   const fleet = await Promise.all(Array.from({ length: workers }, () => startMember('worker', space.env)));
   const bodies = Array.from({ length: workers * concurrency }, () =>
-    conversation({ metadata: { act: 'meet', party: concurrency } }),
+    conversation({ metadata: { act: 'fetch', url: meeting.url } }),
   );
   await postAll(api.url, bodies);
   await vi.waitFor(async () => expect(await statuses(space.database)).toEqual({ PROCESSED: bodies.length }), {
     timeout: 20_000,
     interval: 100,
   });
+  expect(meeting.waiting).toHaveLength(bodies.length);
+  meeting.close();
   expect(await rows(space.database, 'SELECT 1 FROM conversation_events WHERE attempt_count > 0')).toEqual([]);
   const consuming = fleet.map(({ lines }) => JSON.parse(lines.find((line) => line.includes('"consuming"')) ?? '{}'));
   for (const line of consuming)
