@@ -157,6 +157,10 @@ function toConfig(e: z.output<typeof environment>) {
     workerLanes: e.WORKER_LANES,
     laneRules: e.LANE_RULES,
     fairRate: e.FAIR_RATE,
+    textRetentionDays: e.TEXT_RETENTION_DAYS,
+    eventRetentionDays: e.EVENT_RETENTION_DAYS,
+    retentionSchedule: e.RETENTION_SCHEDULE,
+    maintenanceSchedule: e.MAINTENANCE_SCHEDULE,
     scheduleMaxMs: e.SCHEDULE_MAX_DAYS * 86_400_000,
     workerReplicas: e.WORKER_REPLICAS,
     scoringThreads: e.SCORING_THREADS ?? Math.min(availableParallelism(), e.MESSAGE_CONCURRENCY_PER_WORKER),
@@ -288,6 +292,8 @@ function contradictions(e: z.output<typeof environment>): string[] {
     problems.push('SCORE_WEIGHT_PRONUNCIATION needs PRONUNCIATION_SCORING=on: without it, nothing is compared');
   if (isAbove(e.MEMORY_SOFT_LIMIT, e.MEMORY_HARD_LIMIT))
     problems.push('MEMORY_SOFT_LIMIT must be below MEMORY_HARD_LIMIT');
+  if (e.EVENT_RETENTION_DAYS > 0 && e.TEXT_RETENTION_DAYS > e.EVENT_RETENTION_DAYS)
+    problems.push('TEXT_RETENTION_DAYS must not be above EVENT_RETENTION_DAYS: the text goes with its event');
   if (e.RETRY_CAP_MS < e.RETRY_BASE_MS) problems.push('RETRY_CAP_MS must not be below RETRY_BASE_MS');
   if (e.ACCEPT_BUFFER_BYTES < e.MAX_BODY_BYTES) problems.push('ACCEPT_BUFFER_BYTES must not be below MAX_BODY_BYTES');
   if (e.REPUBLISH_AFTER_MS <= e.RETRY_CAP_MS * 1.2 + e.LOST_AFTER_MS) {

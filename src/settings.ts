@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { Cron } from 'croner';
 import * as z from 'zod';
 import { lanes } from './event/lane.ts';
 import { laneList, laneRules, laneWeights } from './lane-settings.ts';
@@ -61,6 +62,24 @@ export const settings = {
   SCHEDULE_MAX_DAYS: {
     parse: int(1, 3_650).default(30),
     help: 'How far ahead a conversation may be scheduled with `process_after`.',
+  },
+  TEXT_RETENTION_DAYS: {
+    parse: int(0, 36_500).default(0),
+    help: 'Days after which the text of a closed conversation, and an ended live session, is removed; 0: never.',
+  },
+  EVENT_RETENTION_DAYS: {
+    parse: int(0, 36_500).default(0),
+    help: 'Days after which a closed event is removed; its result stays in the friendship. 0: never.',
+  },
+  RETENTION_SCHEDULE: {
+    parse: cron().default('0 3 * * *'),
+    help:
+      'When that is done: a cron expression in SCORING_TIMEZONE, or off for only by hand (`afterword jobs run`). ' +
+      'Default: 0 3 * * *.',
+  },
+  MAINTENANCE_SCHEDULE: {
+    parse: cron().default('30 2 * * *'),
+    help: 'When partitions are made ahead and the tables of maintenance tidied; as above. Default: 30 2 * * *.',
   },
   FAIR_RATE: {
     parse: int(0, 100_000_000).default(0),
@@ -456,6 +475,22 @@ function memory() {
       if (value === 0) return null;
       return text.endsWith('%') ? { share: value / 100 } : { bytes: value * 1_024 ** (text.endsWith('G') ? 3 : 2) };
     });
+}
+
+/** Null: off. */
+function cron() {
+  return z
+    .string()
+    .refine((text) => text === 'off' || isCron(text), 'must be a cron expression such as 0 3 * * *, or off')
+    .transform((text) => (text === 'off' ? null : text));
+}
+
+function isCron(text: string): boolean {
+  try {
+    return new Cron(text, { paused: true }).nextRun() !== null;
+  } catch {
+    return false;
+  }
 }
 
 function weight() {

@@ -51,6 +51,14 @@ export function createAcceptor(options: {
   readonly laneRules: readonly LaneRule[];
   /** How far ahead a conversation may be scheduled. */
   readonly maxAheadMs: number;
+  /**
+   * Events are removed when they are this old, so that a repeat of one would count again: a conversation that ended
+   * longer ago is refused unless its event is still there. Null: they are kept.
+   */
+  readonly retention: {
+    readonly keepMs: number;
+    readonly isStored: (conversationId: string) => Promise<boolean>;
+  } | null;
 }): Acceptor {
   const group = createGroupCommit<NewEvent, Stored>({
     name: 'accept',
@@ -63,6 +71,7 @@ export function createAcceptor(options: {
 
   return {
     async accept(request, { isNoisy } = { isNoisy: false }) {
+      if (options.retention !== null) await refuseTooOld(request, options.retention);
       const { lane, why } = chooseLane(request, options.laneRules, isNoisy);
       const event = toNewEvent(request, lane, scheduledFor(request.processAfter, options.maxAheadMs));
       const began = performance.now();
@@ -91,6 +100,23 @@ export function createAcceptor(options: {
     idle: () => group.idle(),
     gauge: { name: 'accepts_waiting', bound: maxQueued, held: () => group.queued },
   };
+}
+
+/** Clocks of APIs differ. */
+const clockMarginMs = 3_600_000;
+
+/** @throws {Problem} 422 */
+async function refuseTooOld(
+  { conversationId, endTime }: ConversationRequest,
+  { keepMs, isStored }: { readonly keepMs: number; readonly isStored: (conversationId: string) => Promise<boolean> },
+): Promise<void> {
+  if (endTime.getTime() > Date.now() - keepMs + clockMarginMs || (await isStored(conversationId))) return;
+  const days = Math.round(keepMs / 86_400_000);
+  throw new Problem(
+    422,
+    'conversation_too_old',
+    `conversations are kept for ${days} days, and this one ended earlier: it may have been counted and removed`,
+  );
 }
 
 function bytesOf({ logJson, metadataJson }: NewEvent): number {

@@ -90,7 +90,7 @@ export const acceptOperations: readonly Operation[] = [
     problems: {
       404: ['session_not_found'],
       409: ['conversation_exists', 'session_ended'],
-      422: ['invalid_request', 'no_sessions', 'not_storable'],
+      422: ['invalid_request', 'no_sessions', 'not_storable', 'conversation_too_old'],
       503: ['redis_unavailable', 'redis_restarted', 'session_not_closed', 'session_not_stored'],
     },
   },

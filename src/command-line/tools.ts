@@ -2,6 +2,7 @@ import { type Command, CommanderError, Option } from 'commander';
 import type { EventStatus } from '../event/event.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { addControls } from './controls.ts';
+import { addMaintenance } from './maintenance.ts';
 import { parsers } from './option-parsers.ts';
 import { type Json, run, runWith } from './run.ts';
 
@@ -29,6 +30,7 @@ export function addTools(program: Command): void {
     );
 
   addControls(program);
+  addMaintenance(program);
 
   program
     .command('doctor')

@@ -5,6 +5,7 @@ import { createPublisher } from '../broker/index.ts';
 import { type Config, configurationDigest } from '../config.ts';
 import { contractRouter } from '../contract/index.ts';
 import { createProfiler, profileRoutes } from '../diagnostics/index.ts';
+import { erasureRouter } from '../erasure/index.ts';
 import { PipelineError } from '../event/fault.ts';
 import { sharesPort } from '../fleet/index.ts';
 import { apiReady, createReadiness, detailRoutes, probeRoutes } from '../health/index.ts';
@@ -33,8 +34,10 @@ import { openAnalysers } from '../start/analysers.ts';
 import { countByLane, countQueues, topologyOf } from '../start/broker.ts';
 import { operationsOf } from '../start/contract.ts';
 import { openServingDatabase } from '../start/database.ts';
+import { openErasure } from '../start/erasure.ts';
 import { statementDeadlineMs } from '../start/limits.ts';
 import { logStart, processLogger } from '../start/log.ts';
+import { startMaintenance } from '../start/maintenance.ts';
 import { startMembership } from '../start/membership.ts';
 import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
@@ -46,6 +49,7 @@ import { startWebhooks } from '../start/webhooks.ts';
 import {
   exportEvents,
   findClosed,
+  findEvent,
   findEvents,
   findFriendship,
   findText,
@@ -103,6 +107,13 @@ export async function runApi(config: Config): Promise<void> {
     maxBatchesInFlight: acceptBatches(config),
     laneRules: config.laneRules,
     maxAheadMs: config.scheduleMaxMs,
+    retention:
+      config.eventRetentionDays === 0
+        ? null
+        : {
+            keepMs: config.eventRetentionDays * 86_400_000,
+            isStored: async (id) => (await findEvent(store, { conversationId: id }, config.acceptDeadlineMs)) !== null,
+          },
   });
   const pronunciation = stack.adopt(startPronunciation(config, log), (p) => p.close());
   let analysers: ReturnType<typeof openAnalysers> | null = null;
@@ -129,6 +140,7 @@ export async function runApi(config: Config): Promise<void> {
   const budget = createBodyBudget(config.acceptBufferBytes, config.maxBodyBytes);
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const webhooks = stack.adopt(startWebhooks(config, store, log), (w) => w.close());
+  stack.adopt(startMaintenance(config, store, log), (m) => m.close());
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
   const reads = createReads({
     findEvents: (ids) => findEvents(store, ids, deadlineMs),
@@ -268,6 +280,7 @@ export async function runApi(config: Config): Promise<void> {
         acceptDeadlineMs: config.acceptDeadlineMs,
         maxBodyBytes: config.maxBodyBytes,
       }),
+      erasureRouter(openErasure(config, store, sessions?.erase ?? null)),
       webhookRouter(webhooks.endpoints),
       contractRouter(operations, version),
     ],

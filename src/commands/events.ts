@@ -265,6 +265,12 @@ function tell(
     else printLine(`${plain(row.conversation_id)} ${done}`);
     return exitCodes.ok;
   }
+  if (operated.kind === 'no-text') {
+    process.stderr.write(
+      `afterword: the text of ${plain(row.conversation_id)} was removed; it cannot be scored again\n`,
+    );
+    return exitCodes.failed;
+  }
   const is = operated.kind === 'wrong-state' ? operated.status : 'gone';
   process.stderr.write(`afterword: ${rule}; ${plain(row.conversation_id)} is ${is}\n`);
   return exitCodes.failed;

@@ -30,6 +30,7 @@ import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import {
   countStart,
+  erasedAt,
   glance,
   loadEvents,
   markProcessing,
@@ -119,6 +120,7 @@ export async function runWorker(config: Config): Promise<void> {
       }),
       score: preparedScore(preparations, (text) => pool.score(text), { giveUp: giveUp.signal }),
       settle: (attempt) => settler.settle(attempt),
+      wasErased: steps.wasErased,
       countStart: steps.countStart,
       uncountStart: steps.uncountStart,
     },
@@ -298,6 +300,7 @@ function databaseSteps(store: Store, worker: string) {
   return {
     countStart: (id: EventId) => countStart(store, id, deadlineMs),
     uncountStart: (id: EventId) => uncountStart(store, id, deadlineMs),
+    wasErased: async (id: EventId) => (await erasedAt(store, id, deadlineMs)) !== null,
     markProcessing: (attempts: readonly { eventId: EventId; runningMs: number }[]) =>
       markProcessing(store, attempts, { worker, deadlineMs }),
   };

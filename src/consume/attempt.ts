@@ -1,5 +1,5 @@
 import type { ConversationText } from '../event/conversation.ts';
-import { type EventRef, isOpen } from '../event/event.ts';
+import { type EventId, type EventRef, isOpen } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { refsOf } from '../event/message.ts';
 import type { AttemptResult, LoadedEvent, Outcome, Settled } from '../event/outcome.ts';
@@ -19,6 +19,8 @@ export type AttemptSteps = {
   readonly load: (ref: EventRef) => Promise<LoadedEvent | null>;
   readonly score: (text: ConversationText) => Promise<Outcome>;
   readonly settle: (attempt: AttemptResult) => Promise<Settled>;
+  /** Whether the user of an event that is not there was erased. @throws {PipelineError} transient */
+  readonly wasErased: (id: EventId) => Promise<boolean>;
 };
 
 /** A start is taken back in milliseconds, and within a second at the end of a drain. */
@@ -42,6 +44,15 @@ export function createAttempt(options: {
   const quarantine = createQuarantine(options.concurrency);
 
   return async function attempt(delivery: Received, running: Running): Promise<Settled> {
+    const settled = await tryOnce(delivery, running);
+    if (settled.as !== 'unknown-event') return settled;
+    // Rare, so that it costs the others nothing.
+    for (const ref of refsOf(delivery))
+      if ('eventId' in ref && (await steps.wasErased(ref.eventId))) return { verb: 'ack', as: 'erased' };
+    return settled;
+  };
+
+  async function tryOnce(delivery: Received, running: Running): Promise<Settled> {
     if (delivery.body.length > options.maxMessageBytes) return notOurs('TOO_LARGE');
     const event = await find(delivery);
     if (event === 'nameless') return notOurs('NAMES_NO_EVENT');
@@ -50,7 +61,7 @@ export function createAttempt(options: {
     running.isRetry = event.attemptCount > 0;
     if (!isOpen(event.status)) return answerClosed(event, delivery);
     return delivery.redelivered ? runRedelivered(event, delivery, running) : run(event, delivery, running);
-  };
+  }
 
   /** The event of a delivery; null if no such event exists, `nameless` if the message names none. */
   async function find(delivery: Received): Promise<LoadedEvent | null | 'nameless'> {

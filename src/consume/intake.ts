@@ -56,6 +56,7 @@ export function createIntake(options: {
     retry: 0,
     failed: 0,
     duplicate: 0,
+    erased: 0,
     'unknown-event': 0,
     'not-ours': 0,
     bug: 0,

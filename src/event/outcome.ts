@@ -64,7 +64,8 @@ export type AttemptResult = {
 
 /** What became of a delivery; it determines the answer to the broker. Codes as in the event's row. */
 export type Settled =
-  | { readonly verb: 'ack'; readonly as: 'processed' | 'duplicate' }
+  /** `erased`: its user was erased meanwhile. */
+  | { readonly verb: 'ack'; readonly as: 'processed' | 'duplicate' | 'erased' }
   | { readonly verb: 'ack'; readonly as: 'retry'; readonly code: string }
   /** `code`: null if it failed in an earlier attempt. */
   | { readonly verb: 'dead-letter'; readonly as: 'failed'; readonly code: string | null }

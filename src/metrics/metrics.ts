@@ -1,5 +1,12 @@
 import { Registry } from 'prom-client';
-import { recordAnalysers, recordPhonemes, recordPipeline, recordSessions, recordWebhooks } from './pipeline-metrics.ts';
+import {
+  recordAnalysers,
+  recordMaintenance,
+  recordPhonemes,
+  recordPipeline,
+  recordSessions,
+  recordWebhooks,
+} from './pipeline-metrics.ts';
 import { recordProcess, type Sources } from './process-metrics.ts';
 
 export type Metrics = {
@@ -17,6 +24,7 @@ export function startMetrics(sources: Sources): Metrics {
   if (sources.sessions) recordSessions(registry);
   if (sources.phonemes) recordPhonemes(registry);
   if (sources.hasWebhooks) recordWebhooks(registry);
+  if (sources.role === 'api') recordMaintenance(registry);
   if (sources.hasAnalysers) recordAnalysers(registry);
   recordProcess(sources, [registry]);
   return {

@@ -60,6 +60,17 @@ export function recordWebhooks(registry: Registry): void {
   });
 }
 
+/** Of an API: what its maintenance jobs did while it led. */
+export function recordMaintenance(registry: Registry): void {
+  const { counter } = makers(registry);
+  const runs = counter('afterword_maintenance_runs_total', 'Runs of maintenance jobs.', 'name', 'result');
+  const removed = counter('afterword_maintenance_removed_total', 'What they removed.', 'name');
+  telemetry.maintained.listen((ended) => {
+    runs(ended.job, ended.state).inc();
+    removed(ended.job).inc(ended.removed);
+  });
+}
+
 /** Of a process that compares pronunciations. */
 export function recordPhonemes(registry: Registry): void {
   const { counter, histogram } = makers(registry);

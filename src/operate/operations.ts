@@ -17,7 +17,7 @@ export const operateOperations: readonly Operation[] = [
     tag: 'Operations',
     summary: 'Start a FAILED conversation over',
     answers: { 202: { what: 'It is due.', content: { schema: operated } } },
-    problems,
+    problems: { ...problems, 409: ['wrong_state', 'text_removed'] },
   },
   {
     id: 'skipConversation',

@@ -4,7 +4,9 @@ import type { EventId, EventStatus } from '../event/event.ts';
 export type Operated =
   | { readonly kind: 'done'; readonly eventId: EventId }
   | { readonly kind: 'wrong-state'; readonly status: EventStatus }
-  | { readonly kind: 'not-found' };
+  | { readonly kind: 'not-found' }
+  /** Its text was removed (`TEXT_RETENTION_DAYS`): there is nothing to score. */
+  | { readonly kind: 'no-text' };
 
 /** `actor`: who is recorded to have done it. */
 export type RetryEvent = (conversationId: string, actor: string) => Promise<Operated>;
@@ -26,6 +28,8 @@ type ActionKind =
   | 'skip'
   | 'republish'
   | 'run-now'
+  | 'erase'
+  | 'job'
   | 'purge'
   | 'key-create'
   | 'key-rotate'

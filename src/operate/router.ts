@@ -58,6 +58,8 @@ function answer(conversationId: string, operated: Operated, status: EventStatus,
       return { conversation_id: conversationId, event_id: operated.eventId, status };
     case 'wrong-state':
       throw new Problem(409, 'wrong_state', `${rule}; this one is ${operated.status}`);
+    case 'no-text':
+      throw new Problem(409, 'text_removed', 'the text of this conversation was removed, so it cannot be scored again');
     case 'not-found':
       throw new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');
   }

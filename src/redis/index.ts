@@ -1,4 +1,5 @@
 export { connectRedis, type RedisLink } from './connect.ts';
+export { eraseSessions } from './erase-sessions.ts';
 export { redisFacts } from './inspect.ts';
 export { limitStore } from './limit-store.ts';
 export { liveSessions } from './live-sessions.ts';

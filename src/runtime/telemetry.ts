@@ -39,6 +39,10 @@ export const telemetry = {
   webhookSent: signal<{ readonly verdict: 'delivered' | 'retry' | 'failed' | 'disable'; readonly ms: number }>(
     'webhook-sent',
   ),
+  /** A maintenance job has ended. */
+  maintained: signal<{ readonly job: string; readonly state: 'done' | 'failed' | 'lost'; readonly removed: number }>(
+    'maintained',
+  ),
   /** A request was answered with a problem document. */
   refused: signal<{ readonly status: number; readonly code: string }>('refused'),
   /** A group commit has ended. */

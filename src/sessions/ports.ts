@@ -202,6 +202,8 @@ export type StoredSessions = {
   markEnded(session: Ending, eventId: string): Promise<boolean>;
   /** @returns false: it is not being ended like this any more. */
   reopen(session: Ending): Promise<boolean>;
+  /** When the user of this session was erased; null: not lately. */
+  erasedAt(sessionId: string): Promise<Date | null>;
   /** It is in use, though the database has not heard of it. */
   touch(sessionId: string): Promise<void>;
   /** Whether any session is open or ending. */

@@ -28,6 +28,13 @@ export function createRecovery(options: {
    */
   async function write(sessionId: string, messages: readonly Message[]): Promise<'written' | 'nothing' | 'unknown'> {
     const head = unsynced.headOf(sessionId);
+    if (head === null && messages.length === 0) return 'nothing';
+    const erasedAt = await stored.erasedAt(sessionId);
+    const saidAt = messages.at(-1)?.sentAt ?? head?.startedAt;
+    if (erasedAt !== null && saidAt !== undefined && saidAt <= erasedAt) {
+      unsynced.drop(sessionId);
+      return 'nothing';
+    }
     if (head !== null) await stored.create(head);
     if (messages.length === 0) return head === null ? 'nothing' : 'written';
     const session = await stored.find(sessionId);

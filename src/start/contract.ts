@@ -1,6 +1,7 @@
 import { accepted, acceptedHeaders, acceptOperations } from '../accept/index.ts';
 import { contractOperations } from '../contract/index.ts';
 import { diagnosticsOperations } from '../diagnostics/operations.ts';
+import { erasureOperations } from '../erasure/index.ts';
 import { healthOperations } from '../health/operations.ts';
 import { operateOperations } from '../operate/index.ts';
 import { pronunciationOperations } from '../pronunciation/operations.ts';
@@ -24,6 +25,7 @@ export function operationsOf(options: {
     ...webhookOperations,
     ...pronunciationOperations,
     ...operateOperations,
+    ...erasureOperations,
     ...healthOperations,
     ...(options.hasDiagnostics ? diagnosticsOperations : []),
     ...contractOperations,

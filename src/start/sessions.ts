@@ -10,7 +10,7 @@ import type { Config } from '../config.ts';
 import type { Turn } from '../event/conversation.ts';
 import type { EventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
-import { connectRedis, liveSessions, type RedisLink } from '../redis/index.ts';
+import { connectRedis, eraseSessions, liveSessions, type RedisLink } from '../redis/index.ts';
 import type { Gauge } from '../runtime/gauge.ts';
 import { type BodyBudget, type Caller, type Operation, Problem } from '../runtime/http/index.ts';
 import type { Logger } from '../runtime/log.ts';
@@ -55,6 +55,8 @@ export type RunningSessions = {
   end(body: SessionEnd, caller: Caller): Promise<Ended>;
   readonly gauges: readonly Gauge[];
   readonly link: Pick<RedisLink, 'state'>;
+  /** @returns those that Redis had. @throws {PipelineError} transient */
+  erase(userId: string, known: readonly string[]): Promise<string[]>;
   backlog(): ReturnType<ReturnType<typeof liveSessions>['backlog']>;
   /** With a last sync, at most `withinMs`. */
   close(withinMs: number): Promise<void>;
@@ -156,6 +158,11 @@ export async function startSessions(
     },
     gauges: [unsynced.gauge, ...(respond === null ? [] : [respond.gauge])],
     link,
+    async erase(userId, known) {
+      const erased = await eraseSessions(link, userId, known);
+      for (const id of new Set([...known, ...erased])) unsynced.drop(id);
+      return erased;
+    },
     backlog: live.backlog,
     async close(withinMs) {
       clearInterval(retiring);

@@ -8,6 +8,8 @@ const connectMs = 3_000;
 
 type ToolRedis = {
   readonly live: LiveSessions;
+  /** @returns the sessions that went. */
+  eraseSessions(userId: string, known: readonly string[]): Promise<string[]>;
   /** What Redis says of itself, by key; of `INFO` and `CONFIG GET`. */
   facts(): Promise<ReadonlyMap<string, string>>;
   close(): Promise<void>;
@@ -15,7 +17,7 @@ type ToolRedis = {
 
 /** Redis for a command: tried once, and not waited for. @throws {StartError} that says what to do. */
 export async function openToolRedis(config: Config & { readonly redisUrl: string }): Promise<ToolRedis> {
-  const { connectRedis, liveSessions, redisFacts } = await import('../redis/index.ts');
+  const { connectRedis, eraseSessions, liveSessions, redisFacts } = await import('../redis/index.ts');
   const arrived = Promise.withResolvers<void>();
   const link = connectRedis({
     url: config.redisUrl,
@@ -40,6 +42,7 @@ Is it running, and are host, port and password in REDIS_URL right?`;
   }
   return {
     live: liveSessions(link, { ttlMs: config.sessionTtlMs }),
+    eraseSessions: (userId, known) => eraseSessions(link, userId, known),
     facts: () => redisFacts(link),
     close: () => link.close(),
   };

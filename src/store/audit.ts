@@ -2,6 +2,7 @@ import type { EventId, EventStatus } from '../event/event.ts';
 import type { FriendshipLevel } from '../event/friendship.ts';
 import type { Change, OddEvent, UserPage, Users } from '../operate/audit/ports.ts';
 import { type Connection, withConnection } from './connection.ts';
+import { readLedger } from './ledger.ts';
 import type { Store } from './open-store.ts';
 
 /** The last id of the page of `size` users that starts after `after`; null if that page reaches the end. */
@@ -49,8 +50,15 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
        FROM friendship_topic_metrics FORCE INDEX (PRIMARY) WHERE ${where}`,
       params,
     );
-    const falling = [...new Set(sums.filter((r) => Number(r['negative']) === 1).map((r) => String(r['user_id'])))];
+    const ledger = await readLedger(connection, where, params);
+    const falling = [
+      ...new Set([
+        ...sums.filter((r) => Number(r['negative']) === 1).map((r) => String(r['user_id'])),
+        ...ledger.filter((line) => line.change !== line.gains).map((line) => line.userId),
+      ]),
+    ];
     return {
+      ledger,
       changes: falling.length === 0 ? [] : await readChanges(connection, falling),
       sums: sums.map((r) => ({
         userId: String(r['user_id']),
@@ -58,7 +66,6 @@ export function readUserPage(store: Store, users: Users, deadlineMs: number): Pr
         events: Number(r['events']),
         withoutResult: Number(r['without_result']),
         change: Number(r['change_sum']),
-        hasNegative: Number(r['negative']) === 1,
         turns: Number(r['with_turns']) === Number(r['events']) ? Number(r['turns']) : null,
         lastEnd: r['last_end'] as Date,
       })),

@@ -15,6 +15,7 @@ export { readSessionPage } from './chat-sessions/audit-sessions.ts';
 export { listSessions } from './chat-sessions/list-sessions.ts';
 export { storedSessions } from './chat-sessions/stored-sessions.ts';
 export { act, everyWorker, listControls, readControls } from './controls.ts';
+export { erasedAt, userEraser } from './erase-user.ts';
 export {
   exportEvents,
   findClosed,
@@ -30,7 +31,10 @@ export {
 export { readClosed, readNewestClosed } from './feed.ts';
 export { insertEvents } from './insert-events.ts';
 export { inspectDatabase } from './inspect.ts';
+export { leaderLock } from './leader-lock.ts';
 export { loadEvents } from './load-events.ts';
+export { addMonths, dropMonths } from './log-months.ts';
+export { listRuns, maintenanceRuns } from './maintenance-runs.ts';
 export { joinFleet, listMembers, readAsked, sendHeartbeat, workerName } from './members.ts';
 export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
@@ -44,6 +48,8 @@ export {
   readProfile,
   storeProfile,
 } from './profiles.ts';
+export { removeEvents } from './remove-events.ts';
+export { removeErasedIds, removeFeedLines, removeRuns, removeSessions, removeTexts } from './remove-old.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';
 export { claimDeliveries, findDueEndpoints, recordAttempt, returnDelivery } from './webhook-deliveries.ts';

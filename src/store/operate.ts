@@ -17,9 +17,17 @@ const reopen = `status = 'PENDING', attempt_count = 0, suspect_starts = 0, next_
 
 export function retryEvent(store: Store, conversationId: string, by: By): Promise<Operated> {
   return move(store, by, conversationId, 'FAILED', async (connection, eventId) => {
+    if (!(await hasText(connection, eventId))) return 'no-text';
     await connection.query(`UPDATE conversation_events SET ${reopen} WHERE event_id = ?`, [eventId]);
     await recordAction(connection, { actor: by.actor, kind: 'retry', target: conversationId, value: null });
+    return 'done';
   });
+}
+
+/** The event is locked, so that nobody removes it now. */
+async function hasText(connection: Connection, eventId: EventId): Promise<boolean> {
+  const found = await connection.query<unknown[]>('SELECT 1 FROM conversation_logs WHERE event_id = ?', [eventId]);
+  return found.length > 0;
 }
 
 /** PENDING → SKIPPED: never scored. A delivery already on its way finds a closed row and is dropped as a duplicate. */
@@ -38,6 +46,7 @@ export function skipEvent(
     );
     await recordAction(connection, { actor: by.actor, kind: 'skip', target: conversationId, value: reason });
     if (by.hasStream) await connection.query(...noteClosed([eventId]));
+    return 'done';
   });
 }
 
@@ -52,7 +61,11 @@ export function retryFailed(
   options: By & { readonly limit: number },
 ): Promise<{ readonly retried: number; readonly last: EventId | null }> {
   return inTransaction(store, options.deadlineMs, async (connection) => {
-    const conditions = ["status = 'FAILED'"];
+    // Without its text there is nothing to score.
+    const conditions = [
+      "status = 'FAILED'",
+      'EXISTS (SELECT 1 FROM conversation_logs l WHERE l.event_id = conversation_events.event_id)',
+    ];
     const params: unknown[] = [];
     if (filter.errorCode !== undefined) {
       conditions.push('error_code = ?');
@@ -92,7 +105,7 @@ function move(
   { deadlineMs }: By,
   conversationId: string,
   from: EventStatus,
-  write: (connection: Connection, eventId: EventId) => Promise<unknown>,
+  write: (connection: Connection, eventId: EventId) => Promise<'done' | 'no-text'>,
 ): Promise<Operated> {
   return inTransaction(store, deadlineMs, async (connection): Promise<Operated> => {
     const [row] = await connection.query<{ event_id: EventId; status: EventStatus }[]>(
@@ -101,8 +114,8 @@ function move(
     );
     if (!row) return { kind: 'not-found' };
     if (row.status !== from) return { kind: 'wrong-state', status: row.status };
-    await write(connection, row.event_id);
-    return { kind: 'done', eventId: row.event_id };
+    const kind = await write(connection, row.event_id);
+    return kind === 'no-text' ? { kind } : { kind, eventId: row.event_id };
   });
 }
 

@@ -258,6 +258,48 @@ const DeliverySchema = new EntitySchema({
   },
 });
 
+const RunSchema = new EntitySchema({
+  name: 'MaintenanceRun',
+  tableName: 'maintenance_runs',
+  columns: {
+    run_id: { type: 'bigint', unsigned: true, primary: true, generated: 'increment' },
+    job: { type: 'varchar', length: 40 },
+    due_at: { ...moment, nullable: true },
+    state: { type: 'varchar', length: 10 },
+    runner: { type: 'varchar', length: 255 },
+    started_at: moment,
+    ended_at: { ...moment, nullable: true },
+    removed: { type: 'bigint', unsigned: true, default: 0 },
+    detail: { type: 'varchar', length: 1000, nullable: true },
+  },
+});
+
+const LedgerSchema = new EntitySchema({
+  name: 'FriendshipLedger',
+  tableName: 'friendship_ledger',
+  columns: {
+    user_id: { type: 'varchar', length: 255, primary: true },
+    topic_id: { type: 'varchar', length: 255, primary: true },
+    events: { type: 'bigint', unsigned: true },
+    change_sum: { type: 'bigint' },
+    gain_sum: { type: 'bigint' },
+    score: { type: 'bigint' },
+    in_order: { type: 'tinyint', unsigned: true },
+    turns: { type: 'bigint', nullable: true },
+    last_end: moment,
+    last_processed_at: moment,
+  },
+});
+
+const ErasedSchema = new EntitySchema({
+  name: 'ErasedId',
+  tableName: 'erased_ids',
+  columns: {
+    id_hash: { type: 'binary', length: 32, primary: true },
+    erased_at: moment,
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -273,4 +315,7 @@ export const schemas = [
   ClosedSchema,
   EndpointSchema,
   DeliverySchema,
+  RunSchema,
+  LedgerSchema,
+  ErasedSchema,
 ];

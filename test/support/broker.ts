@@ -6,7 +6,9 @@ export type BrokerHand = {
   publish(queue: string, body: unknown, properties?: { messageId?: string; contentType?: string }): void;
   /** Consumes everything that is in the queue now. */
   takeAll(queue: string): Promise<GetMessage[]>;
-  /** Message ids of what is in the queue now; everything stays. */
+  /** What is in the queue now; everything stays. */
+  peek(queue: string): Promise<GetMessage[]>;
+  /** Message ids of that. */
   peekIds(queue: string): Promise<Set<string>>;
   depth(queue: string): Promise<number>;
   close(): Promise<void>;
@@ -16,6 +18,17 @@ export async function openBroker(url: string): Promise<BrokerHand> {
   const connection: ChannelModel = await connect(url);
   connection.on('error', () => {});
   const channel = await connection.createChannel();
+
+  async function peek(queue: string): Promise<GetMessage[]> {
+    const messages: GetMessage[] = [];
+    const peeking = await connection.createChannel();
+    for (let message = await peeking.get(queue); message !== false; message = await peeking.get(queue))
+      messages.push(message);
+    peeking.nackAll(true);
+    await peeking.close();
+    return messages;
+  }
+
   return {
     channel,
     publish(queue, body, properties = {}) {
@@ -30,15 +43,9 @@ export async function openBroker(url: string): Promise<BrokerHand> {
         messages.push(message);
       }
     },
+    peek,
     async peekIds(queue) {
-      const ids = new Set<string>();
-      const peeking = await connection.createChannel();
-      for (let message = await peeking.get(queue); message !== false; message = await peeking.get(queue)) {
-        ids.add(String(message.properties.messageId));
-      }
-      peeking.nackAll(true);
-      await peeking.close();
-      return ids;
+      return new Set((await peek(queue)).map((message) => String(message.properties.messageId)));
     },
     async depth(queue) {
       // Asking about a queue that does not exist yet closes the channel.

@@ -1,5 +1,6 @@
 import type { EventId, EventStatus } from '../../event/event.ts';
 import type { FriendshipLevel } from '../../event/friendship.ts';
+import type { LedgerLine } from '../../event/ledger.ts';
 
 // What an audit reads and checks. Scores are whole ten-thousandths of a point, the precision of the columns, so that
 // sums are exact.
@@ -12,7 +13,6 @@ type TopicSum = {
   /** How many of these have no result in their row. */
   readonly withoutResult: number;
   readonly change: number;
-  readonly hasNegative: boolean;
   /**
    * Sum of `total_turns` from the details; null if a custom scorer scored any of the events, because its details may
    * contain anything.
@@ -40,11 +40,14 @@ export type Change = {
   readonly change: number;
   readonly processedAt: Date;
 };
+/** What removed events of a user came to; a null `topicId` stands for all of them. */
+export type Removed = LedgerLine & { readonly userId: string; readonly topicId: string | null };
 /** Some users, all read at the same moment of the database. */
 export type UserPage = {
-  /** Only of users with a negative change: because scores stop at zero, the order matters for them. */
+  /** Only of users with a negative change, in the ledger or not: scores stop at zero, so that the order matters. */
   readonly changes: readonly Change[];
   readonly sums: readonly TopicSum[];
+  readonly ledger: readonly Removed[];
   readonly friendships: readonly HeldFriendship[];
   readonly topics: readonly HeldTopic[];
 };

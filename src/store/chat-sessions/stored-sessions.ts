@@ -1,6 +1,7 @@
 import { PipelineError } from '../../event/fault.ts';
 import type { StoredSessions } from '../../sessions/ports.ts';
 import { type Connection, inTransaction, type Statement, withConnection } from '../connection.ts';
+import { erasedAt } from '../erase-user.ts';
 import { isDuplicate } from '../errors.ts';
 import type { Store } from '../open-store.ts';
 import { type MessageRow, type SessionRow, selectMessages, selectSession, toMessage, toSession } from './rows.ts';
@@ -30,6 +31,8 @@ export function storedSessions(store: Store, deadlineMs: number): StoredSessions
       const [row] = await run<SessionRow[]>(`${selectSession} WHERE session_id = ?`, [sessionId]);
       return row === undefined ? null : toSession(row);
     },
+
+    erasedAt: (sessionId) => erasedAt(store, sessionId, deadlineMs),
 
     take: (sessionId, messages, options) =>
       transaction((connection) => takeMessages(connection, sessionId, messages, options)),

@@ -15,6 +15,8 @@ import { Webhooks1764500000002 } from './1764500000002-webhooks.ts';
 import { WebhookOldSecrets1764600000000 } from './1764600000000-webhook-old-secrets.ts';
 import { WebhookDeliveriesCreated1764600000001 } from './1764600000001-webhook-deliveries-created.ts';
 import { EventLanes1764700000000 } from './1764700000000-event-lanes.ts';
+import { Maintenance1764800000000 } from './1764800000000-maintenance.ts';
+import { LogMonths1764800000001 } from './1764800000001-log-months.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -37,4 +39,6 @@ export const migrations = [
   WebhookOldSecrets1764600000000,
   WebhookDeliveriesCreated1764600000001,
   EventLanes1764700000000,
+  Maintenance1764800000000,
+  LogMonths1764800000001,
 ];

@@ -32,6 +32,7 @@ function createSteps(pasts: Readonly<Record<string, Past>>) {
   const said: string[] = [];
   const scoring: (() => void)[] = [];
   const steps: AttemptSteps & StartSteps = {
+    wasErased: async () => false,
     load: async (ref) => {
       const key = 'eventId' in ref ? ref.eventId : ref.conversationId;
       said.push(`load ${key.at(-1)}`);

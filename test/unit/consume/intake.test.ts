@@ -32,6 +32,7 @@ test('a delivery whose load hangs is marked as PROCESSING, and a drain requeues 
     log: pino({ level: 'silent' }),
     now: () => now,
     steps: {
+      wasErased: async () => false,
       load: () => new Promise(() => {}),
       score: () => new Promise(() => {}),
       settle: () => new Promise(() => {}),
@@ -67,6 +68,7 @@ test("a lost channel takes back the starts of its deliveries once; the next chan
     giveUp: new AbortController(),
     log: pino({ level: 'silent' }),
     steps: {
+      wasErased: async () => false,
       load: async (ref) => ({
         eventId: 'eventId' in ref ? ref.eventId : eventId,
         status: 'PENDING',
@@ -119,6 +121,7 @@ test('a drain takes starts back before their deliveries go, also those that are 
     giveUp: new AbortController(),
     log: pino({ level: 'silent' }),
     steps: {
+      wasErased: async () => false,
       load: async () => ({
         eventId,
         status: 'PENDING',

@@ -6,9 +6,10 @@ const end = new Date('2026-01-31T20:15:00Z');
 
 /** A user with two topics and correct sums: 600 points. */
 function page(overrides: Partial<UserPage> = {}): UserPage {
-  const sum = { userId: 'u', events: 3, withoutResult: 0, hasNegative: false, turns: 7, lastEnd: end };
+  const sum = { userId: 'u', events: 3, withoutResult: 0, turns: 7, lastEnd: end };
   return {
     changes: [],
+    ledger: [],
     sums: [
       { ...sum, topicId: 'pets', change: 4_000_000 },
       { ...sum, topicId: null, change: 2_000_000 },
@@ -61,7 +62,6 @@ test('a user whose score may fall is replayed with the floor', () => {
         events: 2,
         withoutResult: 0,
         change: -20,
-        hasNegative: true,
         turns: null,
         lastEnd: end,
       },

@@ -1,0 +1,3 @@
+export { createErase, type Erase } from './erase.ts';
+export { erasureOperations } from './operations.ts';
+export { erasureRouter } from './router.ts';

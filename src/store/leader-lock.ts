@@ -1,0 +1,58 @@
+import type { RowDataPacket } from 'mysql2';
+import type { AsLeader } from '../maintenance/ports.ts';
+import { settlesWithin } from '../runtime/wait.ts';
+import type { Store } from './open-store.ts';
+
+/** One leader per database. GET_LOCK names are limited to 64 characters. */
+const lockName = "CONCAT('afterword_leader_', LEFT(SHA2(DATABASE(), 256), 32))";
+/**
+ * The server ends a session that is silent for a minute, and frees its lock: a leader that has not heard from it for
+ * less than that is one no more.
+ */
+const checkMs = 10_000;
+const answerMs = 10_000;
+
+/** A lock of the database, held by one connection: whoever loses the connection has lost it. */
+export function leaderLock(store: Store): AsLeader {
+  return async (work, { stop, waitSeconds }) => {
+    const connection = await store.pool.promise().getConnection();
+    store.usage.inUse++;
+    const lost = new AbortController();
+    let isSound = true;
+    const ask = async (sql: string, values: unknown[] = []) => {
+      const [rows] = await connection.query<RowDataPacket[]>(sql, values);
+      return Number(rows[0]?.['answer']);
+    };
+    const lose = () => {
+      isSound = false;
+      lost.abort(new Error('this process is the leader no more'));
+    };
+    const check = async () => {
+      const asked = ask(`SELECT IS_USED_LOCK(${lockName}) = CONNECTION_ID() AS answer`);
+      const isHeld = await settlesWithin(asked, answerMs).then(
+        async (inTime) => inTime && (await asked) === 1,
+        () => false,
+      );
+      if (!isHeld) lose();
+    };
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      if ((await ask(`SELECT GET_LOCK(${lockName}, ?) AS answer`, [waitSeconds])) !== 1) return null;
+      timer = setInterval(check, checkMs);
+      return { value: await work(AbortSignal.any([stop, lost.signal])) };
+    } catch (error) {
+      isSound = false; // whatever holds: with the connection, the lock goes
+      throw error;
+    } finally {
+      clearInterval(timer);
+      store.usage.inUse--;
+      if (isSound)
+        isSound = await ask(`SELECT COALESCE(RELEASE_LOCK(${lockName}), 0) AS answer`).then(
+          () => true,
+          () => false,
+        );
+      if (isSound) connection.release();
+      else connection.destroy();
+    }
+  };
+}
