@@ -30,6 +30,7 @@ import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
 import { pronunciationSubjects } from './measures/pronunciation.ts';
+import { openRetention } from './measures/retention.ts';
 import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
 import { cpuByProcess, cpuByStage } from './measures/stages.ts';
@@ -67,6 +68,7 @@ const measures = [
   'access',
   'webhooks',
   'fairness',
+  'retention',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -198,6 +200,15 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       ...(await rounds('access', [millionLines(urls)], 1, say)),
     ],
     fairness: () => rounds('fairness', fairnessSubjects(ours), n, say),
+    async retention() {
+      say('retention: a million old rows are made first');
+      const { subjects, close } = await openRetention(urls, seconds);
+      try {
+        return await rounds('retention', subjects, n, say);
+      } finally {
+        await close();
+      }
+    },
     webhooks: () => rounds('webhooks', webhookSubjects(ours, seconds), n, say),
     analysers: () => rounds('analysers', analyserSubjects(urls), n, say),
     pronunciation: () => rounds('pronunciation', pronunciationSubjects(urls), n, say),

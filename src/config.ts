@@ -108,6 +108,8 @@ const memberSpecific: ReadonlySet<string> = new Set([
   'logLevel',
   'logFormat',
   'workerReplicas',
+  'mostWorkers',
+  'scale',
   'apiReplicas',
   'workerLanes',
   'profile',
@@ -162,7 +164,20 @@ function toConfig(e: z.output<typeof environment>) {
     retentionSchedule: e.RETENTION_SCHEDULE,
     maintenanceSchedule: e.MAINTENANCE_SCHEDULE,
     scheduleMaxMs: e.SCHEDULE_MAX_DAYS * 86_400_000,
-    workerReplicas: e.WORKER_REPLICAS,
+    workerReplicas: startingWorkers(e),
+    /** With autoscaling, those that there may be. */
+    mostWorkers: e.WORKER_REPLICAS_MAX ?? e.WORKER_REPLICAS,
+    scale:
+      e.WORKER_REPLICAS_MIN === undefined || e.WORKER_REPLICAS_MAX === undefined
+        ? null
+        : {
+            min: e.WORKER_REPLICAS_MIN,
+            max: e.WORKER_REPLICAS_MAX,
+            intervalMs: e.SCALE_CHECK_INTERVAL * 1_000,
+            drainMs: e.SCALE_DRAIN_SECONDS * 1_000,
+            upAbove: e.SCALE_UP_THRESHOLD / 100,
+            downBelow: e.SCALE_DOWN_THRESHOLD / 100,
+          },
     scoringThreads: e.SCORING_THREADS ?? Math.min(availableParallelism(), e.MESSAGE_CONCURRENCY_PER_WORKER),
     scoringThreadMemoryMb: e.SCORING_THREAD_MEMORY_MB,
     threadMaxTasks: e.THREAD_MAX_TASKS,
@@ -257,11 +272,21 @@ function toConfig(e: z.output<typeof environment>) {
   };
 }
 
+/** Autoscaling begins with the configured number, within its bounds. */
+function startingWorkers(e: z.output<typeof environment>): number {
+  const [min = 1, max = e.WORKER_REPLICAS] = [e.WORKER_REPLICAS_MIN, e.WORKER_REPLICAS_MAX];
+  return Math.min(max, Math.max(min, e.WORKER_REPLICAS));
+}
+
 /** Whether a soft limit reaches the hard one, as far as that can be told without knowing the machine. */
 function isAbove(soft: MemorySetting, hard: MemorySetting): boolean {
   if (soft === null || hard === null) return false;
   if ('share' in soft) return 'share' in hard && soft.share >= hard.share;
   return 'bytes' in hard && soft.bytes >= hard.bytes;
+}
+
+function mostWorkers(e: z.output<typeof environment>): number {
+  return Math.max(e.WORKER_REPLICAS, e.WORKER_REPLICAS_MAX ?? 0);
 }
 
 /** Values that are valid on their own but contradict each other. */
@@ -302,7 +327,13 @@ function contradictions(e: z.output<typeof environment>): string[] {
         'lost events and waiting retries could not be told apart',
     );
   }
-  if (e.METRICS_PORT > 0 && e.METRICS_PORT + e.WORKER_REPLICAS + e.API_REPLICAS > 65_535)
+  if ((e.WORKER_REPLICAS_MIN === undefined) !== (e.WORKER_REPLICAS_MAX === undefined))
+    problems.push('WORKER_REPLICAS_MIN and WORKER_REPLICAS_MAX belong together: set both or neither');
+  if ((e.WORKER_REPLICAS_MIN ?? 1) > (e.WORKER_REPLICAS_MAX ?? 1_000))
+    problems.push('WORKER_REPLICAS_MIN must not be above WORKER_REPLICAS_MAX');
+  if (e.SCALE_DOWN_THRESHOLD >= e.SCALE_UP_THRESHOLD)
+    problems.push('SCALE_DOWN_THRESHOLD must be below SCALE_UP_THRESHOLD');
+  if (e.METRICS_PORT > 0 && e.METRICS_PORT + mostWorkers(e) + e.API_REPLICAS > 65_535)
     problems.push('METRICS_PORT leaves no ports after it for the members of a fleet: choose a lower one');
   if (e.REPUBLISH_AFTER_MS < e.PUBLISH_GRACE_MS) problems.push('REPUBLISH_AFTER_MS must not be below PUBLISH_GRACE_MS');
   if ((e.SCORING_THREADS ?? 1) > e.MESSAGE_CONCURRENCY_PER_WORKER) {

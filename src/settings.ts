@@ -86,6 +86,27 @@ export const settings = {
     help: 'Conversations of a user, or of an API key, per minute; those beyond it go to the low lane. 0: no limit.',
   },
   WORKER_REPLICAS: { parse: int(1, 1_000).default(2), help: 'Workers started by compose and by the local fleet.' },
+  WORKER_REPLICAS_MIN: {
+    parse: int(1, 1_000).optional(),
+    help: 'Autoscaling: the least and the most workers of `afterword fleet`. Default: WORKER_REPLICAS, always.',
+  },
+  WORKER_REPLICAS_MAX: { parse: int(1, 1_000).optional(), help: 'Set both, or neither.' },
+  SCALE_CHECK_INTERVAL: {
+    parse: int(1, 3_600).default(30),
+    help: 'Autoscaling: seconds between two looks at how many workers there should be.',
+  },
+  SCALE_DRAIN_SECONDS: {
+    parse: int(1, 86_400).default(60),
+    help: 'Autoscaling: a backlog that takes longer than this to drain, or is older, needs more workers.',
+  },
+  SCALE_UP_THRESHOLD: {
+    parse: int(1, 90).default(70),
+    help: 'Autoscaling: percent of CPU in use above which messages that wait need another worker, while some is left.',
+  },
+  SCALE_DOWN_THRESHOLD: {
+    parse: int(0, 89).default(30),
+    help: 'Autoscaling: percent of workers in use below which, three looks in a row, some go.',
+  },
   SCORING_THREADS: {
     parse: int(1, 256).optional(),
     help: 'Scoring threads per worker. Default: the available cores, at most MESSAGE_CONCURRENCY_PER_WORKER.',

@@ -14,6 +14,8 @@ const closeMs = 10_000;
 /** A place in the fleet, filled again when its process dies. */
 export type Supervised = {
   readonly name: string;
+  /** Of its process; null while there is none. */
+  readonly pid: number | null;
   /** Resolves when the fleet has stopped and its process with it. */
   readonly ended: Promise<void>;
   /** Drains its process and resolves when the next one is ready, or the fleet stops. */
@@ -29,7 +31,9 @@ export function supervise(
     readonly drainMs: number;
     readonly until: AbortSignal;
     readonly onReady: (message: { url?: string }) => void;
-    /** It cannot start as it is configured. */
+    /** Whether the fleet ends if this one cannot start as it is configured. */
+    readonly mayGiveUp: () => boolean;
+    /** It cannot. */
     readonly onHopeless: () => void;
     readonly log: Logger;
   },
@@ -39,6 +43,7 @@ export function supervise(
   /** Those who wait for a restart: for one that has not begun, and for the process that is starting. */
   let asked: PromiseWithResolvers<void> | null = null;
   let starting: PromiseWithResolvers<void> | null = null;
+  let pid: number | null = null;
 
   async function run(): Promise<void> {
     const backoff = createBackoff(500, 30_000);
@@ -60,6 +65,7 @@ export function supervise(
         if (starting === mine) starting = null;
         options.onReady(message);
       });
+      pid = child.pid ?? null;
       const ended = new Promise<string>((resolve) => {
         child.once('exit', (code, signal) => resolve(signal ?? String(code)));
         child.once('error', (error) => resolve(String(error)));
@@ -72,7 +78,7 @@ export function supervise(
       if (until.aborted) return;
       // A member that was ready once is configured well enough: something in its environment has changed, such as a
       // password, and may change back.
-      if (how === String(exitCodes.config) && !wasReady) {
+      if (how === String(exitCodes.config) && !wasReady && options.mayGiveUp()) {
         log.error({ member: name }, 'cannot start as configured; stopping the fleet');
         return options.onHopeless();
       }
@@ -94,6 +100,9 @@ export function supervise(
 
   return {
     name,
+    get pid() {
+      return pid;
+    },
     ended: run(),
     async restart() {
       asked ??= Promise.withResolvers();

@@ -55,8 +55,8 @@ async function open(name: string, config: Config, log: Logger): Promise<Analyser
 }
 
 /** Workers do not know of each other's spending. */
-function shareOf(tokens: number, { workerReplicas }: Config): number {
-  return tokens === 0 ? 0 : Math.max(1, Math.floor(tokens / workerReplicas));
+function shareOf(tokens: number, { mostWorkers }: Config): number {
+  return tokens === 0 ? 0 : Math.max(1, Math.floor(tokens / mostWorkers));
 }
 
 async function load(module: string): Promise<Analyser> {

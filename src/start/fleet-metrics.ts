@@ -18,8 +18,12 @@ export function memberPort({ metricsPort }: Config, index: number): number {
 /** Serves the metrics of all members on the fleet's `METRICS_PORT`, told apart by the label `member`. */
 export async function serveFleetMetrics(
   config: Config,
-  names: readonly string[],
-  ready: () => boolean,
+  members: {
+    /** All that there may be, in the order of their ports. */
+    readonly places: readonly string[];
+    readonly isRunning: (name: string) => boolean;
+    readonly ready: () => boolean;
+  },
   log: Logger,
 ): Promise<void> {
   async function ask(index: number): Promise<string | null> {
@@ -32,14 +36,15 @@ export async function serveFleetMetrics(
     }
   }
   async function render(): Promise<string> {
-    const texts = await Promise.all(names.map((_, i) => ask(i)));
-    const members = new Map(names.flatMap((name, i) => (texts[i] ? [[name, texts[i]] as const] : [])));
-    const up = names.map((name) => `afterword_member_up{member="${name}"} ${members.has(name) ? 1 : 0}\n`);
+    const names = members.places.filter(members.isRunning);
+    const texts = await Promise.all(names.map((name) => ask(members.places.indexOf(name))));
+    const answered = new Map(names.flatMap((name, i) => (texts[i] ? [[name, texts[i]] as const] : [])));
+    const up = names.map((name) => `afterword_member_up{member="${name}"} ${answered.has(name) ? 1 : 0}\n`);
     return (
       '# HELP afterword_member_up 1 if the member of the fleet answered this scrape.\n' +
-      `# TYPE afterword_member_up gauge\n${up.join('')}${mergeMetrics(members)}`
+      `# TYPE afterword_member_up gauge\n${up.join('')}${mergeMetrics(answered)}`
     );
   }
-  const probes = probeRoutes(async () => plainReady(ready()));
+  const probes = probeRoutes(async () => plainReady(members.ready()));
   await openMetricsPort(config, [...metricsRoutes({ render, contentType }), ...probes], log);
 }

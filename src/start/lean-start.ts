@@ -25,5 +25,5 @@ export const leanWorker = { NODE_OPTIONS: '--v8-pool-size=1 --max-semi-space-siz
  */
 export function threadsEach(config: Config, env: NodeJS.ProcessEnv = process.env): number {
   if (env['SCORING_THREADS']) return config.scoringThreads;
-  return Math.min(config.scoringThreads, Math.max(1, Math.ceil(availableParallelism() / config.workerReplicas)));
+  return Math.min(config.scoringThreads, Math.max(1, Math.ceil(availableParallelism() / config.mostWorkers)));
 }

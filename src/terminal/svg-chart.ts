@@ -9,12 +9,20 @@ export async function svgChart(
   size: { readonly width: number; readonly height: number },
   option: Record<string, unknown>,
 ): Promise<string> {
+  return `<h2>${escapeHtml(title)}</h2><div class="scroll">${await svgOf(size, option)}</div>`;
+}
+
+/** The chart alone, which may be a file. */
+export async function svgOf(
+  size: { readonly width: number; readonly height: number },
+  option: Record<string, unknown>,
+): Promise<string> {
   const echarts = await import('echarts');
   const canvas = echarts.init(null, null, { renderer: 'svg', ssr: true, ...size });
   canvas.setOption({ animation: false, ...option } as EChartsOption);
   const svg = canvas.renderToSVGString();
   canvas.dispose();
-  return `<h2>${escapeHtml(title)}</h2><div class="scroll">${svg}</div>`;
+  return svg;
 }
 
 export function escapeHtml(value: string): string {

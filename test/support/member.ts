@@ -23,17 +23,18 @@ export type Member = {
  * Starts `afterword <role>` and waits until it says that it is ready; if it ends first, rejects with its output unless
  * it `mayDie`.
  * @param options.main  the program, if it is not this checkout's. @param options.args  after the role.
+ * @param options.waitsForReady  false for a command, which says nothing.
  */
 export async function startMember(
   role: string,
   env: Record<string, string>,
-  { mayDie = false, main = ownMain, args = [] as readonly string[] } = {},
+  { mayDie = false, main = ownMain, args = [] as readonly string[], waitsForReady = true } = {},
 ): Promise<Member> {
   const { child, lines, ended } = run(main, [role, ...args], env);
   const ready = new Promise<{ url?: string }>((resolve) =>
     child.on('message', (message) => resolve(message as { url?: string })),
   );
-  const first = await Promise.race([ready, ended]);
+  const first = waitsForReady ? await Promise.race([ready, ended]) : {};
   if (typeof first !== 'object' && !mayDie) throw new Error(`${role} ended with ${first}:\n${lines.join('\n')}`);
   return {
     url: typeof first === 'object' ? (first.url ?? '') : '',

@@ -32,6 +32,7 @@ function start(readyMs: (n: number) => number, endMs = 20) {
     drainMs: 2_000,
     until: stop.signal,
     onReady: () => {},
+    mayGiveUp: () => true,
     onHopeless: () => {},
     log: createLogger({ role: 'test', level: 'silent', format: 'json' }),
   });
