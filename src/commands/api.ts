@@ -174,6 +174,7 @@ export async function runApi(config: Config): Promise<void> {
     phonemes: pronunciation.cacheSize,
     hasAnalysers: config.analysers.length > 0,
     hasWebhooks: true,
+    hasMaintenance: true,
     database: () => glance(store, deadlineMs),
     ...(sessions !== null && {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),

@@ -13,8 +13,8 @@ const shortestMs = 250;
 const spreadMs = 250;
 
 /**
- * Runs jobs when they are due, one after the other, while this process is the leader. Every API does so: whoever sees it
- * first leads. While the database is away nothing is due.
+ * Runs jobs when they are due, one after the other, while this process is the leader. Every API does so: whoever sees
+ * it first leads. While the database is away nothing is due.
  */
 export function startSchedule(options: {
   readonly jobs: readonly Job[];

@@ -24,7 +24,7 @@ export function startMetrics(sources: Sources): Metrics {
   if (sources.sessions) recordSessions(registry);
   if (sources.phonemes) recordPhonemes(registry);
   if (sources.hasWebhooks) recordWebhooks(registry);
-  if (sources.role === 'api') recordMaintenance(registry);
+  if (sources.hasMaintenance) recordMaintenance(registry);
   if (sources.hasAnalysers) recordAnalysers(registry);
   recordProcess(sources, [registry]);
   return {

@@ -23,6 +23,7 @@ export type Sources = {
   /** Conversations are analysed elsewhere. */
   readonly hasAnalysers?: boolean;
   readonly hasWebhooks?: boolean;
+  readonly hasMaintenance?: boolean;
   /** What the cache of phonemes holds in this process. */
   readonly phonemes?: () => { readonly entries: number; readonly bytes: number };
   /** What live sessions have in Redis for the database; null if Redis cannot be asked. */

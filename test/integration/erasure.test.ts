@@ -181,7 +181,8 @@ test('from a shell: only with --yes, and without the name of the user in what it
 test('every table with a user is searched', async () => {
   const tables = await rows<{ t: string }>(
     space.database,
-    "SELECT table_name AS t FROM information_schema.columns WHERE table_schema = DATABASE() AND column_name = 'user_id'",
+    `SELECT table_name AS t FROM information_schema.columns
+     WHERE table_schema = DATABASE() AND column_name = 'user_id'`,
   );
   expect(new Set(tables.map(({ t }) => t))).toEqual(new Set(searched));
 });

@@ -23,6 +23,7 @@ beforeAll(() => {
         : Promise.resolve(broker === 'up' ? [{ queue: 'main', messages: 5, consumers: 2 }] : null),
     hasAnalysers: true,
     hasWebhooks: true,
+    hasMaintenance: true,
     phonemes: () => ({ entries: 2, bytes: 500 }),
     sessions: async () => ({ sessions: 2, bytes: 300, oldest: new Date(Date.now() - 7_000) }),
     database: async () => {
