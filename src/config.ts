@@ -256,6 +256,7 @@ function toConfig(e: z.output<typeof environment>) {
     maxBodyBytes: e.MAX_BODY_BYTES,
     acceptDeadlineMs: e.ACCEPT_DEADLINE_MS,
     acceptBufferBytes: e.ACCEPT_BUFFER_BYTES,
+    responseCacheMs: e.RESPONSE_CACHE_SECONDS * 1_000,
     publishGraceMs: e.PUBLISH_GRACE_MS,
     republishAfterMs: e.REPUBLISH_AFTER_MS,
     lostAfterMs: e.LOST_AFTER_MS,

@@ -417,6 +417,10 @@ export const settings = {
     parse: int(1_024, 4_294_967_296).default(67_108_864),
     help: 'Request bodies held in memory at once, bytes; beyond that, new requests answer 503.',
   },
+  RESPONSE_CACHE_SECONDS: {
+    parse: int(0, 60).default(2),
+    help: 'How long an API keeps statuses of PROCESSED conversations that were asked for; 0: not at all.',
+  },
   PUBLISH_GRACE_MS: {
     parse: int(100, 600_000).default(5_000),
     help: 'Time for an accepted event to be published and confirmed before the relay takes over.',

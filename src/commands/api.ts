@@ -13,7 +13,15 @@ import { startMetrics } from '../metrics/index.ts';
 import { metricsRoutes } from '../metrics/routes.ts';
 import { operateRouter } from '../operate/index.ts';
 import { pronunciationRouter } from '../pronunciation/router.ts';
-import { createClosedWatch, createFeed, createReads, maxExports, maxStreams, reportRouter } from '../report/index.ts';
+import {
+  createClosedWatch,
+  createFeed,
+  createReads,
+  createResponseCache,
+  maxExports,
+  maxStreams,
+  reportRouter,
+} from '../report/index.ts';
 import { warnWhenNearlyFull } from '../runtime/gauge.ts';
 import {
   type CertificateFiles,
@@ -147,6 +155,7 @@ export async function runApi(config: Config): Promise<void> {
     atOnce: readsAtOnce(config),
     deadlineMs,
   });
+  const cache = config.responseCacheMs === 0 ? null : createResponseCache(config.responseCacheMs);
   const gauges = [
     budget.gauge,
     batches.gauge,
@@ -267,7 +276,8 @@ export async function runApi(config: Config): Promise<void> {
         reads,
         findText: (eventId) => findText(store, eventId, deadlineMs),
         listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
-        findFriendship: (userId) => findFriendship(store, userId, deadlineMs),
+        findFriendship: (userId, known) => findFriendship(store, userId, known, deadlineMs),
+        cache,
         closedWatch,
         exportEvents: (filter, limit) => exportEvents(store, filter, { limit, deadlineMs }),
         findTexts: (ids) => findTexts(store, ids, deadlineMs),
@@ -281,7 +291,7 @@ export async function runApi(config: Config): Promise<void> {
         acceptDeadlineMs: config.acceptDeadlineMs,
         maxBodyBytes: config.maxBodyBytes,
       }),
-      erasureRouter(openErasure(config, store, sessions?.erase ?? null)),
+      erasureRouter(openErasure(config, store, sessions?.erase ?? null, cache?.forgetUser)),
       webhookRouter(webhooks.endpoints),
       contractRouter(operations, version),
     ],

@@ -2,13 +2,22 @@ import { availableParallelism } from 'node:os';
 import { inspectBroker } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import type { Control } from '../members/index.ts';
-import { type Finding, judgeAccess, judgeBroker, judgeDatabase, judgeProcess, judgeRedis } from '../operate/index.ts';
+import {
+  type Finding,
+  judgeAccess,
+  judgeBroker,
+  judgeDatabase,
+  judgeMaintenance,
+  judgeProcess,
+  judgeRedis,
+} from '../operate/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
 import { createDryRun } from '../score/index.ts';
 import { accessFacts, certificateEnd } from '../start/access-facts.ts';
 import { openAnalysers } from '../start/analysers.ts';
 import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
+import { maintenanceFacts } from '../start/maintenance-facts.ts';
 import { startPronunciation } from '../start/pronunciation.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
@@ -54,10 +63,17 @@ async function database(config: Config): Promise<Finding[]> {
       poolSize: config.databasePoolSize,
       maxBodyBytes: config.maxBodyBytes,
     });
-    return [...findings, ...judgeControls(controls), ...access];
+    const maintenance = facts.schemaCurrent ? await judgeJobs(config, store) : [];
+    return [...findings, ...judgeControls(controls), ...maintenance, ...access];
   } catch (error) {
     return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
+}
+
+async function judgeJobs(config: Config, store: Store): Promise<Finding[]> {
+  const now = new Date();
+  const { jobs, removalRefused } = await maintenanceFacts(config, store, now);
+  return judgeMaintenance(jobs, removalRefused, now);
 }
 
 async function judgeKeys(config: Config, store: Store): Promise<Finding[]> {

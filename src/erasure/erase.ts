@@ -25,6 +25,8 @@ export function createErase(options: {
   readonly letters: EraseLetters;
   /** Without whose it was. */
   readonly record: (actor: string, what: string) => Promise<void>;
+  /** Resolves when no API shows any longer what it read before. */
+  readonly untilForgotten: (userId: string) => Promise<unknown>;
 }): Erase {
   const { tables, live, letters } = options;
 
@@ -59,7 +61,8 @@ export function createErase(options: {
       if (round === mostRounds)
         throw new PipelineError('transient', 'STILL_THERE', 'the user goes on sending while it is erased');
     }
-    const deadLetters = await letters(userId, events);
+    const forgotten = options.untilForgotten(userId);
+    const deadLetters = await letters(userId, events).finally(() => forgotten);
     const erased = { conversations, sessions, deadLetters };
     await options.record(actor, `${conversations} conversations, ${sessions} sessions, ${deadLetters} dead letters`);
     return erased;

@@ -1,4 +1,4 @@
-export { nextTime } from './due.ts';
+export { nextTime, previousTime } from './due.ts';
 export { createJobs } from './jobs.ts';
 export type { JobName, Runs } from './ports.ts';
 export { jobNames } from './ports.ts';

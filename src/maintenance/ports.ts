@@ -23,7 +23,7 @@ export type Run = {
 };
 
 /** The scheduled runs of a job, newest first: enough to see how often the last one has failed. */
-export type History = readonly Pick<Run, 'dueAt' | 'state' | 'endedAt'>[];
+export type History = readonly Pick<Run, 'dueAt' | 'state' | 'endedAt' | 'detail'>[];
 
 export type Runs = {
   history(job: JobName): Promise<History>;

@@ -85,4 +85,11 @@ export type ClosedLine = ClosedNumber & {
 export type ReadClosed = (after: number, limit: number) => Promise<readonly ClosedLine[]>;
 /** The newest, in order. */
 export type ReadNewestClosed = (limit: number) => Promise<readonly ClosedNumber[]>;
-export type FindFriendship = (userId: string) => Promise<FriendshipView | null>;
+/**
+ * @param known  as it was read before: returned if it has not changed. `isSettled`: no later change can have the same
+ *   `updated_at`.
+ */
+export type FindFriendship = (
+  userId: string,
+  known: FriendshipView | null,
+) => Promise<{ readonly view: FriendshipView; readonly isSettled: boolean } | null>;

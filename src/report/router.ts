@@ -9,6 +9,7 @@ import type { Feed } from './feed.ts';
 import type { ExportEvents, FindFriendship, FindText, FindTexts, ListEvents } from './ports.ts';
 import { itemQuery, listQuery } from './query.ts';
 import type { Reads } from './reads.ts';
+import type { CachedAnswer, ResponseCache } from './response-cache.ts';
 import { streamHandler } from './stream.ts';
 import { presentEvent, presentFriendship } from './views.ts';
 import type { ClosedWatch } from './watch-closed.ts';
@@ -24,6 +25,8 @@ export function reportRouter(options: {
   readonly findText: FindText;
   readonly listEvents: ListEvents;
   readonly findFriendship: FindFriendship;
+  /** Null: nothing is kept. */
+  readonly cache: ResponseCache | null;
   readonly closedWatch: ClosedWatch;
   readonly exportEvents: ExportEvents;
   readonly findTexts: FindTexts;
@@ -38,7 +41,7 @@ export function reportRouter(options: {
   readonly log: Logger;
 }): Router {
   const router = Router();
-  const { reads } = options;
+  const { reads, cache } = options;
 
   const { feed } = options;
   if (feed !== null) router.get('/v1/events/stream', streamHandler({ ...options, feed }));
@@ -49,6 +52,8 @@ export function reportRouter(options: {
   router.get('/v1/conversations/:id', async (request, response) => {
     const conversationId = request.params.id;
     const { include: parts } = parseQuery(itemQuery, request.query);
+    const kept = parts.length === 0 ? cache?.answers.get(conversationId) : undefined;
+    if (kept !== undefined && actsFor(callerOf(response), kept.userId)) return send(request, response, kept);
     let row = await reads.event(conversationId);
     // A key that is bound to others does not learn that it exists.
     if (row && !actsFor(callerOf(response), row.user_id)) row = null;
@@ -68,7 +73,10 @@ export function reportRouter(options: {
     if (isOpen(row.status)) response.setHeader('Retry-After', '1');
     const { event_id } = row;
     const text = parts.length === 0 ? null : await reads.bounded(() => options.findText(event_id));
-    sendWithEtag(request, response, presentEvent(row, parts, text));
+    const answer = answerOf(presentEvent(row, parts, text));
+    if (row.status === 'PROCESSED' && parts.length === 0)
+      cache?.answers.set(conversationId, { ...answer, userId: row.user_id });
+    send(request, response, answer);
   });
 
   router.get('/v1/conversations', async (request, response) => {
@@ -83,26 +91,34 @@ export function reportRouter(options: {
     const rows = await reads.bounded(() => options.listEvents(filter, limit + 1));
     const page = rows.slice(0, limit);
     const last = page.at(-1);
-    sendWithEtag(request, response, {
+    const body = {
       conversations: page.map((row) => presentEvent(row)),
       next_cursor: rows.length > limit && last ? encodeCursor(last.event_id) : null,
-    });
+    };
+    send(request, response, answerOf(body));
   });
 
   router.get('/v1/users/:id/friendship', async (request, response) => {
-    requireUser(callerOf(response), request.params.id);
-    const found = await reads.bounded(() => options.findFriendship(request.params.id));
+    const { id } = request.params;
+    requireUser(callerOf(response), id);
+    const found = await reads.bounded(() => options.findFriendship(id, cache?.friendships.get(id) ?? null));
     if (!found) throw new Problem(404, 'user_not_found', 'no conversation of this user has been scored');
-    sendWithEtag(request, response, presentFriendship(found));
+    if (found.isSettled) cache?.friendships.set(id, found.view);
+    send(request, response, answerOf(presentFriendship(found.view)));
   });
 
   return router;
 }
 
-/** Sends the body with its hash as a strong ETag, or 304 without the body to a client that has it. */
-function sendWithEtag(request: Request, response: Response, body: object): void {
+/** The hash of the body is a strong ETag. */
+function answerOf(body: object): Pick<CachedAnswer, 'text' | 'etag'> {
   const text = `${JSON.stringify(body)}\n`;
-  response.setHeader('ETag', `"${hash('sha256', text, 'base64url').slice(0, 27)}"`);
+  return { text, etag: `"${hash('sha256', text, 'base64url').slice(0, 27)}"` };
+}
+
+/** Or 304 without the body to a client that has it. */
+function send(request: Request, response: Response, { text, etag }: Pick<CachedAnswer, 'text' | 'etag'>): void {
+  response.setHeader('ETag', etag);
   response.setHeader('Cache-Control', 'private, no-cache');
   if (request.fresh) response.status(304).end();
   else response.type('application/json').send(text);

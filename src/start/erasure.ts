@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { openDeadLetters } from '../broker/index.ts';
 import type { Config } from '../config.ts';
 import { createErase, type Erase } from '../erasure/index.ts';
@@ -7,12 +8,26 @@ import { PipelineError } from '../event/fault.ts';
 import { noteAction, type Store, userEraser } from '../store/index.ts';
 import { statementDeadlineMs as deadlineMs } from './limits.ts';
 
-/** @param live  null: there are no live sessions. */
-export function openErasure(config: Config, store: Store, live: EraseLive | null): Erase {
+/** From the moment at which a read saw something to the one at which it is kept. */
+const readMs = 500;
+
+/** @param live  null: there are no live sessions. @param forget  what this process keeps of a user. */
+export function openErasure(
+  config: Config,
+  store: Store,
+  live: EraseLive | null,
+  forget: (userId: string) => void = () => {},
+): Erase {
   return createErase({
     tables: userEraser(store, deadlineMs),
     live,
     letters: eraseLetters(config),
+    async untilForgotten(userId) {
+      forget(userId);
+      // Others keep what they have read for so long, and may be reading it now.
+      if (config.responseCacheMs > 0) await delay(config.responseCacheMs + readMs);
+      forget(userId);
+    },
     record: (actor, what) => noteAction(store, { actor, kind: 'erase', target: 'a user', value: what }, deadlineMs),
   });
 }

@@ -163,22 +163,39 @@ export function parsed(row: EventView): EventView {
   };
 }
 
+/** Microseconds. A settling transaction takes a few milliseconds. */
+const settledAfterUs = 1_000_000;
+
 /** A user's friendship and topics, highest score first; null for a user without a processed event. */
-export function findFriendship(store: Store, userId: string, deadlineMs: number): Promise<FriendshipView | null> {
+export function findFriendship(
+  store: Store,
+  userId: string,
+  known: FriendshipView | null,
+  deadlineMs: number,
+): Promise<{ readonly view: FriendshipView; readonly isSettled: boolean } | null> {
   return withConnection(store, deadlineMs, async (connection) => {
-    const [status] = await connection.prepared<FriendshipRow[]>(
-      `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at
-        FROM friendship_status WHERE user_id = ?`,
+    const [row] = await connection.prepared<(FriendshipRow & { age_us: number })[]>(
+      `SELECT user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at,
+         TIMESTAMPDIFF(MICROSECOND, updated_at, UTC_TIMESTAMP(3)) AS age_us
+       FROM friendship_status WHERE user_id = ?`,
       [userId],
     );
-    if (status === undefined) return null;
+    if (row === undefined) return null;
+    const { age_us, ...status } = row;
+    // Two changes may have the same millisecond; a settling transaction takes far less than a second.
+    const isSettled = Number(age_us) > settledAfterUs;
+    if (known !== null && isSettled && isSame(known.status, status)) return { view: known, isSettled };
     const topics = await connection.prepared<TopicRow[]>(
       `SELECT user_id, topic_id, score, turns, level, last_date FROM friendship_topic_metrics WHERE user_id = ?
         ORDER BY score DESC, topic_id`,
       [userId],
     );
-    return { status, topics };
+    return { view: { status, topics }, isSettled };
   });
+}
+
+function isSame(a: FriendshipRow, b: FriendshipRow): boolean {
+  return a.updated_at.getTime() === b.updated_at.getTime() && a.friendship_score === b.friendship_score;
 }
 
 /**

@@ -40,7 +40,7 @@ export { migrate, needsMigration } from './migrate.ts';
 export { openStore, type Store } from './open-store.ts';
 export { makeDue, republishOpen, retryEvent, retryFailed, skipEvent } from './operate.ts';
 export { claimDue, extendDue, makeLostDue, markConfirmed, postpone } from './outbox.ts';
-export { missingRight, probeWrites } from './probe-writes.ts';
+export { missingRight, probeRemoval, probeWrites } from './probe-writes.ts';
 export {
   askForProfile,
   claimProfileRequest,

@@ -20,12 +20,12 @@ export function maintenanceRuns(store: Store, runner: string, deadlineMs: number
     async history(job) {
       const rows = await on((connection) =>
         connection.query<RunRow[]>(
-          `SELECT due_at, state, ended_at FROM maintenance_runs FORCE INDEX (ix_maintenance_runs_job)
+          `SELECT due_at, state, ended_at, detail FROM maintenance_runs FORCE INDEX (ix_maintenance_runs_job)
            WHERE job = ? AND due_at IS NOT NULL ORDER BY run_id DESC LIMIT ${historyLength}`,
           [job],
         ),
       );
-      return rows.map((row) => ({ dueAt: row.due_at, state: row.state, endedAt: row.ended_at }));
+      return rows.map((row) => ({ dueAt: row.due_at, state: row.state, endedAt: row.ended_at, detail: row.detail }));
     },
     async firstSeen(job, dueAt) {
       await insert(job, dueAt, 'new');

@@ -38,6 +38,14 @@ export function probeWrites(store: Store, deadlineMs: number): Promise<void> {
   });
 }
 
+/** Tries what retention does, on no rows. @throws {PipelineError} with the server's error as `cause`. */
+export function probeRemoval(store: Store, deadlineMs: number): Promise<void> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    for (const table of ['conversation_logs', 'conversation_events'])
+      await connection.query(`DELETE FROM ${table} WHERE event_id = ''`);
+  });
+}
+
 const deniedErrnos = new Set<unknown>([1044, 1142, 1143, 1227]);
 
 /** @returns the server's message if the error means that a right is missing, else null. */

@@ -17,7 +17,13 @@ const scorer = new URL('../fixtures/obedient-scorer.ts', import.meta.url).pathna
 
 beforeAll(async () => {
   space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
-  env = { ...space.env, REDIS_URL: inject('redisUrl'), MAX_ATTEMPTS: '1', SCORER_MODULE: scorer };
+  env = {
+    ...space.env,
+    REDIS_URL: inject('redisUrl'),
+    MAX_ATTEMPTS: '1',
+    SCORER_MODULE: scorer,
+    RESPONSE_CACHE_SECONDS: '0',
+  };
   broker = await openBroker(inject('rabbitmqUrl'));
   redis = new Redis(inject('redisUrl'));
   api = await startMember('api', env);

@@ -2,16 +2,12 @@ import { afterEach, beforeEach, expect, inject, test, vi } from 'vitest';
 import { call, rows } from '../support/client.ts';
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
+import { fillOld, retentionEverySecond } from '../support/old-events.ts';
 
 /** Jobs run by the clock, one at a time in the whole fleet; whoever dies in the middle is made up for. */
 
 let space: Namespace;
 let members: Member[] = [];
-const everySecond = {
-  MAINTENANCE_SCHEDULE: '* * * * * *',
-  EVENT_RETENTION_DAYS: '1',
-  RETENTION_SCHEDULE: '* * * * * *',
-};
 
 beforeEach(async () => {
   space = await createNamespace({ database: inject('databaseUrl'), rabbitmq: inject('rabbitmqUrl') });
@@ -26,24 +22,12 @@ type Run = { job: string; due_at: Date; state: string; runner: string; started_a
 const runs = () => rows<Run>(space.database, 'SELECT * FROM maintenance_runs ORDER BY run_id');
 const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 30_000, interval: 100 });
 const startApi = async (options = {}) => {
-  const api = await startMember('api', { ...space.env, ...everySecond }, options);
+  const api = await startMember('api', { ...space.env, ...retentionEverySecond }, options);
   if (Object.keys(options).length === 0) members.push(api);
   return api;
 };
 
-/** Closed events that are a thousand days old. */
-async function fill(n: number): Promise<void> {
-  await space.database.query(
-    `INSERT INTO conversation_events (event_id, conversation_id, user_id, bot_type, bot_id, bot_name, start_time,
-       end_time, request_digest, status, error_code, created_at, updated_at)
-     WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 1000),
-       m AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM m WHERE i < ?)
-     SELECT CONCAT('01800000-0000-7', LPAD(HEX(m.i), 3, '0'), '-8000-', LPAD(HEX(n.i), 12, '0')),
-       CONCAT('old_', m.i, '_', n.i), 'user_old', 'TALK', 'b', 'B', '2020-01-01', '2020-01-02', REPEAT('x', 32),
-       'SKIPPED', 'SKIPPED', '2020-01-02', '2020-01-02' FROM m CROSS JOIN n`,
-    [n / 1_000],
-  );
-}
+const fill = (thousands: number) => fillOld(space.database, thousands);
 
 test('three APIs: each job runs at its times, by one of them, and never two at once', async () => {
   await Promise.all([startApi(), startApi(), startApi()]);
@@ -70,7 +54,7 @@ test('three APIs: each job runs at its times, by one of them, and never two at o
 });
 
 test('the leader is killed in the middle: another one goes on, and everything old is gone', async () => {
-  await fill(20_000);
+  await fill(20);
   const doomed = await startApi({ mayDie: true });
   await until(async () =>
     expect((await runs()).some((run) => run.job === 'event-retention' && run.state === 'running')).toBe(true),
@@ -91,7 +75,7 @@ test('the leader is killed in the middle: another one goes on, and everything ol
 });
 
 test('an API that is told to stop in the middle ends at once, and its run is made up', async () => {
-  await fill(20_000);
+  await fill(20);
   const first = await startApi({ mayDie: true });
   await until(async () =>
     expect((await runs()).some((run) => run.job === 'event-retention' && run.state === 'running')).toBe(true),

@@ -231,6 +231,8 @@ test('a job without the right to remove fails with the reason, and is shown', as
   const { code, output } = await runCommand(['jobs', 'run', 'housekeeping'], poor.env);
   expect({ code, output }).toMatchObject({ code: 1, output: expect.stringMatching(/housekeeping failed.*denied/) });
   expect((await runCommand(['jobs'], poor.env)).output).toMatch(/failed/);
+  const doctor = await runCommand(['doctor'], { ...poor.env, ...retention });
+  expect(doctor.output).toContain('nothing can be removed by age: GRANT DELETE');
   await poor.dispose();
 });
 

@@ -290,7 +290,7 @@ describe('every hot or operator query reads an index range', () => {
     ['feed', (store) => readClosed(store, 5, 200, deadlineMs)],
     ['feed, newest', (store) => readNewestClosed(store, 200, deadlineMs)],
     ['texts', (store) => findTexts(store, [id], deadlineMs)],
-    ['friendship', (store) => findFriendship(store, 'user_1', deadlineMs)],
+    ['friendship', (store) => findFriendship(store, 'user_1', null, deadlineMs)],
     ['retry one', (store) => retryEvent(store, 'conv_1_1', by)],
     ['skip one', (store) => skipEvent(store, 'conv_2_1', 'reason', { ...by, hasStream: true })],
     [

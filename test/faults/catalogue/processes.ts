@@ -5,6 +5,7 @@ import { expect, vi } from 'vitest';
 import { post, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
 import { runCommand } from '../../support/member.ts';
+import { fillOld, retentionEverySecond } from '../../support/old-events.ts';
 import { createProxy, type TcpProxy } from '../../support/proxy.ts';
 import { type Body, realBody } from '../../support/traffic.ts';
 import { amqp, type Fault, sql, untilSaid } from './fault.ts';
@@ -197,6 +198,24 @@ export const processFaults: readonly Fault[] = [
         whileBroken(),
       ]);
       expect(migrated.map((m) => m.code)).toEqual([0, 0, 0, 0]);
+    },
+  },
+  {
+    name: 'the leader of maintenance killed in the middle of a removal',
+    async strike({ fleet, whileBroken }) {
+      const { database } = fleet.space;
+      await fillOld(database, 5);
+      const left = async () =>
+        (await rows(database, "SELECT 1 FROM conversation_events WHERE user_id = 'user_old'")).length;
+      const leader = await fleet.start('api', retentionEverySecond, { mayDie: true });
+      await vi.waitFor(async () => expect(await left()).toBeLessThan(5_000), { timeout: 30_000, interval: 20 });
+      leader.signal('SIGKILL');
+      await leader.ended;
+      expect(await left()).toBeGreaterThan(0);
+      await whileBroken();
+      const next = await fleet.start('api', retentionEverySecond);
+      await vi.waitFor(async () => expect(await left()).toBe(0), { timeout: 60_000, interval: 100 });
+      expect(await next.stop()).toBe(0);
     },
   },
   {

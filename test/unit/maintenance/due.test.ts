@@ -7,6 +7,7 @@ const run = (due: string, state: History[number]['state'], ended: string | null)
   dueAt: at(due),
   state,
   endedAt: ended === null ? null : at(ended),
+  detail: null,
 });
 const previous = at('10T03:00:00');
 const now = at('10T03:30:00');
