@@ -27,6 +27,17 @@ export function addMaintenance(program: Command): void {
       ),
     );
   program
+    .command('rebuild')
+    .description('count friendships once more from the events and show what differs; exit code 1 if something does')
+    .argument('[user]', 'user id; default: everybody')
+    .option('--apply', 'write what was counted', false)
+    .option('--json', 'print JSON', false)
+    .action(
+      runWith(async (config, user: string | undefined, options: Json & { apply: boolean }) =>
+        (await import('../commands/rebuild.ts')).runRebuild(config, user, options),
+      ),
+    );
+  program
     .command('erase')
     .description('remove everything there is of a user, for good; exit code 1 if something could not be removed')
     .argument('<user>', 'user id')

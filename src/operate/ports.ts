@@ -29,6 +29,7 @@ type ActionKind =
   | 'republish'
   | 'run-now'
   | 'erase'
+  | 'rebuild'
   | 'job'
   | 'purge'
   | 'key-create'

@@ -1,5 +1,6 @@
 import type { EventId, EventStatus } from '../event/event.ts';
 import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
+import type { LedgerLine } from '../event/ledger.ts';
 
 /** The fields of a locked event row that settling needs. */
 export type LockedEvent = {
@@ -73,3 +74,27 @@ export type InSettleTransaction = <T>(
   work: (tx: SettleTransaction) => Promise<T>,
   locks: 'wait' | 'nowait',
 ) => Promise<T>;
+
+/** A PROCESSED event. `turns`: null if a custom scorer scored it, whose details may contain anything. */
+type CountedEvent = {
+  readonly topicId: string | null;
+  readonly change: number;
+  readonly turns: number | null;
+  readonly endTime: Date;
+};
+
+/** What the tables have of a user. */
+export type UserRecord = {
+  readonly userId: string;
+  /** Null: no row. */
+  readonly friendship: Friendship | null;
+  readonly topics: readonly TopicMetrics[];
+  /** In the order in which they were processed. */
+  readonly events: readonly CountedEvent[];
+  /** Of events that were removed; a null topic stands for the whole user. */
+  readonly ledger: readonly (LedgerLine & { readonly topicId: string | null })[];
+};
+
+export type Rebuilt = { readonly friendship: Friendship | null; readonly topics: readonly TopicMetrics[] };
+/** `why`: for the record of operators' actions. */
+export type UserWrite = Rebuilt & { readonly why: string };

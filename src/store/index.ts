@@ -48,6 +48,7 @@ export {
   readProfile,
   storeProfile,
 } from './profiles.ts';
+export { rebuildUser, usersAfter } from './rebuild-user.ts';
 export { removeEvents } from './remove-events.ts';
 export { removeErasedIds, removeFeedLines, removeRuns, removeSessions, removeTexts } from './remove-old.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';

@@ -122,7 +122,7 @@ function toLockedEvent(r: LockedRow): LockedEvent {
   return { eventId: r.event_id, status: r.status, attemptCount: r.attempt_count };
 }
 
-function toFriendship(r: FriendshipRow): Friendship {
+export function toFriendship(r: FriendshipRow): Friendship {
   return {
     userId: r.user_id,
     score: r.friendship_score,
@@ -132,7 +132,7 @@ function toFriendship(r: FriendshipRow): Friendship {
   };
 }
 
-function toTopic(r: TopicRow): TopicMetrics {
+export function toTopic(r: TopicRow): TopicMetrics {
   return {
     userId: r.user_id,
     topicId: r.topic_id,
@@ -160,7 +160,7 @@ function readUsers(sorted: readonly string[], topics: readonly TopicKey[], lock:
   ];
 }
 
-function writeFriendships(rows: readonly Friendship[]): Statement {
+export function writeFriendships(rows: readonly Friendship[]): Statement {
   return [
     `INSERT INTO friendship_status
        (user_id, friendship_score, friendship_level, streak_day, last_interaction_date, updated_at)
@@ -172,7 +172,7 @@ function writeFriendships(rows: readonly Friendship[]): Statement {
   ];
 }
 
-function writeTopics(rows: readonly TopicMetrics[]): Statement {
+export function writeTopics(rows: readonly TopicMetrics[]): Statement {
   return [
     `INSERT INTO friendship_topic_metrics (user_id, topic_id, score, turns, level, last_date)
      VALUES ${rows.map(() => '(?,?,?,?,?,?)').join(',')}
