@@ -30,6 +30,7 @@ import { longBacklog, storedEvents } from './measures/growth.ts';
 import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
 import { pronunciationSubjects } from './measures/pronunciation.ts';
+import { readSubjects } from './measures/reads.ts';
 import { openRetention } from './measures/retention.ts';
 import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
@@ -69,6 +70,7 @@ const measures = [
   'webhooks',
   'fairness',
   'retention',
+  'reads',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -200,6 +202,7 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       ...(await rounds('access', [millionLines(urls)], 1, say)),
     ],
     fairness: () => rounds('fairness', fairnessSubjects(ours), n, say),
+    reads: () => rounds('reads', readSubjects(ours, seconds), n, say),
     async retention() {
       say('retention: a million old rows are made first');
       const { subjects, close } = await openRetention(urls, seconds);

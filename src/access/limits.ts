@@ -68,7 +68,8 @@ export function createLimits(options: { readonly redis: object | null; readonly 
     return found.shared;
   }
 
-  function leaseOf(id: string): Lease {
+  function leaseOf(of: Of, name: string, perMinute: number): Lease {
+    const id = `${of}:${perMinute}:${name}`;
     let lease = leases.get(id);
     if (lease === undefined) {
       lease = { own: 0, remaining: 0, endsAt: 0, isRefused: false, waiting: 0, last: Promise.resolve() };
@@ -93,25 +94,24 @@ export function createLimits(options: { readonly redis: object | null; readonly 
     }
   }
 
-  async function count(of: Of, name: string, perMinute: number, cost: number) {
-    const id = `${of}:${perMinute}:${name}`;
-    const lease = leaseOf(id);
+  /** @returns whether it was taken; without a promise, if what was taken in advance is enough. */
+  function count(lease: Lease, of: Of, name: string, perMinute: number, cost: number): boolean | Promise<boolean> {
     renew(lease);
-    const isTaken =
-      (lease.waiting === 0 && spend(lease, cost)) ||
-      (await inTurn(lease, async () => {
-        renew(lease);
-        while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
-        return spend(lease, cost);
-      }));
-    return { isTaken, lease };
+    if (lease.waiting === 0 && spend(lease, cost)) return true;
+    return inTurn(lease, async () => {
+      renew(lease);
+      while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
+      return spend(lease, cost);
+    });
   }
 
   return {
-    exceeds: async (of, name, perMinute) => !(await count(of, name, perMinute, 1)).isTaken,
+    exceeds: async (of, name, perMinute) => !(await count(leaseOf(of, name, perMinute), of, name, perMinute, 1)),
     async take(response, of, name, perMinute, cost = 1) {
       if (perMinute === 0) return;
-      const { isTaken, lease } = await count(of, name, perMinute, cost);
+      const lease = leaseOf(of, name, perMinute);
+      const counted = count(lease, of, name, perMinute, cost);
+      const isTaken = typeof counted === 'boolean' ? counted : await counted;
       const seconds = Math.max(1, Math.ceil((lease.endsAt - performance.now()) / 1_000));
       // Without Redis, this API has its share only.
       const quota = options.redis === null ? Math.max(1, Math.ceil(perMinute / options.apis())) : perMinute;
@@ -159,6 +159,12 @@ function tell(
 ): void {
   // The answer of a batch begins before its lines are counted.
   if (response.headersSent) return;
-  response.appendHeader('RateLimit-Policy', `"${of}";q=${quota};w=${windowSeconds}`);
-  response.appendHeader('RateLimit', `"${of}";r=${left};t=${seconds}`);
+  addToList(response, 'RateLimit-Policy', `"${of}";q=${quota};w=${windowSeconds}`);
+  addToList(response, 'RateLimit', `"${of}";r=${left};t=${seconds}`);
+}
+
+/** In one line, which costs less than two. */
+function addToList(response: Response, field: string, item: string): void {
+  const before = response.getHeader(field);
+  response.setHeader(field, before === undefined ? item : `${before}, ${item}`);
 }
