@@ -83,7 +83,7 @@ export function judgeDatabase(
       `${needed} needed at most, ${db.connections} of ${db.maxConnections} open now`,
       {
         warn:
-          '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with a few to spare for people: ' +
+          '(WORKER_REPLICAS + 1) x DATABASE_POOL_SIZE, with a few to spare for people and maintenance: ' +
           'lower DATABASE_POOL_SIZE or raise max_connections',
       },
     ),

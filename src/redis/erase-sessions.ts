@@ -15,12 +15,14 @@ const sessionKey = /^session:\{(.*)\}:/s;
  */
 export async function eraseSessions(link: RedisLink, userId: string, known: readonly string[]): Promise<string[]> {
   const ids = new Set(known);
-  for await (const keys of allKeys(link, 'session:{*}:meta'))
-    for (const key of keys) {
-      const user = await link.run<string | null>((redis) => redis.hget(key, 'user'));
+  for await (const keys of allKeys(link, 'session:{*}:meta')) {
+    // Together: they are sent in one packet.
+    const users = await Promise.all(keys.map((key) => link.run<string | null>((redis) => redis.hget(key, 'user'))));
+    for (const [i, key] of keys.entries()) {
       const id = sessionKey.exec(key)?.[1];
-      if (user === userId && id !== undefined) ids.add(id);
+      if (users[i] === userId && id !== undefined) ids.add(id);
     }
+  }
   if (ids.size === 0) return [];
   for (const id of ids) {
     await releasePending(link, id);

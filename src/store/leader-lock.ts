@@ -11,20 +11,18 @@ const lockName = "CONCAT('afterword_leader_', LEFT(SHA2(DATABASE(), 256), 32))";
  */
 const checkMs = 10_000;
 const answerMs = 10_000;
+const endMs = 1_000;
 
 /** A lock of the database, held by one connection: whoever loses the connection has lost it. */
 export function leaderLock(store: Store): AsLeader {
   return async (work, { stop, waitSeconds }) => {
-    const connection = await store.pool.promise().getConnection();
-    store.usage.inUse++;
+    const connection = (await store.apart()).promise();
     const lost = new AbortController();
-    let isSound = true;
     const ask = async (sql: string, values: unknown[] = []) => {
       const [rows] = await connection.query<RowDataPacket[]>(sql, values);
       return Number(rows[0]?.['answer']);
     };
     const lose = () => {
-      isSound = false;
       lost.abort(new Error('this process is the leader no more'));
     };
     const check = async () => {
@@ -40,19 +38,14 @@ export function leaderLock(store: Store): AsLeader {
       if ((await ask(`SELECT GET_LOCK(${lockName}, ?) AS answer`, [waitSeconds])) !== 1) return null;
       timer = setInterval(check, checkMs);
       return { value: await work(AbortSignal.any([stop, lost.signal])) };
-    } catch (error) {
-      isSound = false; // whatever holds: with the connection, the lock goes
-      throw error;
     } finally {
       clearInterval(timer);
-      store.usage.inUse--;
-      if (isSound)
-        isSound = await ask(`SELECT COALESCE(RELEASE_LOCK(${lockName}), 0) AS answer`).then(
-          () => true,
-          () => false,
-        );
-      if (isSound) connection.release();
-      else connection.destroy();
+      // With the connection, the lock goes.
+      await settlesWithin(
+        connection.end().catch(() => {}),
+        endMs,
+      );
+      connection.destroy();
     }
   };
 }

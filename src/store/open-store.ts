@@ -9,6 +9,8 @@ export type Store = {
   readonly pool: mysql2.Pool;
   /** Connections without autocommit, used to store accepts: their transactions need no round trip to begin. */
   readonly accepts: mysql2.Pool;
+  /** One more connection, for who keeps it long: the pool may have a single one to spare. Theirs to end. */
+  apart(): Promise<mysql2.Connection>;
   /**
    * TypeORM on the same pool, for migrations. Loaded on first use: processes that serve do without it, start sooner and
    * are 11 MiB smaller.
@@ -64,6 +66,7 @@ export async function openStore(
     usage: { waiting: 0, inUse: 0 },
     pool,
     accepts,
+    apart: () => connectApart(at, options.connectTimeoutMs),
     orm() {
       orm ??= import('./orm.ts')
         .then(({ openOrm }) => openOrm(at.uri, pool))
@@ -89,6 +92,14 @@ function addressOf(url: string): Address {
   return { uri: parsed.href, ...(hasTls && { ssl: { rejectUnauthorized: true, verifyIdentity: true } }) };
 }
 
+const dialect = {
+  charset: 'utf8mb4',
+  timezone: 'Z',
+  supportBigNumbers: true,
+  decimalNumbers: true,
+  jsonStrings: true,
+} as const;
+
 function createPool(at: Address, size: number, connectTimeoutMs: number, statements: readonly string[]): mysql2.Pool {
   const pool = mysql2.createPool({
     ...at,
@@ -98,11 +109,7 @@ function createPool(at: Address, size: number, connectTimeoutMs: number, stateme
     // Waiters for a connection are bounded by the stages above (group commit, admission); this bound only contains a
     // bug.
     queueLimit: 1_000,
-    charset: 'utf8mb4',
-    timezone: 'Z',
-    supportBigNumbers: true,
-    decimalNumbers: true,
-    jsonStrings: true,
+    ...dialect,
     // For Connection.batch. Safe because values are only ever passed as placeholders.
     multipleStatements: true,
     // Per connection. The server limits prepared statements across all of its clients.
@@ -112,6 +119,21 @@ function createPool(at: Address, size: number, connectTimeoutMs: number, stateme
     for (const statement of statements) connection.query(statement, (error) => error && connection.destroy());
   });
   return pool;
+}
+
+async function connectApart(at: Address, connectTimeout: number): Promise<mysql2.Connection> {
+  const connection = mysql2.createConnection({ ...at, ...dialect, connectTimeout, enableKeepAlive: true });
+  connection.on('error', () => {}); // whoever uses it is told
+  try {
+    for (const statement of session)
+      await new Promise<void>((resolve, reject) =>
+        connection.query(statement, (error) => (error ? reject(error) : resolve())),
+      );
+    return connection;
+  } catch (error) {
+    connection.destroy();
+    throw error;
+  }
 }
 
 /** Opens one connection, runs a query on it and closes it. */
