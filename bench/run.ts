@@ -19,7 +19,7 @@ import { checkOut, resolveCommit } from './lib/checkout.ts';
 import type { Urls } from './lib/peer-space.ts';
 import { type Row, rounds } from './lib/rounds.ts';
 import { acceptSubjects } from './measures/accept.ts';
-import { accessSubjects, millionLines } from './measures/access.ts';
+import { millionLines, openAccess } from './measures/access.ts';
 import { againstRatios, againstSubjects } from './measures/against.ts';
 import { analyserSubjects } from './measures/analysers.ts';
 import { bytesOfAnEvent } from './measures/bytes.ts';
@@ -197,10 +197,13 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
         say,
       ),
     sessions: () => rounds('sessions', sessionSubjects(urls, seconds), n, say),
-    access: async () => [
-      ...(await rounds('access', accessSubjects(urls, seconds), n, say)),
-      ...(await rounds('access', [millionLines(urls)], 1, say)),
-    ],
+    async access() {
+      await using access = await openAccess(urls, seconds);
+      return [
+        ...(await rounds('access', access.subjects, n, say)),
+        ...(await rounds('access', [millionLines(urls)], 1, say)),
+      ];
+    },
     fairness: () => rounds('fairness', fairnessSubjects(ours), n, say),
     reads: () => rounds('reads', readSubjects(ours, seconds), n, say),
     async retention() {

@@ -5,7 +5,8 @@ import { bearer, createKey } from '../../test/support/keys.ts';
 import { type Member, startMember } from '../../test/support/member.ts';
 import { createNamespace } from '../../test/support/namespace.ts';
 import { nextBody } from '../lib/bodies.ts';
-import { warmLoad } from '../lib/load.ts';
+import { cpuSeconds } from '../lib/cpu.ts';
+import { load } from '../lib/load.ts';
 import { pssMiB } from '../lib/memory.ts';
 import type { Urls } from '../lib/peer-space.ts';
 import { startRedis } from '../lib/redis.ts';
@@ -16,73 +17,98 @@ const plenty = '100000000';
 const connections = 4;
 const million = 1_000_000;
 
-export function accessSubjects(urls: Urls, seconds: number): Subject[] {
-  const withKey = (name: string, env: Record<string, string> = {}): Subject => ({
-    name,
-    round: () => withApi(urls, env, true, (api, headers) => warmLoad(api.url, seconds, headers)),
-  });
-  return [
-    { name: 'open', round: () => withApi(urls, {}, false, (api) => warmLoad(api.url, seconds)) },
-    withKey('with a key'),
-    withKey('with a key and limits', { KEY_REQUESTS_PER_MINUTE: plenty, USER_EVENTS_PER_MINUTE: plenty }),
+/**
+ * One API of each kind, started once and loaded in turn: starting and warming one anew in each round makes a noise that
+ * is wider than what keys and limits cost.
+ */
+export async function openAccess(
+  urls: Urls,
+  seconds: number,
+): Promise<AsyncDisposable & { readonly subjects: readonly Subject[] }> {
+  await using stack = new AsyncDisposableStack();
+  const limits = { KEY_REQUESTS_PER_MINUTE: plenty, USER_EVENTS_PER_MINUTE: plenty };
+  const redis = stack.use(await startRedis('everysec'));
+  const kinds = [
+    { name: 'open', hasKey: false, env: {} },
+    { name: 'with a key', hasKey: true, env: {} },
+    { name: 'with a key and limits', hasKey: true, env: limits },
     {
       name: 'with a key and limits in Redis',
-      async round() {
-        await using redis = await startRedis('everysec');
-        const env = { KEY_REQUESTS_PER_MINUTE: plenty, USER_EVENTS_PER_MINUTE: plenty };
-        const { round } = withKey('', { ...env, REDIS_URL: `redis://127.0.0.1:${redis.port}` });
-        return round();
-      },
+      hasKey: true,
+      env: { ...limits, REDIS_URL: `redis://127.0.0.1:${redis.port}` },
     },
-    { name: 'batches', round: () => withApi(urls, {}, false, (api) => batchRate(api, seconds)) },
   ];
+  const subjects: Subject[] = [];
+  for (const { name, hasKey, env } of kinds) {
+    const { api, headers } = stack.use(await openApi(urls, env, hasKey));
+    await load(api.url, 4, { headers });
+    subjects.push({ name, round: () => measured(api, headers, seconds) });
+  }
+  const { api } = stack.use(await openApi(urls, {}, false));
+  subjects.push({ name: 'batches', round: () => batchRate(api, seconds) });
+  const moved = stack.move();
+  return { subjects, [Symbol.asyncDispose]: () => moved.disposeAsync() };
+}
+
+async function measured(
+  api: Member,
+  headers: Readonly<Record<string, string>>,
+  seconds: number,
+): Promise<Record<string, number>> {
+  const before = cpuSeconds(api.pid);
+  const result = await load(api.url, seconds, { headers });
+  return { ...result, 'µs of CPU': ((cpuSeconds(api.pid) - before) / (result['/s'] * seconds)) * 1e6 };
 }
 
 /** One batch of a million lines: memory must not grow with it. */
 export function millionLines(urls: Urls): Subject {
   return {
     name: 'a million lines',
-    round: () =>
-      withApi(urls, {}, false, async (api) => {
-        const batch = openBatch(api.url);
-        let answered = 0;
-        const reading = (async () => {
-          for (let answer = await batch.next(); answer !== null; answer = await batch.next()) {
-            if (answer.status !== 202) throw new Error(`line ${answer.line}: ${answer.status}`);
-            answered++;
-          }
-        })();
-        const peaks = { early: 0, late: 0 };
-        const timer = setInterval(async () => {
-          const part = answered < million / 10 ? 'early' : 'late';
-          const mib = await pssMiB(api.pid);
-          peaks[part] = Math.max(peaks[part], mib);
-        }, 250);
-        const began = performance.now();
-        for (let i = 0; i < million; i++) await batch.send(smallBody(i));
-        batch.request.end();
-        await reading;
-        clearInterval(timer);
-        if (answered !== million) throw new Error(`${answered} answers`);
-        const perSecond = million / ((performance.now() - began) / 1_000);
-        return { '/s': perSecond, 'MiB to 100k': peaks.early, 'MiB to 1M': peaks.late };
-      }),
+    async round() {
+      await using opened = await openApi(urls, {}, false);
+      const { api } = opened;
+      const batch = openBatch(api.url);
+      let answered = 0;
+      const reading = (async () => {
+        for (let answer = await batch.next(); answer !== null; answer = await batch.next()) {
+          if (answer.status !== 202) throw new Error(`line ${answer.line}: ${answer.status}`);
+          answered++;
+        }
+      })();
+      const peaks = { early: 0, late: 0 };
+      const timer = setInterval(async () => {
+        const part = answered < million / 10 ? 'early' : 'late';
+        const mib = await pssMiB(api.pid);
+        peaks[part] = Math.max(peaks[part], mib);
+      }, 250);
+      const began = performance.now();
+      for (let i = 0; i < million; i++) await batch.send(smallBody(i));
+      batch.request.end();
+      await reading;
+      clearInterval(timer);
+      if (answered !== million) throw new Error(`${answered} answers`);
+      const perSecond = million / ((performance.now() - began) / 1_000);
+      return { '/s': perSecond, 'MiB to 100k': peaks.early, 'MiB to 1M': peaks.late };
+    },
   };
 }
 
-async function withApi<T>(
+async function openApi(
   urls: Urls,
   env: Record<string, string>,
   hasKey: boolean,
-  work: (api: Member, headers: Record<string, string>) => Promise<T>,
-): Promise<T> {
+): Promise<AsyncDisposable & { readonly api: Member; readonly headers: Readonly<Record<string, string>> }> {
   const space = await createNamespace(urls, { LOG_LEVEL: 'warn', RELAY_INTERVAL_MS: '1000', ...env });
   const headers = hasKey ? bearer(await createKey(space.env, 'bench')) : {};
   const api = await startMember('api', space.env);
-  const result = await work(api, headers);
-  await api.stop();
-  await space.dispose();
-  return result;
+  return {
+    api,
+    headers,
+    async [Symbol.asyncDispose]() {
+      await api.stop();
+      await space.dispose();
+    },
+  };
 }
 
 async function batchRate(api: Member, seconds: number): Promise<Record<string, number>> {

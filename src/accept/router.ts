@@ -18,7 +18,7 @@ export function acceptRouter(options: {
   /** Scores without storing; rejects with a PipelineError. */
   readonly dryRun: (conversation: Conversation) => Promise<ScoreDetails>;
   /** Counts a conversation against the limit of its user; null: there is none. @throws {Problem} 429 */
-  readonly takeAllowance: ((response: Response, userId: string) => Promise<void>) | null;
+  readonly takeAllowance: ((response: Response, userId: string) => Promise<void> | void) | null;
   readonly batches: Slots;
   readonly log: Logger;
   readonly maxBodyBytes: number;

@@ -39,13 +39,14 @@ export function gateRouter(options: {
     }
     const { key, caller } = await identify(request, response);
     const perMinute = key.perMinute ?? options.perMinute;
-    const charge = (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
+    const charge = async (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
     setCaller(response, perMinute === 0 ? caller : { ...caller, charge });
     if (!caller.may(scope)) {
       response.setHeader('WWW-Authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
       throw new Problem(403, 'scope_missing', `this needs a key with the scope "${scope}"`);
     }
-    if (perMinute !== 0) await charge(1);
+    const waits = limits.take(response, 'key', key.name, perMinute);
+    if (waits) await waits;
   }
 
   async function identify(request: Request, response: Response): Promise<Known> {

@@ -16,13 +16,26 @@ type Of = 'key' | 'user' | 'fair-key' | 'fair-user';
 
 export type Limits = {
   /**
-   * Counts a request against a limit and tells the caller what is left of it.
+   * Counts a request against a limit and tells the caller what is left of it. Only if the limiter must be asked, there
+   * is something to wait for.
    * @param perMinute  0: no limit. @param cost  how many requests it is.
    * @throws {Problem} 429
    */
-  take(response: Response, of: 'key' | 'user', name: string, perMinute: number, cost?: number): Promise<void>;
+  take(response: Response, of: 'key' | 'user', name: string, perMinute: number, cost?: number): Promise<void> | void;
   /** Counts one against a limit that nobody is told of. @returns whether there are more than the limit. */
   exceeds(of: 'fair-key' | 'fair-user', name: string, perMinute: number): Promise<boolean>;
+};
+
+/** What those with the same limit share. */
+type Limit = {
+  readonly perMinute: number;
+  /** Of this process alone. */
+  readonly own: RateLimiterMemory;
+  readonly shared: RateLimiterAbstract;
+  readonly leases: LRUCache<string, Lease>;
+  /** As it was last told. */
+  quota: number;
+  policy: string;
 };
 
 /** What this process has taken from a limit and not used yet. */
@@ -46,39 +59,42 @@ type Lease = {
  * @param options.redis  an ioredis client; null: none. @param options.apis  how many APIs share a limit.
  */
 export function createLimits(options: { readonly redis: object | null; readonly apis: () => number }): Limits {
-  const limiters = new Map<string, { readonly shared: RateLimiterAbstract; readonly own: RateLimiterMemory }>();
-  const leases = new LRUCache<string, Lease>({ max: maxLeases });
+  const limits: Record<Of, Map<number, Limit>> = {
+    key: new Map(),
+    user: new Map(),
+    'fair-key': new Map(),
+    'fair-user': new Map(),
+  };
 
-  /** One for each limit that is in use: keys with the same limit share it. */
-  function limiterFor(of: Of, perMinute: number): RateLimiterAbstract {
-    const id = `${of}:${perMinute}`;
-    let found = limiters.get(id);
+  /** Those with the same limit share it. */
+  function limitOf(of: Of, perMinute: number): Limit {
+    let found = limits[of].get(perMinute);
     if (found === undefined) {
-      const common = { keyPrefix: `afterword:limit:${id}`, points: perMinute, duration: windowSeconds };
+      const common = { keyPrefix: `afterword:limit:${of}:${perMinute}`, points: perMinute, duration: windowSeconds };
       const own = new RateLimiterMemory(common);
       const { redis } = options;
       const shared =
         redis === null
           ? own
           : new RateLimiterRedis({ ...common, storeClient: redis, insuranceLimiter: own, rejectIfRedisNotReady: true });
-      found = { shared, own };
-      limiters.set(id, found);
+      found = { own, shared, perMinute, leases: new LRUCache({ max: maxLeases }), quota: 0, policy: '' };
+      limits[of].set(perMinute, found);
     }
-    found.own.points = Math.max(1, Math.ceil(perMinute / options.apis()));
-    return found.shared;
+    return found;
   }
 
-  function leaseOf(of: Of, name: string, perMinute: number): Lease {
-    const id = `${of}:${perMinute}:${name}`;
-    let lease = leases.get(id);
+  function leaseOf({ leases }: Limit, name: string): Lease {
+    let lease = leases.get(name);
     if (lease === undefined) {
       lease = { own: 0, remaining: 0, endsAt: 0, isRefused: false, waiting: 0, last: Promise.resolve() };
-      leases.set(id, lease);
+      leases.set(name, lease);
     }
     return lease;
   }
 
-  async function refill(lease: Lease, limiter: RateLimiterAbstract, name: string, cost: number): Promise<void> {
+  async function refill(lease: Lease, limit: Limit, name: string, cost: number): Promise<void> {
+    limit.own.points = Math.max(1, Math.ceil(limit.perMinute / options.apis()));
+    const limiter = limit.shared;
     const ahead = Math.min(mostAtOnce, Math.floor(lease.remaining * shareAtOnce));
     const points = Math.max(cost, ahead);
     try {
@@ -95,38 +111,49 @@ export function createLimits(options: { readonly redis: object | null; readonly 
   }
 
   /** @returns whether it was taken; without a promise, if what was taken in advance is enough. */
-  function count(lease: Lease, of: Of, name: string, perMinute: number, cost: number): boolean | Promise<boolean> {
-    renew(lease);
+  function count(lease: Lease, limit: Limit, name: string, cost: number, now: number): boolean | Promise<boolean> {
+    renew(lease, now);
     if (lease.waiting === 0 && spend(lease, cost)) return true;
     return inTurn(lease, async () => {
-      renew(lease);
-      while (lease.own < cost && !lease.isRefused) await refill(lease, limiterFor(of, perMinute), name, cost);
+      renew(lease, performance.now());
+      while (lease.own < cost && !lease.isRefused) await refill(lease, limit, name, cost);
       return spend(lease, cost);
     });
   }
 
+  /** @throws {Problem} 429, if it was not taken. */
+  function answer(response: Response, of: 'key' | 'user', limit: Limit, lease: Lease, isTaken: boolean, now: number) {
+    const seconds = Math.max(1, Math.ceil((lease.endsAt - now) / 1_000));
+    // Without Redis, this API has its share only.
+    const quota = options.redis === null ? Math.max(1, Math.ceil(limit.perMinute / options.apis())) : limit.perMinute;
+    if (quota !== limit.quota) Object.assign(limit, { quota, policy: `"${of}";q=${quota};w=${windowSeconds}` });
+    tell(response, limit.policy, `"${of}";r=${isTaken ? lease.own + lease.remaining : 0};t=${seconds}`);
+    if (isTaken) return;
+    throw new Problem(429, 'rate_limited', `this ${of} has made as many requests as a minute allows`, {
+      retryAfterSeconds: seconds,
+    });
+  }
+
   return {
-    exceeds: async (of, name, perMinute) => !(await count(leaseOf(of, name, perMinute), of, name, perMinute, 1)),
-    async take(response, of, name, perMinute, cost = 1) {
+    async exceeds(of, name, perMinute) {
+      const limit = limitOf(of, perMinute);
+      return !(await count(leaseOf(limit, name), limit, name, 1, performance.now()));
+    },
+    take(response, of, name, perMinute, cost = 1) {
       if (perMinute === 0) return;
-      const lease = leaseOf(of, name, perMinute);
-      const counted = count(lease, of, name, perMinute, cost);
-      const isTaken = typeof counted === 'boolean' ? counted : await counted;
-      const seconds = Math.max(1, Math.ceil((lease.endsAt - performance.now()) / 1_000));
-      // Without Redis, this API has its share only.
-      const quota = options.redis === null ? Math.max(1, Math.ceil(perMinute / options.apis())) : perMinute;
-      tell(response, of, quota, { left: isTaken ? lease.own + lease.remaining : 0, seconds });
-      if (isTaken) return;
-      throw new Problem(429, 'rate_limited', `this ${of} has made as many requests as a minute allows`, {
-        retryAfterSeconds: seconds,
-      });
+      const limit = limitOf(of, perMinute);
+      const lease = leaseOf(limit, name);
+      const now = performance.now();
+      const counted = count(lease, limit, name, cost, now);
+      if (typeof counted === 'boolean') return answer(response, of, limit, lease, counted, now);
+      return counted.then((isTaken) => answer(response, of, limit, lease, isTaken, performance.now()));
     },
   };
 }
 
 /** A new window. */
-function renew(lease: Lease): void {
-  if (lease.endsAt <= performance.now()) Object.assign(lease, { own: 0, remaining: 0, isRefused: false });
+function renew(lease: Lease, now: number): void {
+  if (lease.endsAt <= now) Object.assign(lease, { own: 0, remaining: 0, isRefused: false });
 }
 
 function spend(lease: Lease, cost: number): boolean {
@@ -150,21 +177,19 @@ function take(lease: Lease, { remainingPoints, msBeforeNext }: RateLimiterRes, p
   lease.endsAt = performance.now() + msBeforeNext;
 }
 
-/** The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota in a window of seconds, and what is left of it. */
-function tell(
-  response: Response,
-  of: 'key' | 'user',
-  quota: number,
-  { left, seconds }: { readonly left: number; readonly seconds: number },
-): void {
+/** Among the locals of a response: what it says of its limits so far. */
+const saidKey = 'rateLimits';
+
+/**
+ * The fields of draft-ietf-httpapi-ratelimit-headers-11: a quota in a window of seconds, and what is left of it. Those
+ * of several limits go in one line, which costs less than two.
+ */
+function tell(response: Response, policy: string, left: string): void {
   // The answer of a batch begins before its lines are counted.
   if (response.headersSent) return;
-  addToList(response, 'RateLimit-Policy', `"${of}";q=${quota};w=${windowSeconds}`);
-  addToList(response, 'RateLimit', `"${of}";r=${left};t=${seconds}`);
-}
-
-/** In one line, which costs less than two. */
-function addToList(response: Response, field: string, item: string): void {
-  const before = response.getHeader(field);
-  response.setHeader(field, before === undefined ? item : `${before}, ${item}`);
+  const before = response.locals[saidKey] as readonly [string, string] | undefined;
+  const said = before === undefined ? [policy, left] : [`${before[0]}, ${policy}`, `${before[1]}, ${left}`];
+  response.locals[saidKey] = said;
+  response.setHeader('RateLimit-Policy', said[0] ?? '');
+  response.setHeader('RateLimit', said[1] ?? '');
 }
