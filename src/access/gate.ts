@@ -32,31 +32,46 @@ export function gateRouter(options: {
   /** Whose long answers end when there are keys. */
   const openCaller = { ...anybody, isValid: () => keyring.isOpen };
 
-  async function check(scope: Scope, request: Request, response: Response): Promise<void> {
+  /** Something to wait for only if the key was not seen before, or its limit must be asked for. */
+  function check(scope: Scope, request: Request, response: Response): Promise<void> | void {
     if (keyring.isOpen) {
       setCaller(response, openCaller);
       return;
     }
-    const { key, caller } = await identify(request, response);
+    const found = identify(request, response);
+    return found instanceof Promise
+      ? found.then((known) => admit(known, scope, response))
+      : admit(found, scope, response);
+  }
+
+  function admit({ key, caller }: Known, scope: Scope, response: Response): Promise<void> | void {
     const perMinute = key.perMinute ?? options.perMinute;
-    const charge = async (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
-    setCaller(response, perMinute === 0 ? caller : { ...caller, charge });
+    if (perMinute === 0) setCaller(response, caller);
+    else {
+      const charge = async (requests: number) => limits.take(response, 'key', key.name, perMinute, requests);
+      setCaller(response, { ...caller, charge });
+    }
     if (!caller.may(scope)) {
       response.setHeader('WWW-Authenticate', `Bearer error="insufficient_scope", scope="${scope}"`);
       throw new Problem(403, 'scope_missing', `this needs a key with the scope "${scope}"`);
     }
-    const waits = limits.take(response, 'key', key.name, perMinute);
-    if (waits) await waits;
+    return limits.take(response, 'key', key.name, perMinute);
   }
 
-  async function identify(request: Request, response: Response): Promise<Known> {
+  function identify(request: Request, response: Response): Known | Promise<Known> {
     const given = request.headers.authorization;
     if (given === undefined) {
       response.setHeader('WWW-Authenticate', 'Bearer realm="afterword"');
       throw new Problem(401, 'key_missing', 'send an API key as a bearer token (Authorization: Bearer afw_live_…)');
     }
     const token = /^Bearer +([^\s]+)$/i.exec(given)?.[1];
-    const found: Known | Refusal = token === undefined ? notBearer : await keyring.find(token);
+    const found = token === undefined ? notBearer : keyring.find(token);
+    return found instanceof Promise
+      ? found.then((answer) => knownOr(answer, request, response))
+      : knownOr(found, request, response);
+  }
+
+  function knownOr(found: Known | Refusal, request: Request, response: Response): Known {
     if ('key' in found) return found;
     // Neither the token nor any part of it: it may be one of somewhere else.
     const id = `${found.code} ${found.why ?? ''} ${request.ip}`;
@@ -78,7 +93,10 @@ export function gateRouter(options: {
   for (const { method, path, scope } of literalFirst)
     router[method.toLowerCase() as 'get' | 'post'](path, async (request, response, next) => {
       if (passed.has(request)) return next();
-      if (scope !== null) await check(scope, request, response);
+      if (scope !== null) {
+        const checked = check(scope, request, response);
+        if (checked) await checked;
+      }
       passed.add(request);
       // Who has left while the gate looked would leave behind what is held until the answer is closed.
       if (!response.destroyed) next();

@@ -1,4 +1,6 @@
+import { hash, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import type { Caller } from '../runtime/http/caller.ts';
 import type { Logger } from '../runtime/log.ts';
 import { settlesWithin } from '../runtime/wait.ts';
@@ -19,7 +21,8 @@ export type Keyring = {
   readonly isOpen: boolean;
   /** APIs of the fleet, this one included. */
   readonly apis: number;
-  find(token: string): Promise<Known | Refusal>;
+  /** Something to wait for only if the token was not seen before. */
+  find(token: string): Known | Refusal | Promise<Known | Refusal>;
   /** Ends with what was used since the last minute. */
   close(): Promise<void>;
 };
@@ -32,6 +35,7 @@ const answerMs = 2_000;
 const flushMs = 60_000;
 /** Looks. */
 const wholeEvery = 30;
+const mostRight = 10_000;
 
 const invalid: Refusal = { code: 'key_invalid', detail: 'this is not a valid API key' };
 
@@ -51,6 +55,7 @@ export async function openKeyring(options: {
   const { secret, log } = options;
   const fingerprint = fingerprintOf(secret);
   const keys = new Map<string, Known>();
+  const right = rightTokens((known) => keys.get(known.key.keyId) === known);
   const used = new Set<string>();
   let newest: Date | null = null;
   let apis = 1;
@@ -105,6 +110,30 @@ export async function openKeyring(options: {
     await options.markUsed(ids);
   }
 
+  async function check(token: string): Promise<Known | Refusal> {
+    const keyId = keyIdOf(token);
+    if (keyId === null) return invalid;
+    if (!keys.has(keyId)) await settlesWithin(quietly(lookAgain()), answerMs);
+    const known = keys.get(keyId);
+    // A hash is made and compared for an unknown id, too: the answer takes as long.
+    const hashed = hashToken(token, secret);
+    if (!isSameHash(hashed, known?.key.hash ?? Buffer.alloc(hashed.length)) || known === undefined) {
+      const isOfOther = known !== undefined && known.key.hashedWith !== fingerprint;
+      return isOfOther ? { ...invalid, why: `${known.key.name} was made with another API_KEY_SECRET` } : invalid;
+    }
+    right.set(token, known);
+    return admit(known);
+  }
+
+  function admit(known: Known): Known | Refusal {
+    const { key } = known;
+    if (key.revokedAt !== null) return { code: 'key_revoked', detail: `this API key (${key.name}) was revoked` };
+    if (hasExpired(key))
+      return { code: 'key_expired', detail: `this API key (${key.name}) expired on ${key.expiresAt?.toISOString()}` };
+    used.add(key.keyId);
+    return known;
+  }
+
   await lookOnce();
   const timers = [
     setInterval(() => void quietly(lookOnce()), pollMs),
@@ -119,28 +148,32 @@ export async function openKeyring(options: {
     get apis() {
       return apis;
     },
-    async find(token) {
-      const keyId = keyIdOf(token);
-      if (keyId === null) return invalid;
-      if (!keys.has(keyId)) await settlesWithin(quietly(lookAgain()), answerMs);
-      const known = keys.get(keyId);
-      // A hash is made and compared for an unknown id, too: the answer takes as long.
-      const hash = hashToken(token, secret);
-      if (!isSameHash(hash, known?.key.hash ?? Buffer.alloc(hash.length)) || known === undefined) {
-        const isOfOther = known !== undefined && known.key.hashedWith !== fingerprint;
-        return isOfOther ? { ...invalid, why: `${known.key.name} was made with another API_KEY_SECRET` } : invalid;
-      }
-      const { key } = known;
-      if (key.revokedAt !== null) return { code: 'key_revoked', detail: `this API key (${key.name}) was revoked` };
-      if (hasExpired(key))
-        return { code: 'key_expired', detail: `this API key (${key.name}) expired on ${key.expiresAt?.toISOString()}` };
-      used.add(keyId);
-      return known;
+    find(token) {
+      const known = right.get(token);
+      return known === undefined ? check(token) : admit(known);
     },
     async close() {
       for (const timer of timers) clearInterval(timer);
       await settlesWithin(quietly(flush()), answerMs);
     },
+  };
+}
+
+/**
+ * Tokens that were found right, so that a request costs one plain hash and no HMAC. Kept as hashes that nobody else can
+ * make: memory has no token, and how long a wrong one takes tells nothing.
+ * @param isStill  false once the key was read anew.
+ */
+function rightTokens(isStill: (known: Known) => boolean) {
+  const salt = randomBytes(32).toString('base64');
+  const seen = new LRUCache<string, Known>({ max: mostRight });
+  const idOf = (token: string) => hash('sha256', salt + token, 'base64');
+  return {
+    get(token: string): Known | undefined {
+      const known = seen.get(idOf(token));
+      return known !== undefined && isStill(known) ? known : undefined;
+    },
+    set: (token: string, known: Known) => void seen.set(idOf(token), known),
   };
 }
 
