@@ -31,6 +31,7 @@ import { latencySubjects } from './measures/latency.ts';
 import { memorySubjects } from './measures/memory.ts';
 import { pronunciationSubjects } from './measures/pronunciation.ts';
 import { readSubjects } from './measures/reads.ts';
+import { openRescore } from './measures/rescore.ts';
 import { openRetention } from './measures/retention.ts';
 import { sessionSubjects } from './measures/sessions.ts';
 import { sizeAccuracy } from './measures/size.ts';
@@ -71,6 +72,7 @@ const measures = [
   'fairness',
   'retention',
   'reads',
+  'rescore',
 ] as const;
 const options = new Command('scripts/bench')
   .description(
@@ -205,6 +207,11 @@ async function* measure(urls: Urls, into: Result): AsyncGenerator<string> {
       ];
     },
     fairness: () => rounds('fairness', fairnessSubjects(ours), n, say),
+    async rescore() {
+      say('rescore: 100,000 conversations are processed first');
+      await using opened = await openRescore(urls, seconds);
+      return await rounds('rescore', opened.subjects, n, say);
+    },
     reads: () => rounds('reads', readSubjects(ours, seconds), n, say),
     async retention() {
       say('retention: a million old rows are made first');

@@ -29,7 +29,7 @@ export async function openRetention(urls: Urls, seconds: number): Promise<Retent
   await warmLoad(api.url, 2);
   return {
     subjects: [
-      { name: 'undisturbed', round: () => measured(space, api, seconds) },
+      { name: 'undisturbed', round: () => acceptAndSettle(space, api, seconds) },
       ...Object.entries(jobs).map(([name, job]) => ({ name, round: () => meanwhile(space, api, job, seconds) })),
     ],
     async close() {
@@ -46,7 +46,7 @@ async function meanwhile(space: Namespace, api: Member, job: string, seconds: nu
   const running = await startMember('jobs', env, { args: ['run', job], mayDie: true, waitsForReady: false });
   const began = performance.now();
   await delay(1_000);
-  const figures = await measured(space, api, seconds);
+  const figures = await acceptAndSettle(space, api, seconds);
   running.signal('SIGTERM');
   await running.ended;
   const took = (performance.now() - began) / 1_000;
@@ -54,7 +54,7 @@ async function meanwhile(space: Namespace, api: Member, job: string, seconds: nu
 }
 
 /** A closed loop of a hundred clients, and one worker. */
-async function measured(space: Namespace, api: Member, seconds: number): Promise<Record<string, number>> {
+export async function acceptAndSettle(space: Namespace, api: Member, seconds: number): Promise<Record<string, number>> {
   const from = firstEventIdAt(new Date());
   const began = performance.now();
   const { '/s': accepted, 'p99 ms': p99 } = await load(api.url, seconds);

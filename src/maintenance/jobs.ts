@@ -15,6 +15,7 @@ const dayMs = 86_400_000;
 /** Ids of erased events are needed while a message of theirs may be in the broker. */
 const erasedDays = 30;
 const runDays = 90;
+const rescoredDays = 90;
 
 /** The jobs, in the order in which they are run if several are due. */
 export function createJobs(settings: JobSettings, removals: Removals, now: () => number = Date.now): Job[] {
@@ -37,7 +38,8 @@ export function createJobs(settings: JobSettings, removals: Removals, now: () =>
       async run(context) {
         const ids = await gently(true as const, () => removals.erasedIds(ago(erasedDays)), context);
         const runs = await gently(true as const, () => removals.runs(ago(runDays)), context);
-        return { removed: ids + runs, detail: null };
+        const rescored = await gently(true as const, () => removals.rescored(ago(rescoredDays)), context);
+        return { removed: ids + runs + rescored, detail: null };
       },
     },
     'text-retention': {

@@ -78,4 +78,6 @@ export type Removals = {
   feedLines(before: Date): Promise<Page<true>>;
   erasedIds(before: Date): Promise<Page<true>>;
   runs(before: Date): Promise<Page<true>>;
+  /** Of `afterword rescore`: what runs found, and nobody came back to. */
+  rescored(before: Date): Promise<Page<true>>;
 };

@@ -30,6 +30,7 @@ type ActionKind =
   | 'run-now'
   | 'erase'
   | 'rebuild'
+  | 'rescore'
   | 'job'
   | 'purge'
   | 'key-create'

@@ -76,7 +76,10 @@ export type InSettleTransaction = <T>(
 ) => Promise<T>;
 
 /** A PROCESSED event. `turns`: null if a custom scorer scored it, whose details may contain anything. */
-type CountedEvent = {
+export type CountedEvent = {
+  readonly eventId: EventId;
+  /** Of the user, as it was said to be after this event. */
+  readonly level: FriendshipLevel;
   readonly topicId: string | null;
   readonly change: number;
   readonly turns: number | null;
@@ -95,6 +98,11 @@ export type UserRecord = {
   readonly ledger: readonly (LedgerLine & { readonly topicId: string | null })[];
 };
 
-export type Rebuilt = { readonly friendship: Friendship | null; readonly topics: readonly TopicMetrics[] };
+export type Rebuilt = {
+  readonly friendship: Friendship | null;
+  readonly topics: readonly TopicMetrics[];
+  /** Of the user after each of the events, in their order. */
+  readonly levels: readonly FriendshipLevel[];
+};
 /** `why`: for the record of operators' actions. */
 export type UserWrite = Rebuilt & { readonly why: string };

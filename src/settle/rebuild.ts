@@ -1,4 +1,4 @@
-import type { Friendship, TopicMetrics } from '../event/friendship.ts';
+import type { Friendship, FriendshipLevel, TopicMetrics } from '../event/friendship.ts';
 import { levelOf, unitsPerPoint } from '../event/friendship.ts';
 import { addToFriendship, addToTopic, newFriendship } from './friendship.ts';
 import type { Rebuilt, UserRecord } from './ports.ts';
@@ -9,7 +9,7 @@ import type { Rebuilt, UserRecord } from './ports.ts';
  */
 export function rebuild(record: UserRecord, calendarDay: (time: Date) => number): Rebuilt {
   const { userId, events, ledger } = record;
-  if (events.length === 0 && ledger.length === 0) return { friendship: null, topics: [] };
+  if (events.length === 0 && ledger.length === 0) return { friendship: null, topics: [], levels: [] };
   const held = new Map(record.topics.map((topic) => [topic.topicId, topic]));
   const removed = new Map(ledger.map((line) => [line.topicId, line]));
   const ofUser = removed.get(null);
@@ -23,6 +23,7 @@ export function rebuild(record: UserRecord, calendarDay: (time: Date) => number)
           lastInteraction: ofUser.lastEnd,
         };
   const topics = new Map<string, TopicMetrics>();
+  const levels: FriendshipLevel[] = [];
   const unknownTurns = new Set<string>();
   for (const [topicId, line] of removed) {
     if (topicId === null) continue;
@@ -35,6 +36,7 @@ export function rebuild(record: UserRecord, calendarDay: (time: Date) => number)
   for (const { topicId, change, turns, endTime } of events) {
     const event = { change, totalTurns: turns ?? 0, endTime };
     friendship = addToFriendship(friendship, event, calendarDay);
+    levels.push(friendship.level);
     if (topicId === null) continue;
     if (turns === null) unknownTurns.add(topicId);
     const before = topics.get(topicId) ?? {
@@ -45,6 +47,7 @@ export function rebuild(record: UserRecord, calendarDay: (time: Date) => number)
   const streakDay =
     ofUser === undefined ? friendship.streakDay : (record.friendship?.streakDay ?? friendship.streakDay);
   return {
+    levels,
     friendship: { ...friendship, streakDay },
     topics: [...topics.values()].map((topic) => ({
       ...topic,

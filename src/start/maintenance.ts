@@ -11,6 +11,7 @@ import {
   removeErasedIds,
   removeEvents,
   removeFeedLines,
+  removeRescored,
   removeRuns,
   removeSessions,
   removeTexts,
@@ -31,6 +32,7 @@ export function openMaintenance(config: Config, store: Store, name: string): { j
     events: (page) => removeEvents(store, page, deadlineMs),
     feedLines: (before) => removeFeedLines(store, before, deadlineMs),
     erasedIds: (before) => removeErasedIds(store, before, deadlineMs),
+    rescored: (before) => removeRescored(store, before, deadlineMs),
     runs: (before) => removeRuns(store, before, deadlineMs),
   });
   return { jobs, runs: maintenanceRuns(store, `${name}@${hostname()}:${process.pid}`, deadlineMs) };

@@ -56,7 +56,8 @@ export function userEraser(store: Store, deadlineMs: number): EraseUser {
         // The broker may have a message of these, and a worker may be scoring them.
         const open = rows.filter((row) => isOpen(row.status)).map((row) => row.event_id);
         if (open.length > 0) await remember(connection, open);
-        await connection.query('DELETE FROM webhook_deliveries WHERE event_id IN (?)', [ids]);
+        for (const table of ['webhook_deliveries', 'rescored_events', 'score_history'])
+          await connection.query(`DELETE FROM ${table} WHERE event_id IN (?)`, [ids]);
         await connection.query('DELETE FROM conversation_logs WHERE event_id IN (?)', [ids]);
         await connection.query('DELETE FROM conversation_events WHERE event_id IN (?)', [ids]);
         return ids;
@@ -98,6 +99,8 @@ export const searched = [
   'friendship_status',
   'friendship_topic_metrics',
   'friendship_ledger',
+  'rescored_events',
+  'score_history',
 ] as const;
 
 /** As hashes: nothing of the user stays. */

@@ -1,5 +1,6 @@
 export { listActions, noteAction } from './actions.ts';
 export { createKey, listKeys, markKeysUsed, readKeyChanges, revokeKeys, rotateKey } from './api-keys.ts';
+export { applyRescore } from './apply-rescore.ts';
 export { countStart, markProcessing, uncountStart } from './attempts.ts';
 export {
   countStatus,
@@ -50,7 +51,25 @@ export {
 } from './profiles.ts';
 export { rebuildUser, usersAfter } from './rebuild-user.ts';
 export { removeEvents } from './remove-events.ts';
-export { removeErasedIds, removeFeedLines, removeRuns, removeSessions, removeTexts } from './remove-old.ts';
+export {
+  removeErasedIds,
+  removeFeedLines,
+  removeRescored,
+  removeRuns,
+  removeSessions,
+  removeTexts,
+} from './remove-old.ts';
+export {
+  createRescore,
+  createUndo,
+  findingsOf,
+  findRescore,
+  keepRescored,
+  listRescores,
+  readOldEvents,
+  setRescoreState,
+  usersToApply,
+} from './rescores.ts';
 export { createScratchDatabase, type ScratchDatabase } from './scratch.ts';
 export { settleTransaction } from './settle-transaction.ts';
 export { claimDeliveries, findDueEndpoints, recordAttempt, returnDelivery } from './webhook-deliveries.ts';

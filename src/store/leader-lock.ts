@@ -3,8 +3,8 @@ import type { AsLeader } from '../maintenance/ports.ts';
 import { settlesWithin } from '../runtime/wait.ts';
 import type { Store } from './open-store.ts';
 
-/** One leader per database. GET_LOCK names are limited to 64 characters. */
-const lockName = "CONCAT('afterword_leader_', LEFT(SHA2(DATABASE(), 256), 32))";
+/** One per database. GET_LOCK names are limited to 64 characters. */
+const nameOf = (work: string) => `CONCAT('afterword_${work}_', LEFT(SHA2(DATABASE(), 256), 32))`;
 /**
  * The server ends a session that is silent for a minute, and frees its lock: a leader that has not heard from it for
  * less than that is one no more.
@@ -14,7 +14,8 @@ const answerMs = 10_000;
 const endMs = 1_000;
 
 /** A lock of the database, held by one connection: whoever loses the connection has lost it. */
-export function leaderLock(store: Store): AsLeader {
+export function leaderLock(store: Store, of: 'leader' | 'rescore' = 'leader'): AsLeader {
+  const lockName = nameOf(of);
   return async (work, { stop, waitSeconds }) => {
     const connection = (await store.apart()).promise();
     const lost = new AbortController();
@@ -23,7 +24,7 @@ export function leaderLock(store: Store): AsLeader {
       return Number(rows[0]?.['answer']);
     };
     const lose = () => {
-      lost.abort(new Error('this process is the leader no more'));
+      lost.abort(new Error('the database lock of this process is lost'));
     };
     const check = async () => {
       const asked = ask(`SELECT IS_USED_LOCK(${lockName}) = CONNECTION_ID() AS answer`);

@@ -1,10 +1,11 @@
-import { conversationText } from '../event/conversation.ts';
+import { type ConversationText, conversationText } from '../event/conversation.ts';
 import { type EventId, type EventRef, type EventStatus, isOpen } from '../event/event.ts';
 import type { LoadedEvent } from '../event/outcome.ts';
 import { type Connection, withConnection } from './connection.ts';
 import type { Store } from './open-store.ts';
 
-type Row = {
+/** What a conversation is put together from. */
+export type ConversationRow = {
   event_id: EventId;
   conversation_id: string;
   user_id: string;
@@ -14,22 +15,29 @@ type Row = {
   agent_tag: string | null;
   start_time: Date;
   end_time: Date;
-  status: EventStatus;
-  attempt_count: number;
-  suspect_starts: number;
-  has_log: 0 | 1;
+  /** Null: there is none, or it was not read. */
   conversation_log: Buffer | null;
   metadata: Buffer | null;
 };
 
+type Row = ConversationRow & {
+  status: EventStatus;
+  attempt_count: number;
+  suspect_starts: number;
+  has_log: 0 | 1;
+};
+
 /**
- * Selects the text as bytes, because it is not parsed here, and only for open events. CONVERT rather than CAST, which
- * returns NULL for values larger than `max_allowed_packet`.
+ * Of the tables `e` and `l`, without `event_id`. The text as bytes, because it is not parsed here. CONVERT rather than
+ * CAST, which returns NULL for values larger than `max_allowed_packet`.
  */
-const select = `SELECT e.event_id, e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag,
-  e.start_time, e.end_time, e.status,
-    e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log,
-    CONVERT(l.conversation_log USING binary) AS conversation_log, CONVERT(l.metadata USING binary) AS metadata
+export const conversationColumns = `e.conversation_id, e.user_id, e.bot_type, e.bot_id, e.bot_name, e.agent_tag,
+  e.start_time, e.end_time,
+  CONVERT(l.conversation_log USING binary) AS conversation_log, CONVERT(l.metadata USING binary) AS metadata`;
+
+/** With the text only of open events. */
+const select = `SELECT e.event_id, ${conversationColumns}, e.status,
+    e.attempt_count, e.suspect_starts, l.event_id IS NOT NULL AS has_log
   FROM conversation_events e LEFT JOIN conversation_logs l ON l.event_id = e.event_id
   AND e.status IN ('PENDING', 'PROCESSING')`;
 
@@ -75,6 +83,20 @@ async function read(
 }
 
 function toLoaded(row: Row): LoadedEvent {
+  const isReadable = isOpen(row.status) && row.has_log === 1;
+  return {
+    eventId: row.event_id,
+    status: row.status,
+    attemptCount: row.attempt_count,
+    unfinishedStarts: row.suspect_starts,
+    owner: { userId: row.user_id, topicId: row.agent_tag, endTime: row.end_time },
+    text: isReadable ? textOf(row) : null,
+  };
+}
+
+/** What a scorer gets; null without a log. */
+export function textOf(row: ConversationRow): ConversationText | null {
+  if (row.conversation_log === null) return null;
   const head = {
     conversation_id: row.conversation_id,
     user_id: row.user_id,
@@ -85,13 +107,5 @@ function toLoaded(row: Row): LoadedEvent {
     start_time: row.start_time.toISOString(),
     end_time: row.end_time.toISOString(),
   };
-  const isReadable = isOpen(row.status) && row.has_log === 1;
-  return {
-    eventId: row.event_id,
-    status: row.status,
-    attemptCount: row.attempt_count,
-    unfinishedStarts: row.suspect_starts,
-    owner: { userId: row.user_id, topicId: row.agent_tag, endTime: row.end_time },
-    text: isReadable ? conversationText(head, row.metadata, row.conversation_log as Buffer) : null,
-  };
+  return conversationText(head, row.metadata, row.conversation_log);
 }

@@ -37,7 +37,8 @@ export function removeEvents(
          JSON_VALUE(score_calculation_details, '$.total_turns') AS turns,
          JSON_VALUE(score_calculation_details, '$.scorer') LIKE 'friendship@%' AS is_ours, end_time, processed_at
        FROM conversation_events FORCE INDEX (PRIMARY)
-       WHERE event_id > ? AND event_id < ? AND end_time < ? AND updated_at < ?
+       WHERE event_id > ? AND event_id < ? AND end_time < ?
+         AND COALESCE(processed_at, updated_at) < ?
          AND status IN ('PROCESSED', 'FAILED', 'SKIPPED')
        ORDER BY event_id LIMIT ? FOR UPDATE SKIP LOCKED`,
       [after, firstEventIdAt(before), before, before, pageSize],
@@ -51,7 +52,8 @@ export function removeEvents(
     }
     const ids = rows.map((row) => row.event_id);
     await connection.query("DELETE FROM webhook_deliveries WHERE event_id IN (?) AND state <> 'PENDING'", [ids]);
-    await connection.query('DELETE FROM conversation_logs WHERE event_id IN (?)', [ids]);
+    for (const table of ['rescored_events', 'score_history', 'conversation_logs'])
+      await connection.query(`DELETE FROM ${table} WHERE event_id IN (?)`, [ids]);
     await connection.query('DELETE FROM conversation_events WHERE event_id IN (?)', [ids]);
     return { removed: ids.length, next: ids.length < pageSize ? null : (ids.at(-1) ?? null) };
   });

@@ -75,6 +75,23 @@ export function removeErasedIds(store: Store, before: Date, deadlineMs: number):
   });
 }
 
+/** What runs of `afterword rescore` found, if nothing was done with them since. What was replaced stays. */
+export function removeRescored(store: Store, before: Date, deadlineMs: number): Promise<Page<true>> {
+  return withConnection(store, deadlineMs, async (connection) => {
+    const [run] = await connection.query<{ id: number }[]>(
+      `SELECT rescore_id AS id FROM rescores AS r WHERE updated_at < ? AND EXISTS
+         (SELECT 1 FROM rescored_events AS e WHERE e.rescore_id = r.rescore_id) ORDER BY rescore_id LIMIT 1`,
+      [before],
+    );
+    if (run === undefined) return { removed: 0, next: null };
+    const { affectedRows } = await connection.query<{ affectedRows: number }>(
+      'DELETE FROM rescored_events WHERE rescore_id = ? ORDER BY event_id LIMIT ?',
+      [run.id, lines],
+    );
+    return { removed: affectedRows, next: true };
+  });
+}
+
 /** Those among the first rows of a table that are old: never a scan of the rest. */
 function oldest(
   store: Store,

@@ -300,6 +300,55 @@ const ErasedSchema = new EntitySchema({
   },
 });
 
+const RescoreSchema = new EntitySchema({
+  name: 'Rescore',
+  tableName: 'rescores',
+  columns: {
+    rescore_id: { type: 'bigint', unsigned: true, primary: true, generated: 'increment' },
+    scorer: { type: 'varchar', length: 1000 },
+    actor: { type: 'varchar', length: 255 },
+    state: { type: 'varchar', length: 10 },
+    undoes: { type: 'bigint', unsigned: true, nullable: true },
+    first_id: { type: 'char', length: 36 },
+    next_id: { type: 'char', length: 36 },
+    most: { type: 'bigint', unsigned: true, nullable: true },
+    looked_at: { type: 'bigint', unsigned: true, default: 0 },
+    unchanged: { type: 'bigint', unsigned: true, default: 0 },
+    without_text: { type: 'bigint', unsigned: true, default: 0 },
+    started_at: moment,
+    updated_at: moment,
+  },
+});
+
+const RescoredSchema = new EntitySchema({
+  name: 'RescoredEvent',
+  tableName: 'rescored_events',
+  columns: {
+    rescore_id: { type: 'bigint', unsigned: true, primary: true },
+    event_id: { type: 'char', length: 36, primary: true },
+    user_id: { type: 'varchar', length: 255 },
+    change_before: score,
+    change_after: { ...score, nullable: true },
+    details: { type: 'json', nullable: true },
+    error_code: { type: 'varchar', length: 64, nullable: true },
+    applied_at: { ...moment, nullable: true },
+  },
+});
+
+const HistorySchema = new EntitySchema({
+  name: 'ScoreHistory',
+  tableName: 'score_history',
+  columns: {
+    event_id: { type: 'char', length: 36, primary: true },
+    rescore_id: { type: 'bigint', unsigned: true, primary: true },
+    user_id: { type: 'varchar', length: 255 },
+    friendship_score_change: score,
+    new_friendship_level: { type: 'varchar', length: 32 },
+    score_calculation_details: { type: 'json', nullable: true },
+    replaced_at: moment,
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -318,4 +367,7 @@ export const schemas = [
   RunSchema,
   LedgerSchema,
   ErasedSchema,
+  RescoreSchema,
+  RescoredSchema,
+  HistorySchema,
 ];

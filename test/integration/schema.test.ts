@@ -107,6 +107,9 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'friendship_topic_metrics',
     'maintenance_runs',
     'operator_actions',
+    'rescored_events',
+    'rescores',
+    'score_history',
     'webhook_deliveries',
     'webhook_endpoints',
   ]);

@@ -17,6 +17,7 @@ import { WebhookDeliveriesCreated1764600000001 } from './1764600000001-webhook-d
 import { EventLanes1764700000000 } from './1764700000000-event-lanes.ts';
 import { Maintenance1764800000000 } from './1764800000000-maintenance.ts';
 import { LogMonths1764800000001 } from './1764800000001-log-months.ts';
+import { Rescores1764900000000 } from './1764900000000-rescores.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -41,4 +42,5 @@ export const migrations = [
   EventLanes1764700000000,
   Maintenance1764800000000,
   LogMonths1764800000001,
+  Rescores1764900000000,
 ];

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, vi } from 'vitest';
 import { post, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
-import { runCommand } from '../../support/member.ts';
+import { runCommand, startMember } from '../../support/member.ts';
 import { fillOld, retentionEverySecond } from '../../support/old-events.ts';
 import { createProxy, type TcpProxy } from '../../support/proxy.ts';
 import { type Body, realBody } from '../../support/traffic.ts';
@@ -216,6 +216,43 @@ export const processFaults: readonly Fault[] = [
       const next = await fleet.start('api', retentionEverySecond);
       await vi.waitFor(async () => expect(await left()).toBe(0), { timeout: 60_000, interval: 100 });
       expect(await next.stop()).toBe(0);
+    },
+  },
+  {
+    name: 'a rescore killed in the middle of its apply',
+    async strike({ fleet, whileBroken }) {
+      const { database, env } = fleet.space;
+      const module = fileURLToPath(new URL('../../fixtures/second-scorer.ts', import.meta.url));
+      const rescore = ['rescore', '--scorer', module, '--limit', '200', '--json'];
+      // Nothing below zero: the sums of this suite do not know the floor.
+      const scored = await runCommand(rescore, { ...env, SECOND_LOWEST: '1' });
+      expect(scored.code, scored.output).toBe(0);
+      const [run] = await rows<{ id: number; last: string }>(
+        database,
+        `SELECT rescore_id AS id, MAX(user_id) AS last FROM rescored_events GROUP BY rescore_id
+         ORDER BY rescore_id DESC LIMIT 1`,
+      );
+      // Held at the last user, with the others applied: events of that user that are settled meanwhile wait as well.
+      const holder = await database.getConnection();
+      await holder.query('START TRANSACTION');
+      await holder.query('SELECT 1 FROM friendship_status WHERE user_id = ? FOR UPDATE', [run?.last]);
+      const apply = ['--run', String(run?.id), '--apply'];
+      const applying = await startMember('rescore', env, { args: apply, waitsForReady: false });
+      const left = () =>
+        rows(database, 'SELECT DISTINCT user_id FROM rescored_events WHERE rescore_id = ? AND applied_at IS NULL', [
+          run?.id,
+        ]);
+      await vi.waitFor(async () => expect(await left()).toHaveLength(1), { timeout: 60_000, interval: 20 });
+      applying.signal('SIGKILL');
+      await applying.ended;
+      await whileBroken();
+      await holder.query('ROLLBACK');
+      holder.release();
+      // The database may not have noticed yet that the lock of the first one is free.
+      await vi.waitFor(async () => expect((await runCommand(['rescore', ...apply], env)).code).toBe(0), {
+        timeout: 60_000,
+      });
+      expect(await left()).toEqual([]);
     },
   },
   {

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
+import type { EventId } from '../../../src/event/event.ts';
 import type { Friendship, TopicMetrics } from '../../../src/event/friendship.ts';
 import { addToLedger } from '../../../src/event/ledger.ts';
 import { addToFriendship, addToTopic, createCalendar, newFriendship } from '../../../src/settle/friendship.ts';
+import type { CountedEvent } from '../../../src/settle/ports.ts';
 import { differences, rebuild } from '../../../src/settle/rebuild.ts';
 
 const day = createCalendar('Asia/Ho_Chi_Minh');
@@ -14,10 +16,13 @@ function randomly(seed: number): () => number {
   };
 }
 
-type Event = { topicId: string | null; change: number; turns: number; endTime: Date; processedAt: Date };
+type Event = Omit<CountedEvent, 'turns'> & { turns: number; processedAt: Date };
+
+const unsaid = { eventId: '' as EventId, level: 'PHASE1_STRANGER' as const };
 
 function history(random: () => number, mayFall: boolean): Event[] {
   return Array.from({ length: 1 + Math.floor(random() * 40) }, (_, i) => ({
+    ...unsaid,
     topicId: random() < 0.3 ? null : random() < 0.5 ? 'pets' : 'cars',
     change: Math.round((random() * 300 - (mayFall ? 100 : 0)) * 10_000) / 10_000,
     turns: Math.floor(random() * 9),
@@ -50,6 +55,8 @@ test.each([false, true])('what settling wrote is what a rebuild counts (changes 
     const wrong = { ...record, friendship: { ...friendship, score: friendship.score + 1, streakDay: 99 } };
     expect(rebuild(wrong, day).friendship, `seed ${seed}`).toEqual(friendship);
     expect(rebuild({ ...record, friendship: null, topics: [] }, day).topics).toEqual(topics);
+    const levels = events.map((_, i) => settled(events.slice(0, i + 1)).friendship.level);
+    expect(rebuilt.levels, `seed ${seed}`).toEqual(levels);
   }
 });
 
@@ -81,7 +88,7 @@ test('turns of a custom scorer, which events do not tell, stay as they are', () 
 test('a friendship and topics without any event are to go', () => {
   const { friendship, topics } = settled(history(randomly(3), false));
   const record = { userId: 'u', friendship, topics, events: [], ledger: [] };
-  expect(rebuild(record, day)).toEqual({ friendship: null, topics: [] });
+  expect(rebuild(record, day)).toEqual({ friendship: null, topics: [], levels: [] });
   expect(differences(record, rebuild(record, day))[0]).toEqual({
     what: 'friendship',
     is: 'there',
