@@ -22,7 +22,7 @@ export async function openRescore(
     s.dispose(),
   );
   const start = async (role: string, env: Record<string, string> = {}) =>
-    stack.adopt(await startMember(role, { ...space.env, ...env }), (member) => member.stop());
+    stack.adopt(await startMember(role, { ...space.env, ...env }), async (member) => void (await member.stop()));
   const api = await start('api');
   await start('worker', { MESSAGE_CONCURRENCY_PER_WORKER: '50' });
   await fill(api.url, conversations);
