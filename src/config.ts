@@ -85,6 +85,7 @@ export function maskedConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     databaseUrl: maskUrl(config.databaseUrl),
+    databaseReadUrl: config.databaseReadUrl === null ? null : maskUrl(config.databaseReadUrl),
     rabbitmqUrl: maskUrl(config.rabbitmqUrl),
     opsKey: config.opsKey === null ? null : '***',
     apiKeySecret: config.apiKeySecret === null ? null : '***',
@@ -103,6 +104,7 @@ const memberSpecific: ReadonlySet<string> = new Set([
   'metricsHost',
   'metricsPort',
   'publishedHost',
+  'databaseReadUrl',
   'tlsCertFile',
   'tlsKeyFile',
   'logLevel',
@@ -148,6 +150,8 @@ const environment = z.object(
 function toConfig(e: z.output<typeof environment>) {
   return {
     databaseUrl: e.DATABASE_URL,
+    databaseReadUrl: e.DATABASE_READ_URL ?? null,
+    databaseReadLagMs: e.DATABASE_READ_LAG_SECONDS * 1_000,
     databasePoolSize: e.DATABASE_POOL_SIZE,
     rabbitmqUrl: e.RABBITMQ_URL,
     caFile: e.CA_FILE ?? null,
@@ -290,17 +294,25 @@ function mostWorkers(e: z.output<typeof environment>): number {
   return Math.max(e.WORKER_REPLICAS, e.WORKER_REPLICAS_MAX ?? 0);
 }
 
+function problemsOfDatabase(name: string, text: string): string[] {
+  const url = new URL(text);
+  const problems: string[] = [];
+  if (url.pathname.length < 2) problems.push(`${name} does not name a database: end it with /afterword`);
+  const tls = [...url.searchParams].find(([parameter]) => parameter.toLowerCase() === 'tls');
+  if (tls === undefined) return problems;
+  if (tls[0] !== 'tls' || tls[1] !== 'true')
+    problems.push(`${name}: for TLS, write ?tls=true; anything else would not be encrypted`);
+  // The driver would check the certificate of an address against the name localhost.
+  if (isIP(url.hostname.replace(/^\[(.*)\]$/, '$1')) !== 0)
+    problems.push(`${name}: with ?tls=true, name the host instead of its address: certificates are for names`);
+  return problems;
+}
+
 /** Values that are valid on their own but contradict each other. */
 function contradictions(e: z.output<typeof environment>): string[] {
   const problems: string[] = [];
-  if (new URL(e.DATABASE_URL).pathname.length < 2)
-    problems.push('DATABASE_URL does not name a database: end it with /afterword');
-  const tls = [...new URL(e.DATABASE_URL).searchParams].find(([name]) => name.toLowerCase() === 'tls');
-  if (tls !== undefined && (tls[0] !== 'tls' || tls[1] !== 'true'))
-    problems.push('DATABASE_URL: for TLS, write ?tls=true; anything else would not be encrypted');
-  // The driver would check the certificate of an address against the name localhost.
-  if (tls !== undefined && isIP(new URL(e.DATABASE_URL).hostname.replace(/^\[(.*)\]$/, '$1')) !== 0)
-    problems.push('DATABASE_URL: with ?tls=true, name the host instead of its address: certificates are for names');
+  problems.push(...problemsOfDatabase('DATABASE_URL', e.DATABASE_URL));
+  if (e.DATABASE_READ_URL !== undefined) problems.push(...problemsOfDatabase('DATABASE_READ_URL', e.DATABASE_READ_URL));
   if ((e.TLS_CERT_FILE === undefined) !== (e.TLS_KEY_FILE === undefined))
     problems.push('TLS_CERT_FILE and TLS_KEY_FILE belong together: set both or neither');
   if (e.RESPONDER_MODULE !== undefined && e.REDIS_URL === undefined)

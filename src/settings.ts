@@ -16,6 +16,17 @@ export const settings = {
     help: 'MySQL 8.4+ or MariaDB 10.11+, with the database name as its path; ?tls=true for TLS.',
     secret: true,
   },
+  DATABASE_READ_URL: {
+    parse: z
+      .url({ protocol: /^mysql$/, error: 'must be a URL such as mysql://user:password@host:3306/afterword' })
+      .optional(),
+    help: 'A replica of that database, from which an API reads reports, lists and friendships. Default: none.',
+    secret: true,
+  },
+  DATABASE_READ_LAG_SECONDS: {
+    parse: int(1, 300).default(5),
+    help: 'A replica that is further behind is not asked; the primary is.',
+  },
   RABBITMQ_URL: {
     parse: z.url({ protocol: /^amqps?$/, error: 'must be a URL such as amqp://user:password@host:5672' }),
     help: 'RabbitMQ 3.10+; amqps:// for TLS.',

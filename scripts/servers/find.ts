@@ -48,6 +48,8 @@ export async function findServers<K extends Kind>(
     readonly ignoreNamed?: boolean;
     /** More arguments for a Redis that is started on this port. */
     readonly redisArgs?: RedisArgs;
+    /** More arguments for a private database. */
+    readonly databaseArgs?: readonly string[];
     readonly rights?: Rights;
   },
 ): Promise<{ [P in K]: Found<P> }> {
@@ -83,7 +85,11 @@ export async function findServers<K extends Kind>(
                 rights,
                 redisArgs,
               })
-            : await privateServer(kind, { folder: join(options.folder, kind), password, rights, redisArgs, say });
+            : await privateServer(kind, {
+                folder: join(options.folder, kind),
+                databaseArgs: options.databaseArgs ?? [],
+                ...{ password, rights, redisArgs, say },
+              });
         found[kind] = { server, how };
         const what = obstacle === null ? `${images[kind]} in Docker` : `a private instance (${obstacle})`;
         say(`${kind.padEnd(10)}  ${what}, ready after ${((performance.now() - began) / 1_000).toFixed(1)} s`);
@@ -106,8 +112,16 @@ async function privateServer(
     password,
     rights,
     redisArgs,
+    databaseArgs,
     say,
-  }: { folder: string; password: string; rights: Rights; redisArgs: RedisArgs; say: Say },
+  }: {
+    folder: string;
+    password: string;
+    rights: Rights;
+    redisArgs: RedisArgs;
+    databaseArgs: readonly string[];
+    say: Say;
+  },
 ): Promise<ServerOf[Kind]> {
   if ((await findInstalled[kind]()) === null)
     await installPackage(packages[kind], {
@@ -117,7 +131,7 @@ async function privateServer(
     });
   switch (kind) {
     case 'database':
-      return startPrivateDatabase(folder, password, rights);
+      return startPrivateDatabase(folder, password, rights, databaseArgs);
     case 'broker':
       return startPrivateBroker(folder, password);
     case 'redis':

@@ -51,20 +51,16 @@ import { openMetricsPort } from '../start/metrics-port.ts';
 import { startOutbox } from '../start/outbox.ts';
 import { prepare } from '../start/prepared-scoring.ts';
 import { pronunciationSteps, startPronunciation } from '../start/pronunciation.ts';
+import { startReplica } from '../start/replica.ts';
+import { reportSources } from '../start/report-sources.ts';
 import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import { startWebhooks } from '../start/webhooks.ts';
 import {
-  exportEvents,
   findClosed,
   findEvent,
-  findEvents,
-  findFriendship,
-  findText,
-  findTexts,
   glance,
   insertEvents,
-  listEvents,
   probeWrites,
   readClosed,
   readNewestClosed,
@@ -150,8 +146,11 @@ export async function runApi(config: Config): Promise<void> {
   const webhooks = stack.adopt(startWebhooks(config, store, log), (w) => w.close());
   stack.adopt(startMaintenance(config, store, log), (m) => m.close());
   const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
+  const replica = stack.adopt(startReplica(config, store, log), (r) => r?.close());
+  const sources = reportSources(config, store, replica);
   const reads = createReads({
-    findEvents: (ids) => findEvents(store, ids, deadlineMs),
+    findEvents: sources.findEvents,
+    findNewest: sources.findNewest,
     atOnce: readsAtOnce(config),
     deadlineMs,
   });
@@ -184,6 +183,7 @@ export async function runApi(config: Config): Promise<void> {
     hasAnalysers: config.analysers.length > 0,
     hasWebhooks: true,
     hasMaintenance: true,
+    ...(replica !== null && { replica: () => replica.watch }),
     database: () => glance(store, deadlineMs),
     ...(sessions !== null && {
       sessions: async () => (sessions.link.state === 'up' ? sessions.backlog().catch(() => null) : null),
@@ -274,13 +274,9 @@ export async function runApi(config: Config): Promise<void> {
       }),
       reportRouter({
         reads,
-        findText: (eventId) => findText(store, eventId, deadlineMs),
-        listEvents: (filter, limit) => listEvents(store, filter, { limit, deadlineMs }),
-        findFriendship: (userId, known) => findFriendship(store, userId, known, deadlineMs),
+        ...sources,
         cache,
         closedWatch,
-        exportEvents: (filter, limit) => exportEvents(store, filter, { limit, deadlineMs }),
-        findTexts: (ids) => findTexts(store, ids, deadlineMs),
         feed: config.hasEventStream
           ? createFeed({
               readClosed: (after, limit) => reads.bounded(() => readClosed(store, after, limit, deadlineMs)),

@@ -2,8 +2,10 @@ import type { Config } from '../config.ts';
 import type { EventId } from '../event/event.ts';
 import { refsOf } from '../event/message.ts';
 import { type AuditReport, type AuditSources, audit } from '../operate/index.ts';
+import type { ReadFrom } from '../replica/index.ts';
 import { exitCodes } from '../runtime/exit-codes.ts';
-import { brokerAway, openToolLetters, openToolStore } from '../start/tool.ts';
+import { replicaForTool } from '../start/replica.ts';
+import { brokerAway, openToolLetters, openToolStore, quiet } from '../start/tool.ts';
 import { openToolRedis } from '../start/tool-redis.ts';
 import {
   countStatus,
@@ -39,7 +41,8 @@ const letterOnItsWayMs = 5_000;
 export async function runAudit(config: Config, options: AuditOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   const store = stack.adopt(await openToolStore(config), (s) => s.close());
-  const report = await audit(auditSources(config, store, { overdueMs: options.overdue }), {
+  const replica = stack.adopt(await replicaForTool(config, store, quiet), (r) => r?.close());
+  const report = await audit(auditSources(config, store, { overdueMs: options.overdue }, replica?.read), {
     since: options.since ?? null,
     letters: options.letters,
   });
@@ -49,12 +52,18 @@ export async function runAudit(config: Config, options: AuditOptions): Promise<n
   return report.undecided ? exitCodes.undecided : exitCodes.ok;
 }
 
-export function auditSources(config: Config, store: Store, options: { readonly overdueMs: number }): AuditSources {
+/** @param heavy  where whole tables are read from: a replica, whose snapshots are as consistent as the primary's. */
+export function auditSources(
+  config: Config,
+  store: Store,
+  options: { readonly overdueMs: number },
+  heavy: ReadFrom<Store> = (read) => read(store),
+): AuditSources {
   return {
     findOddEvents: (limit) => findOddEvents(store, { overdueMs: options.overdueMs, limit, deadlineMs }),
     countStatus: (status) => countStatus(store, status, deadlineMs),
-    endOfUserPage: (after, size) => endOfUserPage(store, after, size, deadlineMs),
-    readUserPage: (users) => readUserPage(store, users, deadlineMs),
+    endOfUserPage: (after, size) => heavy((from) => endOfUserPage(from, after, size, deadlineMs)),
+    readUserPage: (users) => heavy((from) => readUserPage(from, users, deadlineMs)),
     usersSince: (page) => usersSince(store, page, deadlineMs),
     failedPage: (page) => failedPage(store, { ...page, settledMs: letterOnItsWayMs }, deadlineMs),
     stillFailed: (ids) => stillFailed(store, ids, letterOnItsWayMs, deadlineMs),

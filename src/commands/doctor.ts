@@ -19,6 +19,7 @@ import { topologyOf } from '../start/broker.ts';
 import { consumerTimeoutMs, longestWaitMs, statementDeadlineMs } from '../start/limits.ts';
 import { maintenanceFacts } from '../start/maintenance-facts.ts';
 import { startPronunciation } from '../start/pronunciation.ts';
+import { replicaForTool } from '../start/replica.ts';
 import { startPool } from '../start/score-pool.ts';
 import { brokerAway, openToolStore, quiet } from '../start/tool.ts';
 import { openToolRedis } from '../start/tool-redis.ts';
@@ -64,10 +65,24 @@ async function database(config: Config): Promise<Finding[]> {
       maxBodyBytes: config.maxBodyBytes,
     });
     const maintenance = facts.schemaCurrent ? await judgeJobs(config, store) : [];
-    return [...findings, ...judgeControls(controls), ...maintenance, ...access];
+    const replica = facts.schemaCurrent ? await judgeReplica(config, store) : [];
+    return [...findings, ...replica, ...judgeControls(controls), ...maintenance, ...access];
   } catch (error) {
     return [{ check: 'database', status: 'fail', found: 'cannot be used', advice: (error as Error).message }];
   }
+}
+
+/** Nothing without a replica. */
+async function judgeReplica(config: Config, store: Store): Promise<Finding[]> {
+  const replica = await replicaForTool(config, store, quiet);
+  if (replica === null) return [];
+  const { isFresh, lagMs } = replica.watch;
+  await replica.close();
+  const check = 'read replica';
+  if (isFresh) return [{ check, status: 'ok', found: `${lagMs ?? 0} ms behind` }];
+  const found = lagMs === null ? 'away, or it copies nothing' : `${lagMs} ms behind`;
+  const advice = 'reports are read from the primary meanwhile: is DATABASE_READ_URL right, and does replication run?';
+  return [{ check, status: 'warn', found, advice }];
 }
 
 async function judgeJobs(config: Config, store: Store): Promise<Finding[]> {

@@ -24,6 +24,8 @@ export type Sources = {
   readonly hasAnalysers?: boolean;
   readonly hasWebhooks?: boolean;
   readonly hasMaintenance?: boolean;
+  /** Only with a read replica. `lagMs`: null while it is not known. */
+  readonly replica?: () => { readonly isFresh: boolean; readonly lagMs: number | null };
   /** What the cache of phonemes holds in this process. */
   readonly phonemes?: () => { readonly entries: number; readonly bytes: number };
   /** What live sessions have in Redis for the database; null if Redis cannot be asked. */
@@ -117,6 +119,7 @@ export function recordProcess(sources: Sources, registers: Registry[]): void {
       this.set(phonemes().bytes);
     });
   }
+  if (sources.replica) recordReplica(sources.replica, metric);
   if (lanes) recordLanes(lanes, metric);
   if (queues) recordQueues(queues, metric);
   if (database) recordDatabase(database, metric);
@@ -144,6 +147,17 @@ function recordDatabase(database: NonNullable<Sources['database']>, metric: Make
     const answer = await ask();
     if (answer === null) this.remove();
     else this.set(answer.clockSkewMs / 1_000);
+  });
+}
+
+function recordReplica(replica: NonNullable<Sources['replica']>, metric: MakeMetric): void {
+  metric('afterword_replica_used', '1 while reports are read from the replica.', [], function () {
+    this.set(replica().isFresh ? 1 : 0);
+  });
+  metric('afterword_replica_lag_seconds', 'How far the replica is behind.', [], function () {
+    const { lagMs } = replica();
+    if (lagMs === null) this.remove();
+    else this.set(lagMs / 1_000);
   });
 }
 

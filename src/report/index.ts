@@ -1,5 +1,6 @@
 export { maxExports } from './export.ts';
 export { createFeed } from './feed.ts';
+export { freshReads } from './fresh-reads.ts';
 export { reportOperations } from './operations.ts';
 export type { EventView } from './ports.ts';
 export { createReads } from './reads.ts';

@@ -12,6 +12,8 @@ import type { EventView, FindEvents } from './ports.ts';
 export type Reads = {
   /** One event; null if there is none. Concurrent reads share a statement. */
   event(conversationId: string): Promise<EventView | null>;
+  /** The same from the primary database. */
+  newest(conversationId: string): Promise<EventView | null>;
   /** Any other read. @throws also what `read` throws. */
   bounded<T>(read: () => Promise<T>): Promise<T>;
   readonly gauge: Gauge;
@@ -28,6 +30,8 @@ const maxWaiting = 5_000;
  */
 export function createReads(options: {
   readonly findEvents: FindEvents;
+  /** From the primary database. */
+  readonly findNewest: FindEvents;
   readonly atOnce: number;
   readonly deadlineMs: number;
 }): Reads {
@@ -40,6 +44,15 @@ export function createReads(options: {
   function inTurn<T>(read: () => Promise<T>): Promise<T> {
     const until = performance.now() + deadlineMs;
     return limit(() => (performance.now() < until ? read() : Promise.reject(late())));
+  }
+
+  async function bounded<T>(read: () => Promise<T>): Promise<T> {
+    if (waiting() >= maxWaiting)
+      throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads are already waiting`);
+    const made = inTurn(read);
+    if (await settlesWithin(made, deadlineMs)) return made;
+    made.catch(() => {}); // its caller has stopped waiting
+    throw late();
   }
 
   const group = createGroupCommit<string, EventView | null>({
@@ -57,14 +70,8 @@ export function createReads(options: {
 
   return {
     event: (id) => group.submit(id, deadlineMs),
-    async bounded(read) {
-      if (waiting() >= maxWaiting)
-        throw new PipelineError('transient', 'OVERLOADED', `${waiting()} reads are already waiting`);
-      const made = inTurn(read);
-      if (await settlesWithin(made, deadlineMs)) return made;
-      made.catch(() => {}); // its caller has stopped waiting
-      throw late();
-    },
+    newest: async (id) => (await bounded(() => options.findNewest([id])))[0] ?? null,
+    bounded,
     gauge: { name: 'reads_waiting', bound: maxWaiting, held: waiting },
   };
 }

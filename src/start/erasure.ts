@@ -8,6 +8,8 @@ import { PipelineError } from '../event/fault.ts';
 import { noteAction, type Store, userEraser } from '../store/index.ts';
 import { statementDeadlineMs as deadlineMs } from './limits.ts';
 
+/** A replica is found too far behind after two looks. */
+const lagLookMs = 4_000;
 /** From the moment at which a read saw something to the one at which it is kept. */
 const readMs = 500;
 
@@ -24,8 +26,10 @@ export function openErasure(
     letters: eraseLetters(config),
     async untilForgotten(userId) {
       forget(userId);
-      // Others keep what they have read for so long, and may be reading it now.
-      if (config.responseCacheMs > 0) await delay(config.responseCacheMs + readMs);
+      // Others keep what they have read for so long, and may be reading it now: from a replica, if there is one, that
+      // still has it.
+      const behindMs = config.databaseReadUrl === null ? 0 : config.databaseReadLagMs + lagLookMs;
+      if (config.responseCacheMs + behindMs > 0) await delay(config.responseCacheMs + behindMs + readMs);
       forget(userId);
     },
     record: (actor, what) => noteAction(store, { actor, kind: 'erase', target: 'a user', value: what }, deadlineMs),

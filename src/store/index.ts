@@ -59,6 +59,7 @@ export {
   removeSessions,
   removeTexts,
 } from './remove-old.ts';
+export { beatForReplicas, readBeat } from './replica-beats.ts';
 export {
   createRescore,
   createUndo,

@@ -349,6 +349,15 @@ const HistorySchema = new EntitySchema({
   },
 });
 
+const BeatSchema = new EntitySchema({
+  name: 'ReplicaBeat',
+  tableName: 'replica_beats',
+  columns: {
+    beat_id: { type: 'tinyint', unsigned: true, primary: true },
+    beaten_at: moment,
+  },
+});
+
 export const schemas = [
   EventSchema,
   LogSchema,
@@ -370,4 +379,5 @@ export const schemas = [
   RescoreSchema,
   RescoredSchema,
   HistorySchema,
+  BeatSchema,
 ];

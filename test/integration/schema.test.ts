@@ -107,6 +107,7 @@ test('concurrent migrations leave one correct schema; a process without it says 
     'friendship_topic_metrics',
     'maintenance_runs',
     'operator_actions',
+    'replica_beats',
     'rescored_events',
     'rescores',
     'score_history',

@@ -18,6 +18,7 @@ import { EventLanes1764700000000 } from './1764700000000-event-lanes.ts';
 import { Maintenance1764800000000 } from './1764800000000-maintenance.ts';
 import { LogMonths1764800000001 } from './1764800000001-log-months.ts';
 import { Rescores1764900000000 } from './1764900000000-rescores.ts';
+import { ReplicaBeats1764900000001 } from './1764900000001-replica-beats.ts';
 
 export const migrationsTableName = 'afterword_migrations';
 
@@ -43,4 +44,5 @@ export const migrations = [
   Maintenance1764800000000,
   LogMonths1764800000001,
   Rescores1764900000000,
+  ReplicaBeats1764900000001,
 ];

@@ -27,7 +27,7 @@ function createDatabase() {
 
 test('concurrent reads share statements, and each gets its own row', async () => {
   const database = createDatabase();
-  const reads = createReads({ ...database, atOnce: 2, deadlineMs: 60_000 });
+  const reads = createReads({ findNewest: async () => [], ...database, atOnce: 2, deadlineMs: 60_000 });
   const ids = [...Array.from({ length: 640 }, (_, i) => `c${i}`), 'nobody', 'c7'];
   const answers = Promise.all(ids.map((id) => reads.event(id)));
   await database.answerAll();
@@ -39,7 +39,7 @@ test('concurrent reads share statements, and each gets its own row', async () =>
 
 test('reports never use more connections than they are allowed', async () => {
   const database = createDatabase();
-  const reads = createReads({ ...database, atOnce: 3, deadlineMs: 60_000 });
+  const reads = createReads({ findNewest: async () => [], ...database, atOnce: 3, deadlineMs: 60_000 });
   let now = 0;
   let most = 0;
   const ends: (() => void)[] = [];
@@ -62,7 +62,12 @@ test('reports never use more connections than they are allowed', async () => {
 });
 
 test('reads beyond the bound are refused, whatever their kind', async () => {
-  const reads = createReads({ findEvents: () => new Promise(() => {}), atOnce: 1, deadlineMs: 60_000 });
+  const reads = createReads({
+    findNewest: async () => [],
+    findEvents: () => new Promise(() => {}),
+    atOnce: 1,
+    deadlineMs: 60_000,
+  });
   for (let i = 0; i < reads.gauge.bound + 200; i++) reads.event(`c${i}`).catch(() => {});
   await new Promise((resolve) => setImmediate(resolve));
   for (let i = 0; i < 200; i++) reads.bounded(() => new Promise(() => {})).catch(() => {});
@@ -72,7 +77,7 @@ test('reads beyond the bound are refused, whatever their kind', async () => {
 test('a database that does not answer: no read waits longer than its deadline, and none begins after it', async () => {
   const begun: string[] = [];
   const hangs = (name: string) => () => new Promise<never>(() => void begun.push(name));
-  const reads = createReads({ findEvents: hangs('events'), atOnce: 1, deadlineMs: 50 });
+  const reads = createReads({ findNewest: async () => [], findEvents: hangs('events'), atOnce: 1, deadlineMs: 50 });
   const all = [reads.bounded(hangs('first')), reads.bounded(hangs('second')), reads.event('c1'), reads.event('c2')];
   for (const read of all) await expect(read).rejects.toMatchObject({ kind: 'transient', code: 'DEADLINE' });
   expect(begun).toEqual(['first']);
@@ -80,7 +85,7 @@ test('a database that does not answer: no read waits longer than its deadline, a
 
 test('a read whose turn comes after its deadline is not run', async () => {
   const ends: (() => void)[] = [];
-  const reads = createReads({ findEvents: async () => [], atOnce: 1, deadlineMs: 50 });
+  const reads = createReads({ findNewest: async () => [], findEvents: async () => [], atOnce: 1, deadlineMs: 50 });
   const first = reads.bounded(() => new Promise<void>((resolve) => ends.push(resolve)));
   let isMade = false;
   const second = reads.bounded(async () => {
