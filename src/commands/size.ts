@@ -116,8 +116,13 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
     points.push({ share, ...found });
   }
   const advice = size.advise(measured, model, points as [size.LatencyPoint, size.LatencyPoint], options, setting);
+  const lanes = size.laneRates(advice.drain * advice.machines, config.laneWeights, config.workerLanes);
   const distrust = size.distrustOf(busyBefore, checks);
-  const lines = size.explain(measured, model, advice, checks, { ...options, distrust, inDetail: options.explain });
+  const lines = size.explain(measured, model, advice, checks, {
+    ...options,
+    ...{ distrust, lanes },
+    inDetail: options.explain,
+  });
   if (options.json)
     printReport({
       measured,
@@ -126,6 +131,7 @@ export async function runSize(config: Config, options: SizeOptions): Promise<num
       checks,
       latency: points,
       advice,
+      lanes,
       distrust,
     });
   else printLine(lines.join('\n'));

@@ -1,3 +1,4 @@
+import type { LaneRate } from './lane-rates.ts';
 import { type Model, type Trial, waitsMostly } from './model.ts';
 import { type Advice, classicRules, type Goal, type Measured } from './recommend.ts';
 import { type Check, offBy } from './trust.ts';
@@ -12,7 +13,11 @@ export function explain(
   model: Model,
   advice: Advice,
   checks: readonly Check[],
-  options: Goal & { readonly distrust: string | null; readonly inDetail: boolean },
+  options: Goal & {
+    readonly distrust: string | null;
+    readonly inDetail: boolean;
+    readonly lanes: readonly LaneRate[];
+  },
 ): string[] {
   return [
     ...(options.distrust === null
@@ -25,6 +30,7 @@ export function explain(
     ...recommendation(measured, model, advice, options),
     '',
     ...reasons(measured, model, checks),
+    `lanes      while all are full: ${options.lanes.map(laneText).join(' · ')}; what one leaves, the others use`,
     ...(options.inDetail ? details(measured, model) : ['(the model and the rules of thumb: --explain)']),
   ];
 }
@@ -78,6 +84,10 @@ function reasons(measured: Measured, model: Model, checks: readonly Check[]): st
     `measured   ${measured.trials.map(trial).join(' · ')}`,
     `checked    ${checks.map(checked).join(' · ')}`,
   ];
+}
+
+function laneText({ lane, share, drain }: LaneRate): string {
+  return `${lane} ${percent(share)}, ${rate(drain)}`;
 }
 
 function checked(check: Check): string {

@@ -2,6 +2,7 @@ export { readBodies } from './bodies.ts';
 export { sizeHtml } from './chart.ts';
 export { bestSetting, confirmSetting, settingsToMeasure, threadsFor } from './choose-setting.ts';
 export { explain, trial as describeTrial } from './explain.ts';
+export { laneRates } from './lane-rates.ts';
 export { busyShareFor } from './machine-use.ts';
 export { measureDrain } from './measure-drain.ts';
 export { measureLatency } from './measure-latency.ts';

@@ -1,8 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import mysql from 'mysql2/promise';
 import { expect, vi } from 'vitest';
-import { rows } from '../../support/client.ts';
+import { call, rows } from '../../support/client.ts';
 import type { Fleet } from '../../support/fleet.ts';
+import { createProxy } from '../../support/proxy.ts';
 import { serverProcesses } from '../../support/server-processes.ts';
 import { type Fault, sql, untilSaid } from './fault.ts';
 
@@ -28,6 +29,42 @@ export const databaseFaults: readonly Fault[] = [
       await fleet.servers.database.start();
       fleet.network.database.cut();
       await fleet.network.database.restore();
+    },
+  },
+  {
+    name: 'the read replica silent, and then away',
+    async strike({ fleet, traffic, stream, whileBroken }) {
+      // The database itself, on another way: it is up to date until that way is cut.
+      const way = await createProxy(new URL(fleet.servers.database.url));
+      const api = await fleet.start('api', { DATABASE_READ_URL: way.through(fleet.space.env['DATABASE_URL'] ?? '') });
+      try {
+        const [id] = [...traffic.accepted.keys()].filter((one) => one.startsWith(stream));
+        const answered = async (n: number) => {
+          for (let i = 0; i < n; i++) {
+            expect((await call(api.url, 'GET', `/v1/conversations/${id}`)).status).toBe(200);
+            expect((await call(api.url, 'GET', '/v1/conversations?limit=5')).status).toBe(200);
+          }
+        };
+        const used = async (wanted: string) =>
+          vi.waitFor(
+            async () =>
+              expect((await call(api.url, 'GET', '/metrics')).body).toContain(`afterword_replica_used ${wanted}\n`),
+            { timeout: 30_000, interval: 100 },
+          );
+        await used('1');
+        await answered(5);
+        way.silence('up', 'down');
+        await Promise.all([answered(5), whileBroken()]);
+        await used('0');
+        await way.refuse();
+        await answered(5);
+        await way.restore();
+        await used('1');
+        await answered(5);
+      } finally {
+        expect(await api.stop()).toBe(0);
+        await way.close();
+      }
     },
   },
   {
