@@ -1,4 +1,4 @@
-/** How long a rescore of 100,000 conversations takes, and what it costs those that are accepted and settled meanwhile. */
+/** How long a rescore of 100,000 conversations takes, and what it costs those that come in meanwhile. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';

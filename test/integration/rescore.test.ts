@@ -5,7 +5,7 @@ import { call, conversation, postAll, rows, statuses } from '../support/client.t
 import { type Member, runCommand, startMember } from '../support/member.ts';
 import { createNamespace, type Namespace } from '../support/namespace.ts';
 
-/** Another scorer over old conversations: looked at first, applied to whole users, taken back; while the fleet works. */
+/** Another scorer over old conversations: looked at first, applied to whole users, and taken back. */
 
 const second = fileURLToPath(new URL('../fixtures/second-scorer.ts', import.meta.url));
 const users = Array.from({ length: 12 }, (_, i) => `user_${String(i).padStart(2, '0')}`);
@@ -97,7 +97,7 @@ async function expectExact(): Promise<void> {
   ).toEqual(Object.fromEntries(sums));
 }
 
-test('a dry run tells the differences and changes nothing; applied, everything is exact; undone, it is as it was', async () => {
+test('a dry run tells the differences and changes nothing; applied, all is exact; undone, it is as it was', async () => {
   const sent = await processed(120, 2);
   const [gone] = await rows<{ event_id: string }>(
     space.database,
@@ -166,7 +166,7 @@ test('the newest of a time, at most so many; a person reads what it came to', as
   await expectExact();
 });
 
-test('what got another result since is not taken back, and a run that was not applied has nothing to take back', async () => {
+test('what got another result since is not taken back, nor is a run that was not applied', async () => {
   await processed(60);
   const some = await rescore('--scorer', second, '--limit', '10', '--apply');
   const dry = await rescore('--scorer', 'friendship', '--limit', '4');
