@@ -97,7 +97,7 @@ async function expectExact(): Promise<void> {
   ).toEqual(Object.fromEntries(sums));
 }
 
-test('a dry run tells the differences and changes nothing; applied, all is exact; undone, it is as it was', async () => {
+test('a dry run changes nothing; applied, all is exact; undone, it is as before', async () => {
   const sent = await processed(120, 2);
   const [gone] = await rows<{ event_id: string }>(
     space.database,
