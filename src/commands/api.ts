@@ -57,7 +57,6 @@ import { startPool } from '../start/score-pool.ts';
 import { openTraces } from '../start/traces.ts';
 import { startWebhooks } from '../start/webhooks.ts';
 import {
-  findClosed,
   findEvent,
   glance,
   insertEvents,
@@ -145,9 +144,9 @@ export async function runApi(config: Config): Promise<void> {
   const sessions = await openSessions(config, stack, { store, acceptor, budget, log });
   const webhooks = stack.adopt(startWebhooks(config, store, log), (w) => w.close());
   stack.adopt(startMaintenance(config, store, log), (m) => m.close());
-  const closedWatch = createClosedWatch((ids) => findClosed(store, ids, deadlineMs), stop.signal);
   const replica = stack.adopt(startReplica(config, store, log), (r) => r?.close());
   const sources = reportSources(config, store, replica);
+  const closedWatch = createClosedWatch(sources.findClosed, stop.signal);
   const reads = createReads({
     findEvents: sources.findEvents,
     findNewest: sources.findNewest,

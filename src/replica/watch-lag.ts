@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from '../runtime/log.ts';
 
 const everyMs = 1_000;
+const recentMs = 3_000;
 
 export type ReplicaWatch = {
   /** It answers, and what was written on the primary longer ago than the bound is there. */
@@ -19,11 +20,11 @@ export type ReplicaWatch = {
  * Looks every second how far a replica is behind: when the primary was last written to (it is, by each look), and what
  * the replica has of that. No server tells it so exactly, and for most one needs rights of an administrator.
  *
- * @param options.beat  writes the time on the primary. @returns what was there before; null: nothing.
+ * @param options.beat  writes the time on the primary; returns it, and what was there before (null: nothing).
  * @param options.readBeat  the same row on the replica.
  */
 export function watchLag(options: {
-  readonly beat: () => Promise<Date | null>;
+  readonly beat: () => Promise<{ readonly now: Date; readonly before: Date | null }>;
   readonly readBeat: () => Promise<Date | null>;
   readonly maxLagMs: number;
   readonly log: Logger;
@@ -51,15 +52,18 @@ export function watchLag(options: {
       [isFresh, lagMs] = [false, null];
       return tell({ err: error });
     }
-    let written: Date | null;
+    let written: Awaited<ReturnType<typeof options.beat>>;
     try {
       written = await options.beat();
     } catch {
       // Nothing is written that the replica could be missing: it stays what it was.
       return;
     }
-    lagMs = there === null || written === null ? null : Math.max(0, written.getTime() - there.getTime());
-    isFresh = lagMs !== null && lagMs <= maxLagMs;
+    const { now, before } = written;
+    lagMs = there === null || before === null ? null : Math.max(0, before.getTime() - there.getTime());
+    // If the last beat was long ago, a replica that has it may lack what was written since.
+    const isRecent = before !== null && now.getTime() - before.getTime() <= recentMs;
+    isFresh = isRecent && lagMs !== null && lagMs <= maxLagMs;
     tell({});
   }
 

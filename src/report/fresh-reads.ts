@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
-import type { EventView, FindEvents, FindFriendship } from './ports.ts';
+import type { EventView, FindClosed, FindEvents, FindFriendship } from './ports.ts';
 
 /** Users of a few seconds. */
 const mostUsers = 100_000;
 
 type Reads = { readonly findEvents: FindEvents; readonly findFriendship: FindFriendship };
+/** What is only asked of the primary. */
+type NewestReads = Reads & { readonly findClosed: FindClosed };
 
 /**
  * Reads from a replica as if there was none: what changes, or is not there yet, is asked of the primary.
@@ -16,16 +18,18 @@ type Reads = { readonly findEvents: FindEvents; readonly findFriendship: FindFri
  * @param options.replica  falls back to the primary by itself if it fails.
  */
 export function freshReads(options: {
-  readonly primary: Reads;
+  readonly primary: NewestReads;
   readonly replica: Reads;
   /** Otherwise the replica is not asked. */
   readonly isFresh: () => boolean;
-  readonly maxLagMs: number;
-}): Reads {
+  /** How far it may be behind while it is asked. */
+  readonly mostBehindMs: number;
+}): NewestReads & { readonly findNewest: FindEvents } {
   const { primary, replica } = options;
-  const ahead = new LRUCache<string, true>({ max: mostUsers, ttl: options.maxLagMs });
-  const noteAhead = (events: readonly EventView[]) => {
+  const ahead = new LRUCache<string, true>({ max: mostUsers, ttl: options.mostBehindMs });
+  const noted = (events: readonly EventView[]) => {
     for (const event of events) if (event.status === 'PROCESSED') ahead.set(event.user_id, true);
+    return events;
   };
   return {
     async findEvents(ids) {
@@ -34,10 +38,10 @@ export function freshReads(options: {
       const known = new Set(there.map((event) => event.conversation_id));
       const missing = ids.filter((id) => !known.has(id));
       if (missing.length === 0) return there;
-      const rest = await primary.findEvents(missing);
-      noteAhead(rest);
-      return [...there, ...rest];
+      return [...there, ...noted(await primary.findEvents(missing))];
     },
+    findClosed: async (ids) => noted(await primary.findClosed(ids)),
+    findNewest: async (ids) => noted(await primary.findEvents(ids)),
     async findFriendship(userId, known) {
       const isAsked = options.isFresh() && !ahead.has(userId);
       const found = isAsked ? await replica.findFriendship(userId, known) : null;

@@ -76,7 +76,7 @@ export function reportRouter(options: {
         row = closed ?? (await reads.event(conversationId));
       }
     }
-    if (!row) throw new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');
+    if (!row) throw notFound();
     if (isOpen(row.status)) response.setHeader('Retry-After', '1');
     const answered = async (event: EventView) => {
       const text = parts.length === 0 ? null : await reads.bounded(() => options.findText(event.event_id));
@@ -84,7 +84,8 @@ export function reportRouter(options: {
     };
     let answer = await answered(row);
     if (options.hasReplica && isNews(answer)) {
-      row = (await reads.newest(conversationId)) ?? row;
+      row = await reads.newest(conversationId);
+      if (!row) throw notFound();
       answer = await answered(row);
     }
     if (row.status === 'PROCESSED' && parts.length === 0)
@@ -115,15 +116,22 @@ export function reportRouter(options: {
     const { id } = request.params;
     requireUser(callerOf(response), id);
     const known = cache?.friendships.get(id) ?? null;
-    let found = await reads.bounded(() => options.findFriendship(id, known));
-    const isNews = found !== null && holdsOther(request, answerOf(presentFriendship(found.view)).etag);
-    if (options.hasReplica && isNews) found = await reads.bounded(() => options.findNewestFriendship(id, known));
-    if (!found) throw new Problem(404, 'user_not_found', 'no conversation of this user has been scored');
-    if (found.isSettled) cache?.friendships.set(id, found.view);
-    send(request, response, answerOf(presentFriendship(found.view)));
+    const answered = async (find: FindFriendship) => {
+      const found = await reads.bounded(() => find(id, known));
+      if (!found) throw new Problem(404, 'user_not_found', 'no conversation of this user has been scored');
+      if (found.isSettled) cache?.friendships.set(id, found.view);
+      return answerOf(presentFriendship(found.view));
+    };
+    let answer = await answered(options.findFriendship);
+    if (options.hasReplica && holdsOther(request, answer.etag)) answer = await answered(options.findNewestFriendship);
+    send(request, response, answer);
   });
 
   return router;
+}
+
+function notFound(): Problem {
+  return new Problem(404, 'conversation_not_found', 'no conversation with this id was accepted');
 }
 
 /** The hash of the body is a strong ETag. */

@@ -7,9 +7,8 @@ import type { EventId } from '../event/event.ts';
 import { PipelineError } from '../event/fault.ts';
 import { noteAction, type Store, userEraser } from '../store/index.ts';
 import { statementDeadlineMs as deadlineMs } from './limits.ts';
+import { mostBehindMs } from './replica.ts';
 
-/** A replica is found too far behind after two looks. */
-const lagLookMs = 4_000;
 /** From the moment at which a read saw something to the one at which it is kept. */
 const readMs = 500;
 
@@ -28,7 +27,7 @@ export function openErasure(
       forget(userId);
       // Others keep what they have read for so long, and may be reading it now: from a replica, if there is one, that
       // still has it.
-      const behindMs = config.databaseReadUrl === null ? 0 : config.databaseReadLagMs + lagLookMs;
+      const behindMs = config.databaseReadUrl === null ? 0 : mostBehindMs(config);
       if (config.responseCacheMs + behindMs > 0) await delay(config.responseCacheMs + behindMs + readMs);
       forget(userId);
     },

@@ -5,7 +5,12 @@ import type { Logger } from '../runtime/log.ts';
 import { beatForReplicas, openStore, readBeat, type Store } from '../store/index.ts';
 
 /** A look that takes longer finds the replica away. */
-const lookMs = 2_000;
+const lookMs = 1_000;
+/**
+ * A beat may be three seconds old when it is compared, and what a look found stands until the next one: a second later,
+ * and at most two deadlines.
+ */
+const slackMs = 7_000;
 const connectMs = 2_000;
 
 export type Replica = {
@@ -43,6 +48,11 @@ export function startReplica(config: Config, primary: Store, log: Logger): Repli
       await opened?.close();
     },
   };
+}
+
+/** How far the replica may be behind while it is asked. */
+export function mostBehindMs({ databaseReadLagMs }: Config): number {
+  return databaseReadLagMs + slackMs;
 }
 
 /** For a command: the replica after two looks, which is what it takes to know how far it is behind. */

@@ -1,8 +1,9 @@
 import type { Config } from '../config.ts';
 import type { ReadFrom } from '../replica/index.ts';
-import { type createReads, freshReads, type reportRouter } from '../report/index.ts';
+import { type createClosedWatch, type createReads, freshReads, type reportRouter } from '../report/index.ts';
 import {
   exportEvents,
+  findClosed,
   findEvents,
   findFriendship,
   findText,
@@ -10,11 +11,12 @@ import {
   listEvents,
   type Store,
 } from '../store/index.ts';
-import type { Replica } from './replica.ts';
+import { mostBehindMs, type Replica } from './replica.ts';
 
 type Router = Parameters<typeof reportRouter>[0];
-type ReportSources = Pick<Parameters<typeof createReads>[0], 'findEvents' | 'findNewest'> &
-  Pick<Router, 'findFriendship' | 'findNewestFriendship' | 'hasReplica'> &
+type ReportSources = Pick<Parameters<typeof createReads>[0], 'findEvents' | 'findNewest'> & {
+  readonly findClosed: Parameters<typeof createClosedWatch>[0];
+} & Pick<Router, 'findFriendship' | 'findNewestFriendship' | 'hasReplica'> &
   Pick<Router, 'findText' | 'findTexts' | 'listEvents' | 'exportEvents'>;
 
 /** Where reports come from: the replica while it is fresh, and the primary for what must be newer. */
@@ -25,12 +27,13 @@ export function reportSources(config: Config, primary: Store, replica: Replica |
   const within = (store: Store) => (store === primary ? deadlineMs : Math.ceil(deadlineMs / 2));
   const newest = {
     findEvents: (ids: readonly string[]) => findEvents(primary, ids, deadlineMs),
+    findClosed: (ids: readonly string[]) => findClosed(primary, ids, deadlineMs),
     findFriendship: (...[userId, known]: Parameters<Router['findFriendship']>) =>
       findFriendship(primary, userId, known, deadlineMs),
   };
   const fresh =
     replica === null
-      ? newest
+      ? { ...newest, findNewest: newest.findEvents }
       : freshReads({
           primary: newest,
           replica: {
@@ -38,11 +41,10 @@ export function reportSources(config: Config, primary: Store, replica: Replica |
             findFriendship: (userId, known) => from((store) => findFriendship(store, userId, known, within(store))),
           },
           isFresh: () => replica.watch.isFresh,
-          maxLagMs: config.databaseReadLagMs,
+          mostBehindMs: mostBehindMs(config),
         });
   return {
     ...fresh,
-    findNewest: newest.findEvents,
     findNewestFriendship: newest.findFriendship,
     async findText(eventId) {
       const found = await from((store) => findText(store, eventId, within(store)));
