@@ -79,6 +79,8 @@ const copied = async (id: string) =>
 test('what was just written is read, and the rest comes from the replica', async () => {
   const old = await send({ user_id: 'old' });
   const first = await processed(old);
+  // Nobody has asked for this one.
+  await copied(await send({ user_id: 'quiet' }));
   await copied(old);
   await servers.hold();
 
@@ -107,10 +109,10 @@ test('what was just written is read, and the rest comes from the replica', async
 
   // The same for friendships.
   await space.database.query(
-    "UPDATE friendship_status SET friendship_score = 78, updated_at = UTC_TIMESTAMP(3) WHERE user_id = 'old'",
+    "UPDATE friendship_status SET friendship_score = 78, updated_at = UTC_TIMESTAMP(3) WHERE user_id = 'quiet'",
   );
-  expect((await get(patient, '/v1/users/old/friendship')).body.friendship_score).not.toBe(78);
-  const other = await get(patient, '/v1/users/old/friendship', { 'if-none-match': '"something else"' });
+  expect((await get(patient, '/v1/users/quiet/friendship')).body.friendship_score).not.toBe(78);
+  const other = await get(patient, '/v1/users/quiet/friendship', { 'if-none-match': '"something else"' });
   expect(other.body.friendship_score).toBe(78);
   await servers.release();
   await used(strict);
@@ -154,19 +156,22 @@ test('an erased user is gone from every API once it is answered, however far the
 
 test('the audit reads tables from the replica, and is right whatever state that is in', async () => {
   const env = { ...space.env, DATABASE_READ_URL: readUrl, DATABASE_READ_LAG_SECONDS: '300' };
-  await space.database.query("UPDATE conversation_events SET friendship_score_change = 1 WHERE user_id = 'old'");
-  await space.database.query("UPDATE friendship_status SET friendship_score = 1 WHERE user_id = 'old'");
-  await space.database.query("UPDATE friendship_topic_metrics SET score = 1 WHERE user_id = 'old'");
+  // Tests before this one have changed scores by hand.
+  expect((await runCommand(['rebuild', '--apply'], space.env)).code).toBe(0);
   const id = await send();
   await processed(id);
   await copied(id);
   expect((await runCommand(['audit'], env)).code).toBe(0);
   await servers.hold();
-  await space.database.query("UPDATE friendship_status SET friendship_score = 2 WHERE user_id = 'old'");
+  await space.database.query(
+    "UPDATE friendship_status SET friendship_score = friendship_score + 1 WHERE user_id = 'old'",
+  );
   expect((await runCommand(['audit'], env)).code).toBe(0);
   await used(strict, 0);
   expect((await runCommand(['audit'], { ...env, DATABASE_READ_LAG_SECONDS: '1' })).code).toBe(1);
-  await space.database.query("UPDATE friendship_status SET friendship_score = 1 WHERE user_id = 'old'");
+  await space.database.query(
+    "UPDATE friendship_status SET friendship_score = friendship_score - 1 WHERE user_id = 'old'",
+  );
   await servers.release();
 });
 
@@ -198,6 +203,10 @@ test('killed, it costs no answer; an API starts without it, and both come back t
   await servers.replica.start();
   await used(patient);
   await used(late);
+  // It copies again, and does not only answer.
+  const more = await send();
+  await processed(more);
+  await copied(more);
   expect(await late.stop()).toBe(0);
   expect(Object.keys(await statuses(space.database))).toEqual(['PROCESSED']);
 });

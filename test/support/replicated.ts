@@ -30,8 +30,8 @@ export async function startReplicated(): Promise<Replicated> {
   const [above, below] = [mysql.createPool(primary.url), mysql.createPool(replica.url)];
   const [[named]] = await above.query<mysql.RowDataPacket[]>('SELECT VERSION() AS version');
   const isMariaDb = /mariadb/i.test(String(named?.['version']));
-  // MySQL in a container starts with the same number everywhere.
-  await below.query('SET GLOBAL server_id = 2');
+  // A container has the same number everywhere, and gets no arguments of ours: MySQL remembers this one.
+  if (!isMariaDb) await below.query('SET PERSIST server_id = 2');
   await above.query("CREATE USER 'copies'@'%' IDENTIFIED BY 'copies'");
   await above.query("GRANT REPLICATION SLAVE ON *.* TO 'copies'@'%'");
   const [[at]] = await above.query<mysql.RowDataPacket[]>(isMariaDb ? 'SHOW MASTER STATUS' : 'SHOW BINARY LOG STATUS');
