@@ -80,7 +80,7 @@ test('it goes on from where it was, and ends at its limit and its beginning', as
   expect(total(rest.pages, 'lookedAt')).toBe(10);
 });
 
-test('the same result in another order of its fields is no difference; the same points with other details are', async () => {
+test('another order of fields is no difference; the same points with other details are one', async () => {
   const { pages } = await scoreAll(3, (n) =>
     scored(1, n === 0 ? { parts: { b: 2, a: 1 }, by: 'old' } : { by: 'new', parts: { a: 1, b: 2 } }),
   );
