@@ -24,6 +24,7 @@ beforeAll(() => {
     hasAnalysers: true,
     hasWebhooks: true,
     hasMaintenance: true,
+    replica: () => ({ isFresh: true, lagMs: 0 }),
     phonemes: () => ({ entries: 2, bytes: 500 }),
     sessions: async () => ({ sessions: 2, bytes: 300, oldest: new Date(Date.now() - 7_000) }),
     database: async () => {
