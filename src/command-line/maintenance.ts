@@ -55,7 +55,8 @@ export function addMaintenance(program: Command): void {
 function addRescore(program: Command): void {
   const rescore = program
     .command('rescore')
-    .description('score processed conversations once more, with another scorer');
+    .description('score processed conversations once more, with another scorer')
+    .addHelpText('after', '\n`afterword rescore --scorer MODULE` is `start`: see `afterword rescore start --help`');
   rescore
     .command('start', { isDefault: true })
     .description('score them and show how the results differ; nothing is changed without --apply')

@@ -52,6 +52,7 @@ function rangeOf({ from, to }: Distribution['buckets'][number]): string {
   if (from === null) return `below ${to}`;
   if (to === null) return `${points(from)} and above`;
   if (from === 0) return 'the same';
+  if (from > 0 && from < 1) return `0 to ${points(to)}`;
   return `${points(from)} to ${points(to)}`;
 }
 

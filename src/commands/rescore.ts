@@ -61,10 +61,10 @@ export async function runRescore(config: Config, options: RescoreOptions): Promi
   if (options.run !== undefined && (options.since !== undefined || options.limit !== undefined))
     throw new UsageError(`--since and --limit are for a new run; run ${options.run} has its own`);
   return alone(config, async (store, stop) => {
-    const { scorer } = options;
-    const id = scorer === undefined ? Number(options.run) : await begin(store, { ...options, scorer });
-    const run = await existing(store, id);
-    if (run.state === 'scoring' && !(await score(config, store, run, stop))) return stopped(id);
+    const known = options.run === undefined ? null : await existing(store, options.run);
+    const id =
+      known !== null && known.state !== 'scoring' ? known.id : await score(config, store, known, options, stop);
+    if (id === null) return exitCodes.failed;
     if (options.apply && !(await apply(config, store, id, stop))) return stopped(id);
     await printRescore(store, await existing(store, id), options.json);
     return exitCodes.ok;
@@ -121,8 +121,7 @@ async function alone(config: Config, work: (store: Store, stop: AbortSignal) => 
   throw new UsageError('another rescore is at work on this database: `afterword rescore list` shows it');
 }
 
-async function begin(store: Store, options: RescoreOptions & { readonly scorer: string }): Promise<number> {
-  const { scorer, since, limit } = options;
+async function begin(store: Store, scorer: string, { since, limit }: RescoreOptions): Promise<number> {
   const actor = operatorName();
   const id = await createRescore(
     store,
@@ -145,12 +144,22 @@ async function existing(store: Store, id: number): Promise<Rescore> {
   return run;
 }
 
-/** @returns false if it was stopped. */
-async function score(config: Config, store: Store, run: Rescore, stop: AbortSignal): Promise<boolean> {
+/**
+ * Scores what is left of a run, or begins one once its scorer is loaded.
+ * @returns its number; null if it was stopped.
+ */
+async function score(
+  config: Config,
+  store: Store,
+  known: Rescore | null,
+  options: RescoreOptions,
+  stop: AbortSignal,
+): Promise<number | null> {
+  const scorer = known?.scorer ?? options.scorer ?? builtIn;
   // Threads take over the priority of the process.
   setPriority(niceness);
   await using stack = new AsyncDisposableStack();
-  const scorerModule = run.scorer === builtIn ? null : run.scorer;
+  const scorerModule = scorer === builtIn ? null : scorer;
   const pool = stack.adopt(await startPool({ ...config, scorerModule }, config.scoringThreads, stop, quiet), (p) =>
     p.close(),
   );
@@ -159,6 +168,7 @@ async function score(config: Config, store: Store, run: Rescore, stop: AbortSign
   const pronunciation = stack.adopt(startPronunciation(config, quiet), (p) => p.close());
   const analysers = stack.adopt(await openAnalysers(config, quiet), (a) => a?.close());
   const preparations = [...pronunciationSteps(config, pronunciation), ...(analysers === null ? [] : [analysers])];
+  const run = known ?? (await existing(store, await begin(store, scorer, options)));
   const progress = progressLine('scored');
   const isDone = await scoreOldEvents(run, {
     readPage: (from) => readOldEvents(store, from, deadlineMs),
@@ -171,7 +181,9 @@ async function score(config: Config, store: Store, run: Rescore, stop: AbortSign
     onProgress: (events) => progress.show(counted(events, 'conversation')),
   });
   progress.end();
-  return isDone;
+  if (isDone) return run.id;
+  stopped(run.id);
+  return null;
 }
 
 /** @returns false if it was stopped: users are done one by one, and the rest wait. */

@@ -308,5 +308,6 @@ test.each([
   const given = await runCommand(['rescore', ...args], space.env);
   expect(given.code, given.output).toBe(code);
   expect(given.output).toContain(said);
-  expect(await rows(space.database, 'SELECT 1 FROM rescored_events')).toEqual([]);
+  for (const table of ['rescores', 'rescored_events'])
+    expect(await rows(space.database, `SELECT 1 FROM ${table}`)).toEqual([]);
 });
