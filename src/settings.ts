@@ -20,12 +20,14 @@ export const settings = {
     parse: z
       .url({ protocol: /^mysql$/, error: 'must be a URL such as mysql://user:password@host:3306/afterword' })
       .optional(),
-    help: 'A replica of that database, from which an API reads reports, lists and friendships. Default: none.',
+    help:
+      'Read replica of DATABASE_URL; APIs and `afterword audit` read from it while it is up to date. ' +
+      'Default: none.',
     secret: true,
   },
   DATABASE_READ_LAG_SECONDS: {
     parse: int(1, 300).default(5),
-    help: 'A replica that is further behind is not asked; the primary is.',
+    help: 'Seconds a replica may lag; beyond that, reads go to the primary.',
   },
   RABBITMQ_URL: {
     parse: z.url({ protocol: /^amqps?$/, error: 'must be a URL such as amqp://user:password@host:5672' }),
@@ -85,12 +87,14 @@ export const settings = {
   RETENTION_SCHEDULE: {
     parse: cron().default('0 3 * * *'),
     help:
-      'When that is done: a cron expression in SCORING_TIMEZONE, or off for only by hand (`afterword jobs run`). ' +
+      'When old texts and events are removed: a cron expression in SCORING_TIMEZONE, or off (`afterword jobs run`). ' +
       'Default: 0 3 * * *.',
   },
   MAINTENANCE_SCHEDULE: {
     parse: cron().default('30 2 * * *'),
-    help: 'When partitions are made ahead and the tables of maintenance tidied; as above. Default: 30 2 * * *.',
+    help:
+      'When partitions are made ahead and maintenance records expire: a cron expression in ' +
+      'SCORING_TIMEZONE, or off. Default: 30 2 * * *.',
   },
   FAIR_RATE: {
     parse: int(0, 100_000_000).default(0),
@@ -104,19 +108,21 @@ export const settings = {
   WORKER_REPLICAS_MAX: { parse: int(1, 1_000).optional(), help: 'Set both, or neither.' },
   SCALE_CHECK_INTERVAL: {
     parse: int(1, 3_600).default(30),
-    help: 'Autoscaling: seconds between two looks at how many workers there should be.',
+    help: 'Autoscaling: seconds between two checks of how many workers there should be.',
   },
   SCALE_DRAIN_SECONDS: {
     parse: int(1, 86_400).default(60),
-    help: 'Autoscaling: a backlog that takes longer than this to drain, or is older, needs more workers.',
+    help:
+      'Autoscaling: workers are added if the backlog would take this many seconds to drain, or its oldest ' +
+      'is older.',
   },
   SCALE_UP_THRESHOLD: {
     parse: int(1, 90).default(70),
-    help: 'Autoscaling: percent of CPU in use above which messages that wait need another worker, while some is left.',
+    help: 'Autoscaling: percent of CPU in use above which a backlog of half that time is enough for one more worker.',
   },
   SCALE_DOWN_THRESHOLD: {
     parse: int(0, 89).default(30),
-    help: 'Autoscaling: percent of workers in use below which, three looks in a row, some go.',
+    help: 'Autoscaling: percent of slots and of CPU in use below which, three checks in a row, workers are removed.',
   },
   SCORING_THREADS: {
     parse: int(1, 256).optional(),
@@ -149,7 +155,7 @@ export const settings = {
       .string()
       .refine(isTimeZone, 'must be an IANA time zone such as Asia/Ho_Chi_Minh')
       .default('Asia/Ho_Chi_Minh'),
-    help: 'Time zone in which the days of a streak are counted.',
+    help: 'Time zone in which the days of a streak are counted, and schedules are read.',
   },
   SCORER_MODULE: {
     parse: z.string().optional(),

@@ -4,12 +4,12 @@ import { type JobName, jobNames } from '../maintenance/index.ts';
 import { parsers } from './option-parsers.ts';
 import { type Json, run, runWith } from './run.ts';
 
-/** What the fleet does by itself by the clock, and the erasure of a user. */
+/** Scheduled maintenance, and what operators do with whole users. */
 export function addMaintenance(program: Command): void {
-  const jobs = program.command('jobs').description('maintenance that APIs run by the clock');
+  const jobs = program.command('jobs').description('show and run scheduled maintenance');
   jobs
     .command('list', { isDefault: true })
-    .description('what it is, when it is due, and what the last runs did')
+    .description('list the jobs, when each is next due, and their last runs')
     .option('--limit <n>', 'list at most this many runs', parsers.count, 10)
     .option('--json', 'print JSON', false)
     .action(
@@ -20,7 +20,7 @@ export function addMaintenance(program: Command): void {
   jobs
     .command('run')
     .description('run a job now, here')
-    .addArgument(new Argument('<name>', 'which one').choices(jobNames))
+    .addArgument(new Argument('<name>', 'job name').choices(jobNames))
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, name: JobName, options: Json) =>
@@ -56,11 +56,11 @@ function addRescore(program: Command): void {
   const rescore = program
     .command('rescore')
     .description('score processed conversations once more, with another scorer')
-    .addHelpText('after', '\n`afterword rescore --scorer MODULE` is `start`: see `afterword rescore start --help`');
+    .addHelpText('after', '\n`start` is the default subcommand: see `afterword rescore start --help`');
   rescore
     .command('start', { isDefault: true })
-    .description('score them and show how the results differ; nothing is changed without --apply')
-    .option('--scorer <module>', 'as in SCORER_MODULE, or `friendship`: begins a run')
+    .description('score processed conversations and show how the results differ; nothing is changed without --apply')
+    .option('--scorer <module>', 'start a run with this scorer: as in SCORER_MODULE, or `friendship` (built in)')
     .option('--since <time>', 'only those accepted since then, a time or 30d', parsers.moment)
     .option('--limit <n>', 'at most this many, the newest', parsers.count)
     .option('--run <n>', 'go on with a run: score what is left of it, or apply it', parsers.count)
@@ -74,7 +74,7 @@ function addRescore(program: Command): void {
     );
   rescore
     .command('list')
-    .description('runs, the newest first')
+    .description('list rescore runs, newest first')
     .option('--limit <n>', 'list at most this many', parsers.count, 20)
     .option('--json', 'print JSON', false)
     .action(
@@ -85,7 +85,7 @@ function addRescore(program: Command): void {
   rescore
     .command('undo')
     .description('give conversations back the results that a run replaced')
-    .argument('<run>', 'its number', parsers.count)
+    .argument('<run>', 'run number', parsers.count)
     .option('--json', 'print JSON', false)
     .action(
       runWith(async (config, id: number, options: Json) =>

@@ -18,7 +18,7 @@ export async function printRescore(store: Store, run: Rescore, isJson: boolean):
   const head = `run ${run.id}, ${plain(run.scorer)}: ${counted(run.lookedAt, 'conversation')}`;
   printLine(run.withoutText === 0 ? head : `${head}, ${run.withoutText} of them without their text, left as they are`);
   for (const { code, events, example } of failures)
-    printLine(`${events} cannot be scored (${code}) and stay as they are, for example ${example}`);
+    printLine(`left as they are, as they cannot be scored (${code}): ${events}, for example ${example}`);
   if (distribution !== null) printDistribution(distribution);
   printLine(closing(run, users));
 }
@@ -56,19 +56,22 @@ function rangeOf({ from, to }: Distribution['buckets'][number]): string {
   return `${points(from)} to ${points(to)}`;
 }
 
-function closing({ id, state, undoes }: Rescore, users: number): string {
+function closing({ id, state, undoes, undoneBy }: Rescore, users: number): string {
   const of = counted(users, 'user');
+  const results = undoes === null ? 'new results' : `results from before run ${undoes}`;
+  const command = `\`afterword rescore --run ${id} --apply\``;
   switch (state) {
     case 'scoring':
     case 'scored':
       return users === 0
         ? 'there is nothing to change'
-        : `nothing is changed yet: \`afterword rescore --run ${id} --apply\` gives ${of} the new results`;
+        : `nothing is changed yet; to give ${of} the ${results}: ${command}`;
     case 'applying':
-      return `some of ${of} have the new results: \`afterword rescore --run ${id} --apply\` goes on`;
+      return `the ${results} are applied to some of ${of}; to continue: ${command}`;
     case 'applied':
+      if (undoneBy !== null) return `run ${undoneBy} took these results back`;
       return undoes === null
-        ? `${of} have the new results; \`afterword rescore undo ${id}\` takes them back`
-        : `${of} have the results from before run ${undoes}`;
+        ? `applied to ${of}; to take the results back: \`afterword rescore undo ${id}\``
+        : `the ${results} are back, for ${of}`;
   }
 }

@@ -65,7 +65,7 @@ export async function runRescore(config: Config, options: RescoreOptions): Promi
     const id =
       known !== null && known.state !== 'scoring' ? known.id : await score(config, store, known, options, stop);
     if (id === null) return exitCodes.failed;
-    if (options.apply && !(await apply(config, store, id, stop))) return stopped(id);
+    if (options.apply && !(await apply(config, store, id, stop))) return stopped(id, true);
     await printRescore(store, await existing(store, id), options.json);
     return exitCodes.ok;
   });
@@ -81,8 +81,8 @@ export async function runUndo(config: Config, id: number, options: { readonly js
     const run = { scorer: `undoes ${id}`, actor: operatorName(), firstId: now, nextId: now, most: null };
     const undo = await createUndo(store, run, id, deadlineMs);
     if (undo.replacedSince > 0)
-      say(`${counted(undo.replacedSince, 'conversation')} had another result since, and stay as they are`);
-    if (!(await apply(config, store, undo.id, stop))) return stopped(undo.id);
+      say(`left as they are, as they were rescored again since: ${counted(undo.replacedSince, 'conversation')}`);
+    if (!(await apply(config, store, undo.id, stop))) return stopped(undo.id, true);
     await printRescore(store, await existing(store, undo.id), options.json);
     return exitCodes.ok;
   });
@@ -121,7 +121,7 @@ async function alone(config: Config, work: (store: Store, stop: AbortSignal) => 
   throw new UsageError('another rescore is at work on this database: `afterword rescore list` shows it');
 }
 
-async function begin(store: Store, scorer: string, { since, limit }: RescoreOptions): Promise<number> {
+async function begin(store: Store, scorer: string, { since, limit, apply }: RescoreOptions): Promise<number> {
   const actor = operatorName();
   const id = await createRescore(
     store,
@@ -134,7 +134,7 @@ async function begin(store: Store, scorer: string, { since, limit }: RescoreOpti
     deadlineMs,
   );
   await noteAction(store, { actor, kind: 'rescore', target: `run ${id}`, value: `scores with ${scorer}` }, deadlineMs);
-  say(`this is run ${id}: if it is interrupted, \`afterword rescore --run ${id}\` goes on with it`);
+  say(`this is run ${id}; if it is interrupted: \`afterword rescore --run ${id}${apply ? ' --apply' : ''}\``);
   return id;
 }
 
@@ -182,7 +182,7 @@ async function score(
   });
   progress.end();
   if (isDone) return run.id;
-  stopped(run.id);
+  stopped(run.id, options.apply);
   return null;
 }
 
@@ -195,7 +195,10 @@ async function apply(config: Config, store: Store, id: number, stop: AbortSignal
   for (;;) {
     const page = await usersToApply(store, id, { after, size: usersAtOnce }, deadlineMs);
     for (const userId of page) {
-      if (stop.aborted) return false;
+      if (stop.aborted) {
+        progress.end();
+        return false;
+      }
       const began = performance.now();
       await applyRescore(store, id, userId, (record) => rebuild(record, calendarDay), deadlineMs);
       progress.show(counted(++users, 'user'));
@@ -212,8 +215,8 @@ async function apply(config: Config, store: Store, id: number, stop: AbortSignal
   return true;
 }
 
-function stopped(id: number): number {
-  say(`stopped; \`afterword rescore --run ${id}\` goes on with it`);
+function stopped(id: number, applies: boolean): number {
+  say(`stopped; to continue: \`afterword rescore --run ${id}${applies ? ' --apply' : ''}\``);
   return exitCodes.failed;
 }
 

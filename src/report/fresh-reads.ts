@@ -11,7 +11,7 @@ type NewestReads = Reads & { readonly findClosed: FindClosed };
 /**
  * Reads from a replica as if there was none: what changes, or is not there yet, is asked of the primary.
  *
- * - Of events, the replica is believed only that one is PROCESSED, after which it does not change.
+ * - Of events, the replica is believed only that one is PROCESSED: after that, only a rescore or a removal changes it.
  * - Whoever was told by the primary that a conversation is PROCESSED finds it in the friendship: for as long as the
  *   replica may be behind, that user's is read from the primary, too.
  *

@@ -14,6 +14,8 @@ export type Rescore = {
   readonly state: RescoreState;
   /** The run whose results this one takes back. */
   readonly undoes: number | null;
+  /** The run that took its results back, or has begun to; null: none. */
+  readonly undoneBy: number | null;
   /** Events from this id upward. */
   readonly firstId: EventId;
   /** Events below this id are to be looked at: the newest come first. */

@@ -10,6 +10,7 @@ type RunRow = {
   actor: string;
   state: RescoreState;
   undoes: number | null;
+  undone_by: number | null;
   first_id: EventId;
   next_id: EventId;
   most: number | null;
@@ -18,6 +19,10 @@ type RunRow = {
   without_text: number;
   started_at: Date;
 };
+
+const selectRuns = `SELECT r.*, (SELECT MAX(u.rescore_id) FROM rescores u
+    WHERE u.undoes = r.rescore_id AND u.state IN ('applying', 'applied')) AS undone_by
+  FROM rescores r`;
 
 export type NewRescore = Pick<Rescore, 'scorer' | 'actor' | 'firstId' | 'nextId' | 'most'>;
 
@@ -42,7 +47,7 @@ async function insertRun(
 
 export async function findRescore(store: Store, id: number, deadlineMs: number): Promise<Rescore | null> {
   const [row] = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<RunRow[]>('SELECT * FROM rescores WHERE rescore_id = ?', [id]),
+    connection.query<RunRow[]>(`${selectRuns} WHERE r.rescore_id = ?`, [id]),
   );
   return row === undefined ? null : toRun(row);
 }
@@ -50,7 +55,7 @@ export async function findRescore(store: Store, id: number, deadlineMs: number):
 /** Newest first. */
 export async function listRescores(store: Store, limit: number, deadlineMs: number): Promise<Rescore[]> {
   const rows = await withConnection(store, deadlineMs, (connection) =>
-    connection.query<RunRow[]>('SELECT * FROM rescores ORDER BY rescore_id DESC LIMIT ?', [limit]),
+    connection.query<RunRow[]>(`${selectRuns} ORDER BY r.rescore_id DESC LIMIT ?`, [limit]),
   );
   return rows.map(toRun);
 }
@@ -62,6 +67,7 @@ function toRun(row: RunRow): Rescore {
     actor: row.actor,
     state: row.state,
     undoes: row.undoes,
+    undoneBy: row.undone_by,
     firstId: row.first_id,
     nextId: row.next_id,
     most: row.most,

@@ -145,6 +145,7 @@ test('a dry run changes nothing; applied, all is exact; undone, it is as before'
   expect(await rescore('undo', String(dry.id))).toMatchObject({ code: 0, state: 'applied', undoes: dry.id });
   expect(await state()).toEqual(before);
   expect(await audit()).toBe(0);
+  expect((await command(['rescore', '--run', String(dry.id)])).output).toContain('took these results back');
 });
 
 test('the newest of a time, at most so many; a person reads what it came to', async () => {
@@ -160,7 +161,7 @@ test('the newest of a time, at most so many; a person reads what it came to', as
   expect(code, output).toBe(0);
   expect(output).toContain(`${sent.length} conversations`);
   expect(output).toMatch(/POINTS +CONVERSATIONS/);
-  expect(output).toMatch(/rescore undo \d+` takes them back/);
+  expect(output).toMatch(/to take the results back: `afterword rescore undo \d+`/);
   const list = await runCommand(['rescore', 'list'], space.env);
   expect(list.output.match(/ (scored|applied) /g)).toEqual([' applied ', ' scored ', ' scored ']);
   await expectExact();
@@ -177,7 +178,7 @@ test('what got another result since is not taken back, nor is a run that was not
   expect((await rescore('--run', String(dry.id), '--apply')).code).toBe(0);
   const undone = await rescore('undo', String(some.id));
   expect(undone).toMatchObject({ code: 0, looked_at: 6 });
-  expect(undone.output).toContain('4 conversations had another result since');
+  expect(undone.output).toContain('rescored again since: 4 conversations');
   expect((await events()).every((row) => row.scorer.startsWith('friendship@'))).toBe(true);
   await expectExact();
 });
@@ -292,7 +293,7 @@ test('told to stop, it ends in order and says how to go on', async () => {
     { timeout: 30_000, interval: 20 },
   );
   expect(await member.stop()).toBe(1);
-  expect(member.lines.at(-1)).toMatch(/^stopped; `afterword rescore --run \d+` goes on with it$/);
+  expect(member.lines.at(-1)).toMatch(/^stopped; to continue: `afterword rescore --run \d+ --apply`$/);
   expect(await rows(space.database, 'SELECT 1 FROM score_history')).toEqual([]);
 });
 

@@ -13,7 +13,7 @@ const old = (n: number): OldEvent => ({
   text: n % 10 === 9 ? null : [Buffer.from(String(n))],
 });
 const run = (more: Partial<Rescore> = {}): Rescore => ({
-  ...{ id: 1, scorer: 's', actor: 'a', state: 'scoring', undoes: null },
+  ...{ id: 1, scorer: 's', actor: 'a', state: 'scoring', undoes: null, undoneBy: null },
   ...{ firstId: idOf(0), nextId: idOf(9_999), most: null },
   ...{ lookedAt: 0, unchanged: 0, withoutText: 0, startedAt: new Date() },
   ...more,
